@@ -1,0 +1,189 @@
+//! `attache kiosk` and `attache record`: one job from the shell, in a room of any attache server.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use tokio::sync::mpsc;
+
+use super::values::{RoomUrl, parameter, room_url};
+use super::{Failure, StopSignals, print_line};
+use crate::config::{check_job, default_pipelines};
+use crate::job::{Assignment, Event, JobSpec, JobState, PeerState, Role, ServerAddress, Value};
+use crate::signalling::ids::JobId;
+
+#[derive(Debug, Args)]
+pub struct KioskArguments {
+    #[command(flatten)]
+    common: CommonArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct RecordArguments {
+    #[command(flatten)]
+    common: CommonArguments,
+    /// The folder that the recording's folder is made in
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct CommonArguments {
+    /// The room, as a browser opens it: http://HOST/r/ROOM
+    #[arg(long, value_name = "URL", value_parser = room_url)]
+    join: RoomUrl,
+    /// The description to use
+    #[arg(long, value_name = "NAME")]
+    description: Option<String>,
+    /// A value for one of the description's parameters; can be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parameter)]
+    parameters: Vec<(String, Value)>,
+    /// The name to be shown by
+    #[arg(long)]
+    name: Option<String>,
+    /// The room token; in the environment other users do not see it
+    #[arg(long, env = "ATTACHE_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Trust the certificates of this PEM file, too
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// The folder of descriptions [default: ./pipelines, else /usr/share/attache/pipelines]
+    #[arg(long, value_name = "DIR")]
+    pipelines: Option<PathBuf>,
+    /// Print every event as a line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Attends a room as a kiosk until the signal to stop.
+pub async fn kiosk(arguments: KioskArguments) -> Result<(), Failure> {
+    attend(Role::Kiosk, arguments.common, PathBuf::from("recordings")).await
+}
+
+/// Records a room until the signal to stop.
+pub async fn record(arguments: RecordArguments) -> Result<(), Failure> {
+    let out = arguments.out;
+    std::fs::create_dir_all(&out)
+        .with_context(|| format!("--out {}: cannot be made", out.display()))
+        .map_err(Failure::Usage)?;
+    attend(Role::Recorder, arguments.common, out).await
+}
+
+async fn attend(
+    role: Role,
+    arguments: CommonArguments,
+    recordings: PathBuf,
+) -> Result<(), Failure> {
+    let json = arguments.json;
+    let assignment = assignment(role, arguments, recordings)?;
+    let mut signals = StopSignals::new()?;
+    let (events, mut received) = mpsc::unbounded_channel();
+    let printer = tokio::spawn(async move {
+        while let Some(event) = received.recv().await {
+            print_event(&event, json);
+        }
+    });
+    let result =
+        crate::worker::run_one(assignment, events, async move { signals.next().await }).await;
+    printer.await.context("the events could not be printed")?;
+    result.map_err(Failure::Failed)
+}
+
+fn assignment(
+    role: Role,
+    arguments: CommonArguments,
+    recordings: PathBuf,
+) -> Result<Assignment, Failure> {
+    let job = JobSpec {
+        role,
+        room: arguments.join.room,
+        description: arguments.description,
+        parameters: arguments.parameters.into_iter().collect(),
+        name: arguments.name,
+    };
+    let pipelines = arguments.pipelines.unwrap_or_else(default_pipelines);
+    check_job(&job, &pipelines)
+        .map_err(|wrong| Failure::Usage(anyhow::anyhow!("--{}: {}", wrong.field, wrong.message)))?;
+    Ok(Assignment {
+        id: JobId::random(),
+        job,
+        server: ServerAddress::Url {
+            url: arguments.join.signalling,
+            ca: arguments.ca,
+        },
+        token: arguments.token.or(arguments.join.token),
+        pipelines,
+        recordings,
+    })
+}
+
+fn print_event(event: &Event, json: bool) {
+    let line = if json {
+        serde_json::to_string(event).ok()
+    } else {
+        words(event)
+    };
+    if let Some(line) = line {
+        print_line(&line);
+    }
+}
+
+/// The event for people; `None` when it says nothing new to them.
+fn words(event: &Event) -> Option<String> {
+    let line = match event {
+        Event::State { state, participant } => match (state, participant) {
+            (JobState::Joined, Some(id)) => format!("joined as {id}"),
+            (state, _) => state_in_words(*state).to_owned(),
+        },
+        Event::Notice { message } => message.clone(),
+        Event::Peer {
+            participant,
+            generation,
+            state,
+        } => match state {
+            PeerState::New | PeerState::Connecting => return None,
+            PeerState::Connected => format!("{participant}: connected"),
+            PeerState::Disconnected => format!("{participant}: connection interrupted"),
+            PeerState::Failed => format!("{participant}: connection {generation} failed"),
+            PeerState::Closed => format!("{participant}: connection closed"),
+        },
+        Event::Receiving {
+            participant,
+            audio_frames,
+            video_frames,
+        } => {
+            format!("{participant}: {audio_frames} sound frames, {video_frames} pictures received")
+        }
+        Event::Message { participant, text } => format!("{participant} writes: {text}"),
+        Event::Recording {
+            participant,
+            file,
+            bytes,
+            duration_ms,
+            finished,
+        } => {
+            let (seconds, kilobytes) = (duration_ms / 1000, bytes / 1000);
+            let done = if *finished { "finished" } else { "recording" };
+            format!(
+                "{participant}: {done} {} ({seconds} s, {kilobytes} kB)",
+                file.display()
+            )
+        }
+        Event::Error { message, fatal } => {
+            format!("{}: {message}", if *fatal { "fatal" } else { "error" })
+        }
+    };
+    Some(line)
+}
+
+fn state_in_words(state: JobState) -> &'static str {
+    match state {
+        JobState::Starting => "starting",
+        JobState::Joined => "joined",
+        JobState::Reconnecting => "the server is not there; trying again",
+        JobState::Stopping => "stopping",
+        JobState::Stopped => "stopped",
+        JobState::Restarting => "starting again",
+        JobState::Failed => "failed",
+    }
+}

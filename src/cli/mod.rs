@@ -1,0 +1,239 @@
+//! Arguments become a command. Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
+//!
+//! [`join`]: `attache kiosk` and `attache record`; [`values`]: what stands in single arguments.
+
+mod join;
+mod values;
+
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+
+use crate::auth::{self, Permission, SHORTEST_ROOM_KEY};
+use crate::config::{Config, ConfigErrors, Overrides, parse_listen, read_key_file};
+use crate::server::Server;
+use crate::signalling::ids::RoomName;
+
+/// A headless daemon that attends WebRTC calls.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the page, rooms, signalling and the API, and run jobs
+    Serve(ServeArguments),
+    /// Make a room token (JWT) and print it
+    Token(TokenArguments),
+    /// Attend a room of any attache server as a kiosk
+    Kiosk(join::KioskArguments),
+    /// Record a room of any attache server
+    Record(join::RecordArguments),
+    /// Run one job for a server that talks over standard input and output
+    #[command(hide = true)]
+    Worker,
+}
+
+#[derive(Debug, Args)]
+struct ServeArguments {
+    /// The configuration; without it attache reads none and listens on loopback
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Listen here instead of where the configuration says, for example 127.0.0.1:9000
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_listen)]
+    listen: Option<SocketAddr>,
+    /// Speak TLS with a certificate made at start, for trials
+    #[arg(long)]
+    self_signed: bool,
+}
+
+#[derive(Debug, Args)]
+struct TokenArguments {
+    /// The room that the token opens
+    #[arg(long)]
+    room: RoomName,
+    /// Who its bearer is; others in the room see it
+    #[arg(long)]
+    identity: Option<String>,
+    /// What its bearer may do
+    #[arg(long, value_delimiter = ',', default_value = "join,send")]
+    allow: Vec<Permission>,
+    /// How long it lasts: 30s, 15m, 1h, 7d
+    #[arg(long, default_value = "1h", value_parser = values::duration)]
+    ttl: Duration,
+    /// Take the room key of this configuration
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "key_file",
+        required_unless_present = "key_file"
+    )]
+    config: Option<PathBuf>,
+    /// Take this room key
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+/// Why a command did not do what it should.
+#[derive(Debug)]
+enum Failure {
+    /// The arguments or the configuration are wrong.
+    Usage(anyhow::Error),
+    /// Something went wrong on the way.
+    Failed(anyhow::Error),
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        let lines = errors.0.iter().map(|mistake| format!("\n  {mistake}"));
+        Self::Usage(anyhow::anyhow!(
+            "the configuration is not right:{}",
+            lines.collect::<String>()
+        ))
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Does what the arguments say.
+pub async fn run(arguments: Arguments) -> ExitCode {
+    log_to_stderr();
+    let result = match arguments.command {
+        Command::Serve(arguments) => serve(arguments).await,
+        Command::Token(arguments) => token(arguments),
+        Command::Kiosk(arguments) => join::kiosk(arguments).await,
+        Command::Record(arguments) => join::record(arguments).await,
+        Command::Worker => crate::worker::run().await.map_err(Failure::Failed),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Failed(error)) => {
+            eprintln!("attache: {error:#}");
+            ExitCode::FAILURE
+        }
+        Err(Failure::Usage(error)) => {
+            eprintln!("attache: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}
+
+async fn serve(arguments: ServeArguments) -> Result<(), Failure> {
+    let overrides = Overrides {
+        listen: arguments.listen,
+        self_signed: arguments.self_signed,
+    };
+    let config = Config::load(arguments.config.as_deref(), overrides)?;
+    if arguments.config.is_none() && PathBuf::from("attache.toml").exists() {
+        warn!(
+            "attache.toml is here and was not read; `attache serve --config attache.toml` reads it"
+        );
+    }
+    let mut signals = StopSignals::new()?;
+    let worker = std::env::current_exe().context("cannot find the program that workers run")?;
+    let kiosks: Vec<_> = config
+        .kiosks
+        .iter()
+        .map(|kiosk| kiosk.room.clone())
+        .collect();
+    let server = Server::start(config, worker).await?;
+    for url in server.urls() {
+        print_line(&format!("attache: open {url}"));
+        for room in &kiosks {
+            print_line(&format!("attache: a kiosk waits at {url}r/{room}"));
+        }
+    }
+
+    signals.next().await;
+    info!("stopping; a second signal ends at once");
+    tokio::select! {
+        () = server.stop() => {
+            info!("stopped");
+            Ok(())
+        }
+        () = signals.next() => Err(Failure::Failed(anyhow::anyhow!("ended at once by a second signal"))),
+    }
+}
+
+fn token(arguments: TokenArguments) -> Result<(), Failure> {
+    let usage = |message: String| Failure::Usage(anyhow::Error::msg(message));
+    let key = match (&arguments.key_file, &arguments.config) {
+        (Some(file), _) => read_key_file(file).map_err(usage)?,
+        (None, config) => {
+            let config = Config::load(config.as_deref(), Overrides::default())?;
+            let missing = || {
+                usage("the configuration has no [auth] room_key: the server takes everybody without a token".into())
+            };
+            config.auth.room_key.ok_or_else(missing)?
+        }
+    };
+    let length = key.reveal().len();
+    if length < SHORTEST_ROOM_KEY {
+        return Err(usage(format!(
+            "the room key has {length} bytes, expected at least {SHORTEST_ROOM_KEY}"
+        )));
+    }
+    let expires = SystemTime::now() + arguments.ttl;
+    let identity = arguments.identity.as_deref();
+    print_line(&auth::issue(
+        &key,
+        &arguments.room,
+        identity,
+        &arguments.allow,
+        expires,
+    ));
+    Ok(())
+}
+
+/// SIGTERM and SIGINT.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen to signals");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// A line on standard output, at once. Nobody reading it is no reason to end.
+fn print_line(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}

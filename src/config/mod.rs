@@ -1,0 +1,268 @@
+//! `attache.toml` becomes a typed `Config`; unknown keys, wrong types and contradictions name file, line and key.
+//!
+//! [`read`] turns text into the tables of [`file`], with every mistake at once; [`check`] turns those into a
+//! [`Config`] that does not contradict itself. `docs/configuration.md` explains every key.
+
+mod check;
+mod file;
+mod read;
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::auth::{Auth, RoomPattern, Secret};
+use crate::ice::IceSettings;
+use crate::job::JobSpec;
+use crate::signalling::Limits;
+use crate::signalling::limits::NAME_CHARACTERS;
+
+pub use check::read_key_file;
+pub use file::{Origin, parse_listen};
+
+/// Where attache listens when nobody says otherwise.
+pub const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+/// What `attache serve` is to be.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The listening address and what surrounds it.
+    pub server: ServerConfig,
+    /// Certificates of the listening address; absent: plain HTTP.
+    pub tls: Option<TlsConfig>,
+    /// Keys and guests.
+    pub auth: AuthConfig,
+    /// Limits of rooms and connections.
+    pub limits: Limits,
+    /// STUN and TURN.
+    pub ice: IceSettings,
+    /// Folders and number of jobs.
+    pub jobs: JobsConfig,
+    /// Kiosks that start with the server.
+    pub kiosks: Vec<JobSpec>,
+}
+
+/// The listening address and what surrounds it.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// A reverse proxy that speaks TLS stands before attache.
+    pub reverse_proxy: bool,
+    /// Pages from elsewhere that may open the signalling, besides those of the server itself.
+    pub origins: Vec<Origin>,
+    /// How long a stop may take, files finished.
+    pub stop_timeout: Duration,
+}
+
+impl ServerConfig {
+    /// Whether others than this machine's users can come: it listens beyond loopback, or a proxy brings them.
+    pub fn is_exposed(&self) -> bool {
+        self.reverse_proxy || !self.listen.ip().is_loopback()
+    }
+}
+
+/// Where the certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsConfig {
+    /// PEM files, read again when they change.
+    Files {
+        /// The certificate and those that signed it.
+        certificate: PathBuf,
+        /// Its private key.
+        key: PathBuf,
+    },
+    /// Made at start, kept in memory: for trials.
+    SelfSigned,
+}
+
+/// Keys and guests.
+#[derive(Debug, Clone, Default)]
+pub struct AuthConfig {
+    /// Opens the HTTP API.
+    pub api_token: Option<Secret>,
+    /// Signs room tokens.
+    pub room_key: Option<Secret>,
+    /// Rooms that need no token.
+    pub guests: Vec<RoomPattern>,
+}
+
+impl AuthConfig {
+    /// The judge of tokens made of these keys.
+    pub fn to_auth(&self) -> Auth {
+        Auth::new(
+            self.api_token.clone(),
+            self.room_key.clone(),
+            self.guests.clone(),
+        )
+    }
+}
+
+/// Folders and number of jobs.
+#[derive(Debug, Clone)]
+pub struct JobsConfig {
+    /// The folder of descriptions.
+    pub pipelines: PathBuf,
+    /// The folder recordings go to.
+    pub recordings: PathBuf,
+    /// Jobs at one time.
+    pub maximum: usize,
+}
+
+/// A field of a job's settings that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrongField {
+    /// Its name.
+    pub field: &'static str,
+    /// What was found and what would be right.
+    pub message: String,
+}
+
+/// Whether a job like this can be started: its description's file is there, its name is not too long. What the
+/// description says is the worker's to judge.
+///
+/// # Errors
+/// The first field that is wrong.
+pub fn check_job(spec: &JobSpec, pipelines: &Path) -> Result<(), WrongField> {
+    let name = spec
+        .description
+        .as_deref()
+        .unwrap_or(spec.role.default_description());
+    let wrong = |message: String| {
+        Err(WrongField {
+            field: "description",
+            message,
+        })
+    };
+    let is_plain = name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    if name.is_empty() || !is_plain {
+        return wrong(format!(
+            "{name:?} is not a description's name: use A-Z a-z 0-9 - _, without \".toml\""
+        ));
+    }
+    let file = pipelines.join(format!("{name}.toml"));
+    if !file.is_file() {
+        return wrong(format!(
+            "there is no file {}; descriptions are read from ./pipelines where attache is started, else from {INSTALLED}, \
+             or from where [jobs] pipelines says",
+            file.display()
+        ));
+    }
+    if spec
+        .name
+        .as_ref()
+        .is_some_and(|name| name.chars().count() > NAME_CHARACTERS)
+    {
+        let message = format!("is longer than {NAME_CHARACTERS} characters");
+        return Err(WrongField {
+            field: "name",
+            message,
+        });
+    }
+    Ok(())
+}
+
+/// What the command line says over the file.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Overrides {
+    /// `--listen`.
+    pub listen: Option<SocketAddr>,
+    /// `--self-signed`.
+    pub self_signed: bool,
+}
+
+impl Config {
+    /// Reads the file, if one is named: attache reads no configuration that nobody pointed it to.
+    ///
+    /// # Errors
+    /// All mistakes that were found, each with file, line and key.
+    pub fn load(path: Option<&Path>, overrides: Overrides) -> Result<Self, ConfigErrors> {
+        let Some(path) = path else {
+            return Self::parse("", None, overrides);
+        };
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text, Some(path), overrides),
+            Err(error) => Err(ConfigErrors(vec![Mistake {
+                file: Some(path.to_owned()),
+                line: None,
+                key: String::new(),
+                message: format!("cannot be read: {error}"),
+            }])),
+        }
+    }
+
+    /// Reads a configuration's text; relative paths in it start at the folder of `path`.
+    ///
+    /// # Errors
+    /// All mistakes that were found.
+    pub fn parse(
+        text: &str,
+        path: Option<&Path>,
+        overrides: Overrides,
+    ) -> Result<Self, ConfigErrors> {
+        let (file, source) = read::read(text, path)?;
+        check::check(file, source, overrides)
+    }
+}
+
+/// Where a package puts the descriptions.
+const INSTALLED: &str = "/usr/share/attache/pipelines";
+
+/// The folder of descriptions when nobody names one: the clone's, or the installed one.
+pub fn default_pipelines() -> PathBuf {
+    let clone = Path::new("pipelines");
+    if clone.is_dir() {
+        clone.to_owned()
+    } else {
+        PathBuf::from(INSTALLED)
+    }
+}
+
+/// One mistake in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// The file; absent when there is none.
+    pub file: Option<PathBuf>,
+    /// Its line, counted from 1; absent when the key is not in it.
+    pub line: Option<usize>,
+    /// The key's path, such as `ice.turn[0].ttl_s`.
+    pub key: String,
+    /// What was found and what would be right.
+    pub message: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{}:", file.display())?;
+            if let Some(line) = self.line {
+                write!(f, "{line}:")?;
+            }
+            f.write_str(" ")?;
+        }
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Every mistake that was found in a configuration; at least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<Mistake>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.0.iter().map(Mistake::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! The HTTP API, version 1: jobs and rooms, behind the API token where there is one.
+
+use std::time::Duration;
+
+use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, LOCATION};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get};
+use axum::{Json, Router};
+use serde::Serialize;
+use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi, ToSchema};
+
+use super::App;
+use super::error::{ApiError, ApiErrorCode};
+use crate::config::check_job;
+use crate::job::JobSpec;
+use crate::signalling::ids::{JobId, ParticipantId, RoomName};
+use crate::signalling::room::RoomView;
+use crate::supervisor::{JobView, StartError};
+
+/// Bytes of a request's body.
+const BODY: usize = 64 * 1024;
+/// How long a request may take, its body included.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Every job at work, and those that ended lately.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Jobs {
+    /// In the order of their start.
+    pub jobs: Vec<JobView>,
+}
+
+/// Every room that somebody is in.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RoomList {
+    /// By name.
+    pub rooms: Vec<RoomView>,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "attache", description = "Jobs and rooms of an attache server."),
+    paths(
+        list_jobs,
+        start_job,
+        get_job,
+        stop_job,
+        list_rooms,
+        remove_participant,
+        super::health::healthz,
+        super::health::readyz
+    ),
+    modifiers(&ApiToken),
+    security(("api_token" = []))
+)]
+struct Document;
+
+struct ApiToken;
+
+impl Modify for ApiToken {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some(
+                "The server's API token; a server on loopback may have none.",
+            ));
+        document
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("api_token", SecurityScheme::Http(bearer.build()));
+    }
+}
+
+/// `/api/v1/*` but for the signalling.
+pub fn routes(app: &App) -> Router<App> {
+    let behind_token = Router::new()
+        .route("/api/v1/jobs", get(list_jobs).post(start_job))
+        .route("/api/v1/jobs/{id}", get(get_job).delete(stop_job))
+        .route("/api/v1/rooms", get(list_rooms))
+        .route_layer(middleware::from_fn_with_state(app.clone(), api_token));
+    Router::new()
+        .route(
+            "/api/v1/openapi.json",
+            get(|| async { Json(Document::openapi()) }),
+        )
+        .merge(behind_token)
+        .route(
+            "/api/v1/rooms/{room}/participants/{id}",
+            delete(remove_participant),
+        )
+        .route("/api/{*path}", axum::routing::any(no_such_path))
+        .method_not_allowed_fallback(no_such_method)
+        .layer(DefaultBodyLimit::max(BODY))
+        .layer(middleware::from_fn(in_time))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            CACHE_CONTROL,
+            HeaderValue::from_static("no-store"),
+        ))
+}
+
+async fn api_token(State(app): State<App>, request: Request, next: Next) -> Response {
+    match app.auth.api(bearer(request.headers())) {
+        Ok(()) => next.run(request).await,
+        Err(error) => ApiError::from(error).into_response(),
+    }
+}
+
+/// RFC 6750 2.1; the scheme's case does not matter (RFC 9110 11.1).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(LIMIT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let message = format!("the request was not complete within {} s", LIMIT.as_secs());
+            ApiError::new(ApiErrorCode::Timeout, message).into_response()
+        }
+    }
+}
+
+async fn no_such_path() -> ApiError {
+    ApiError::new(
+        ApiErrorCode::NotFound,
+        "there is no such path; /api/v1/openapi.json lists them",
+    )
+}
+
+async fn no_such_method() -> ApiError {
+    ApiError::new(
+        ApiErrorCode::MethodNotAllowed,
+        "this path has other methods; /api/v1/openapi.json lists them",
+    )
+}
+
+/// Lists the jobs at work and those that ended lately.
+#[utoipa::path(get, path = "/api/v1/jobs", tag = "jobs", responses(
+    (status = 200, body = Jobs),
+    (status = 401, body = ApiError),
+))]
+async fn list_jobs(State(app): State<App>) -> Json<Jobs> {
+    Json(Jobs {
+        jobs: app.supervisor.list(),
+    })
+}
+
+/// Starts a job. It is listed at once; whether it comes to its room is in its state.
+#[utoipa::path(post, path = "/api/v1/jobs", tag = "jobs", request_body = JobSpec, responses(
+    (status = 201, body = JobView, headers(("location" = String, description = "The job's path"))),
+    (status = 400, body = ApiError),
+    (status = 401, body = ApiError),
+    (status = 429, body = ApiError, description = "as many jobs as there may be are at work"),
+    (status = 503, body = ApiError, description = "the server stops"),
+))]
+async fn start_job(
+    State(app): State<App>,
+    body: Result<Json<JobSpec>, JsonRejection>,
+) -> Result<
+    (
+        StatusCode,
+        [(axum::http::HeaderName, String); 1],
+        Json<JobView>,
+    ),
+    ApiError,
+> {
+    let Json(spec) = body?;
+    check_job(&spec, &app.jobs.pipelines).map_err(|wrong| {
+        ApiError::new(
+            ApiErrorCode::InvalidRequest,
+            format!("{}: {}", wrong.field, wrong.message),
+        )
+    })?;
+    let job = app.supervisor.start(spec)?;
+    let location = format!("/api/v1/jobs/{}", job.id);
+    Ok((StatusCode::CREATED, [(LOCATION, location)], Json(job)))
+}
+
+/// Shows one job.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}", tag = "jobs",
+    params(("id" = String, Path, description = "The job's id")),
+    responses((status = 200, body = JobView), (status = 401, body = ApiError), (status = 404, body = ApiError))
+)]
+async fn get_job(
+    State(app): State<App>,
+    id: Result<Path<JobId>, PathRejection>,
+) -> Result<Json<JobView>, ApiError> {
+    let Path(id) = id?;
+    app.supervisor
+        .get(&id)
+        .map(Json)
+        .ok_or_else(|| no_such_job(&id))
+}
+
+/// Asks a job to end: it leaves its room and finishes its files. Its state becomes `stopped` when that is done.
+#[utoipa::path(delete, path = "/api/v1/jobs/{id}", tag = "jobs",
+    params(("id" = String, Path, description = "The job's id")),
+    responses((status = 202, body = JobView), (status = 401, body = ApiError), (status = 404, body = ApiError))
+)]
+async fn stop_job(
+    State(app): State<App>,
+    id: Result<Path<JobId>, PathRejection>,
+) -> Result<(StatusCode, Json<JobView>), ApiError> {
+    let Path(id) = id?;
+    let job = app.supervisor.stop(&id).ok_or_else(|| no_such_job(&id))?;
+    Ok((StatusCode::ACCEPTED, Json(job)))
+}
+
+/// Lists the rooms and who is in them.
+#[utoipa::path(get, path = "/api/v1/rooms", tag = "rooms", responses(
+    (status = 200, body = RoomList),
+    (status = 401, body = ApiError),
+))]
+async fn list_rooms(State(app): State<App>) -> Json<RoomList> {
+    Json(RoomList {
+        rooms: app.hub.snapshot(),
+    })
+}
+
+/// Removes a participant from its room and ends its connection. A room token that allows `manage` serves, too.
+#[utoipa::path(delete, path = "/api/v1/rooms/{room}/participants/{id}", tag = "rooms",
+    params(
+        ("room" = String, Path, description = "The room's name"),
+        ("id" = String, Path, description = "The participant's id"),
+    ),
+    responses((status = 204), (status = 401, body = ApiError), (status = 404, body = ApiError))
+)]
+async fn remove_participant(
+    State(app): State<App>,
+    path: Result<Path<(RoomName, ParticipantId)>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<StatusCode, ApiError> {
+    let Path((room, id)) = path?;
+    app.auth.manage(&room, bearer(&headers))?;
+    if app.hub.remove(&room, &id) {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(ApiError::new(
+        ApiErrorCode::NotFound,
+        format!("there is no participant {id} in a room {room}"),
+    ))
+}
+
+fn no_such_job(id: &JobId) -> ApiError {
+    ApiError::new(ApiErrorCode::NotFound, format!("there is no job {id}"))
+}
+
+impl From<StartError> for ApiError {
+    fn from(error: StartError) -> Self {
+        let code = match error {
+            StartError::TooManyJobs { .. } => ApiErrorCode::TooManyJobs,
+            StartError::Stopping => ApiErrorCode::ServerStopping,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<JsonRejection> for ApiError {
+    fn from(rejection: JsonRejection) -> Self {
+        let code = match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => ApiErrorCode::BodyTooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => ApiErrorCode::UnsupportedMediaType,
+            _ => ApiErrorCode::InvalidRequest,
+        };
+        Self::new(code, rejection.body_text())
+    }
+}
+
+impl From<PathRejection> for ApiError {
+    fn from(rejection: PathRejection) -> Self {
+        Self::new(ApiErrorCode::InvalidRequest, rejection.body_text())
+    }
+}

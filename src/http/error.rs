@@ -1,0 +1,110 @@
+//! The API's typed errors: `{"error": {"code": "...", "message": "..."}}`.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::guard::Foreign;
+use crate::auth::AuthError;
+
+/// What kind of mistake was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ApiErrorCode {
+    /// The body, a field or a name in the path is wrong.
+    InvalidRequest,
+    /// No API token, or a wrong one.
+    Unauthorized,
+    /// A page of another site, or a foreign host name.
+    Forbidden,
+    /// There is no such job, room, participant or path.
+    NotFound,
+    /// The path exists; the method does not.
+    MethodNotAllowed,
+    /// The body is longer than it may be.
+    BodyTooLarge,
+    /// The body is not `application/json`.
+    UnsupportedMediaType,
+    /// As many jobs as the configuration allows are running.
+    TooManyJobs,
+    /// The request was not complete in time.
+    Timeout,
+    /// The server stops.
+    ServerStopping,
+    /// The server's own fault; its log says more.
+    Internal,
+}
+
+/// An answer that says what went wrong.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ApiError {
+    /// The only field.
+    pub error: ApiErrorBody,
+}
+
+/// What went wrong.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ApiErrorBody {
+    /// For programs.
+    pub code: ApiErrorCode,
+    /// For people: where, what was found, what would be right.
+    pub message: String,
+}
+
+impl ApiError {
+    /// An error of this kind.
+    pub fn new(code: ApiErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            error: ApiErrorBody {
+                code,
+                message: message.into(),
+            },
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self.error.code {
+            ApiErrorCode::InvalidRequest => StatusCode::BAD_REQUEST,
+            ApiErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
+            ApiErrorCode::Forbidden => StatusCode::FORBIDDEN,
+            ApiErrorCode::NotFound => StatusCode::NOT_FOUND,
+            ApiErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            ApiErrorCode::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            ApiErrorCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ApiErrorCode::TooManyJobs => StatusCode::TOO_MANY_REQUESTS,
+            ApiErrorCode::Timeout => StatusCode::REQUEST_TIMEOUT,
+            ApiErrorCode::ServerStopping => StatusCode::SERVICE_UNAVAILABLE,
+            ApiErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let mut response = (status, Json(self)).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            // RFC 6750 3.
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        let message =
+            format!("{error}; send `Authorization: Bearer TOKEN` with the server's API token");
+        Self::new(ApiErrorCode::Unauthorized, message)
+    }
+}
+
+impl From<Foreign> for ApiError {
+    fn from(foreign: Foreign) -> Self {
+        Self::new(ApiErrorCode::Forbidden, foreign.to_string())
+    }
+}

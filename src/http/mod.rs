@@ -1,0 +1,64 @@
+//! The page, the API and health behind one listening address.
+//!
+//! [`listen`] accepts connections, [`guard`] keeps other sites' pages out, [`page`] serves the page's files,
+//! [`api`] the HTTP API and [`health`] the two probes. The same router serves the workers' private socket.
+
+pub mod api;
+pub mod error;
+pub mod guard;
+pub mod health;
+pub mod listen;
+mod page;
+
+use std::sync::Arc;
+
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{Extension, State};
+use axum::response::Response;
+use axum::routing::get;
+use axum::{Router, middleware};
+
+use crate::auth::Auth;
+use crate::config::JobsConfig;
+use crate::signalling::{Entrance, Hub};
+use crate::supervisor::Supervisor;
+use guard::Guard;
+use health::Health;
+
+/// What the handlers work with. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// The rooms.
+    pub hub: Hub,
+    /// The jobs.
+    pub supervisor: Supervisor,
+    /// Who may do what.
+    pub auth: Auth,
+    /// Folders of jobs.
+    pub jobs: Arc<JobsConfig>,
+    /// Whether the server is ready.
+    pub health: Arc<Health>,
+}
+
+/// Everything that is served at an address. Browsers come in at the public one only: the guard stands there.
+pub fn router(app: App, entrance: Entrance, guard: Guard) -> Router {
+    let guarded = Router::new()
+        .route("/api/v1/signalling", get(signalling))
+        .merge(api::routes(&app));
+    let guarded = match entrance {
+        Entrance::Public => guarded.layer(middleware::from_fn_with_state(guard, guard::layer)),
+        Entrance::Private => guarded,
+    };
+    let router = guarded.merge(health::routes()).merge(page::routes());
+    page::with_safety(router)
+        .layer(Extension(entrance))
+        .with_state(app)
+}
+
+async fn signalling(
+    State(app): State<App>,
+    Extension(entrance): Extension<Entrance>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    app.hub.upgrade(upgrade, entrance)
+}

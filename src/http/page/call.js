@@ -1,0 +1,285 @@
+// One call in one room: who is there, a link to each of them, and what this page sends.
+
+import { Link } from './link.js';
+import { Signalling } from './signalling.js';
+import { QualityMeter } from './stats.js';
+import { Tile, nameOf } from './tile.js';
+
+/** @import {Ice, MediaKind, Participant, ServerMessage} from './types.js' */
+/** @import {LocalMedia} from './devices.js' */
+/** @import {Peer} from './peer.js' */
+
+/** After the server came back, those who did not are kept on the stage this long. */
+const GHOST_LIMIT_MS = 10000;
+const ICE_LIMIT_MS = 2000;
+const STATS_EVERY_MS = 1000;
+const LOUDNESS_EVERY_MS = 150;
+
+/**
+ * @typedef {object} CallSettings
+ * @property {string} room
+ * @property {string} name
+ * @property {string|null} token
+ * @property {boolean} receiveOnly known from the token
+ * @property {string|null} codec
+ * @property {LocalMedia} media
+ *
+ * @typedef {object} CallEvents
+ * @property {() => void} entered
+ * @property {(tile: Tile) => void} tile somebody's tile is there
+ * @property {(participants: Participant[]) => void} participants who is there has changed
+ * @property {(words: string) => void} say something that everybody should notice
+ * @property {(from: string, text: string) => void} message
+ * @property {(retryInMs: number) => void} lost
+ * @property {(code: string, message: string) => void} refused
+ * @property {() => void} receiveOnly the token does not allow to send
+ */
+
+export class Call {
+  #settings;
+  #events;
+  #signalling;
+  /** @type {Map<string, Link>} */
+  #links = new Map();
+  /** @type {Link[]} those from before the server was lost */
+  #ghosts = [];
+  /** @type {WeakMap<Peer, QualityMeter>} */
+  #meters = new WeakMap();
+  /** @type {Ice} */
+  #ice = { servers: [], transport_policy: 'all' };
+  /** @type {((ice: Ice) => void)[]} */
+  #iceWaiters = [];
+  #receiveOnly;
+  /** @type {number[]} */
+  #timers;
+  #ghostTimer = 0;
+
+  /** @param {CallSettings} settings @param {CallEvents} events */
+  constructor(settings, events) {
+    this.#settings = settings;
+    this.#events = events;
+    this.#receiveOnly = settings.receiveOnly;
+    this.#signalling = this.#connect();
+    settings.media.addEventListener('track', this.#sendTrack);
+    settings.media.addEventListener('change', this.#tellSends);
+    settings.media.addEventListener('speaker', this.#setSpeaker);
+    this.#timers = [
+      setInterval(() => this.#measure(), STATS_EVERY_MS),
+      setInterval(() => this.#listen(), LOUDNESS_EVERY_MS),
+    ];
+  }
+
+  get participants() {
+    return [...this.#links.values()].map(({ participant }) => participant);
+  }
+
+  /** @param {string} text @returns {number} how many got it */
+  sendText(text) {
+    return [...this.#links.values()].filter((link) => link.sendText(text)).length;
+  }
+
+  retryNow() {
+    this.#signalling.retryNow();
+  }
+
+  hangUp() {
+    this.#signalling.leave();
+    this.#timers.forEach(clearInterval);
+    clearTimeout(this.#ghostTimer);
+    const { media } = this.#settings;
+    media.removeEventListener('track', this.#sendTrack);
+    media.removeEventListener('change', this.#tellSends);
+    media.removeEventListener('speaker', this.#setSpeaker);
+    for (const link of this.#links.values()) link.close();
+    this.#dropGhosts(() => true);
+  }
+
+  #connect() {
+    const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
+    const { room, name, token } = this.#settings;
+    const join = () => ({
+      room,
+      kind: /** @type {const} */ ('person'),
+      name: name || undefined,
+      token: token ?? undefined,
+      sends: this.#sends(),
+    });
+    const signalling = new Signalling(`${scheme}://${location.host}/api/v1/signalling`, join, {
+      message: (message) => this.#receive(message),
+      lost: (retryInMs) => this.#events.lost(retryInMs),
+      refused: (code, message) => this.#refused(code, message),
+    });
+    signalling.connect();
+    return signalling;
+  }
+
+  /** @param {ServerMessage} message */
+  #receive(message) {
+    switch (message.type) {
+      case 'welcome':
+        return this.#welcome(message.participants, message.ice);
+      case 'joined':
+        this.#meet(message.participant, false);
+        this.#events.say(`${nameOf(message.participant)} joined`);
+        return this.#events.participants(this.participants);
+      case 'updated':
+        return this.#updated(message.participant);
+      case 'left':
+        return this.#left(message.id);
+      case 'offer':
+        return void this.#links.get(message.from)?.onOffer(message.generation, message.sdp);
+      case 'answer':
+        return void this.#links.get(message.from)?.onAnswer(message.generation, message.sdp);
+      case 'candidate':
+        return this.#links.get(message.from)?.onCandidate(message.generation, message.candidate, message.mline);
+      case 'renew':
+        return this.#links.get(message.from)?.onRenew(message.generation);
+      case 'ice_servers':
+        return this.#newIce(message.ice);
+      case 'error':
+        return this.#mistake(message.code, message.message);
+    }
+  }
+
+  /** @param {Participant[]} participants @param {Ice} ice */
+  #welcome(participants, ice) {
+    this.#ice = ice;
+    this.#ghosts = [...this.#ghosts, ...this.#links.values()];
+    this.#links.clear();
+    for (const participant of participants) this.#meet(participant, true);
+    clearTimeout(this.#ghostTimer);
+    this.#ghostTimer = setTimeout(() => this.#dropGhosts(() => true), GHOST_LIMIT_MS);
+    this.#events.entered();
+    this.#events.participants(this.participants);
+    this.#tellSends();
+  }
+
+  /** @param {Participant} participant @param {boolean} offerer this page came later */
+  #meet(participant, offerer) {
+    const ghost = this.#ghosts.find((link) => isSame(link.participant, participant));
+    this.#ghosts = this.#ghosts.filter((link) => link !== ghost);
+    const former = ghost?.handOver() ?? null;
+    const tile = former?.tile ?? this.#makeTile(participant);
+    tile?.update(participant);
+    const { media, codec } = this.#settings;
+    const link = new Link(participant, tile, {
+      offerer,
+      codec,
+      send: (message) => void this.#signalling.send(message),
+      ice: () => this.#freshIce(link),
+      track: (kind) => media.track(kind),
+      receiveOnly: () => this.#receiveOnly,
+      message: (text) => this.#events.message(nameOf(link.participant), text),
+    }, former?.peer);
+    this.#links.set(participant.id, link);
+    if (offerer) link.offer();
+  }
+
+  /** @param {Participant} participant */
+  #makeTile(participant) {
+    if (participant.kind === 'recorder') return null;
+    const tile = new Tile(participant, this.#settings.media.chosen.speaker);
+    this.#events.tile(tile);
+    return tile;
+  }
+
+  /** @param {Participant} participant */
+  #updated(participant) {
+    const link = this.#links.get(participant.id);
+    if (!link) return;
+    link.participant = participant;
+    link.tile?.update(participant);
+    this.#events.participants(this.participants);
+  }
+
+  /** @param {string} id */
+  #left(id) {
+    const link = this.#links.get(id);
+    if (!link) return;
+    this.#links.delete(id);
+    link.close();
+    this.#events.say(`${nameOf(link.participant)} left`);
+    this.#events.participants(this.participants);
+  }
+
+  /** @param {(link: Link) => boolean} which */
+  #dropGhosts(which) {
+    for (const link of this.#ghosts.filter(which)) link.close();
+    this.#ghosts = this.#ghosts.filter((link) => !which(link));
+  }
+
+  /** A first connection uses what the welcome brought; TURN credentials for a later one may have run out. @param {Link} link */
+  #freshIce(link) {
+    const renewable = link.peer && this.#ice.servers.some(({ credential }) => credential);
+    if (!renewable || !this.#signalling.send({ type: 'ice_servers' })) return Promise.resolve(this.#ice);
+    return new Promise((/** @type {(ice: Ice) => void} */ resolve) => {
+      this.#iceWaiters.push(resolve);
+      setTimeout(() => resolve(this.#ice), ICE_LIMIT_MS);
+    });
+  }
+
+  /** @param {Ice} ice */
+  #newIce(ice) {
+    this.#ice = ice;
+    for (const resolve of this.#iceWaiters.splice(0)) resolve(ice);
+  }
+
+  /** @param {string} code @param {string} message */
+  #mistake(code, message) {
+    if (code === 'forbidden' && !this.#receiveOnly) {
+      this.#onlyReceive();
+      for (const link of this.#links.values()) link.renew();
+      return;
+    }
+    // Somebody left while a message to them was under way: nothing to say.
+    if (code !== 'unknown_participant') console.warn(`the server refused a message: ${code}: ${message}`);
+  }
+
+  /** @param {string} code @param {string} message */
+  #refused(code, message) {
+    if (code !== 'forbidden' || this.#receiveOnly) return this.#events.refused(code, message);
+    // Perhaps only sending is forbidden: once more, without.
+    this.#onlyReceive();
+    this.#signalling = this.#connect();
+  }
+
+  #onlyReceive() {
+    this.#receiveOnly = true;
+    this.#events.receiveOnly();
+  }
+
+  #sends() {
+    return this.#receiveOnly ? { audio: false, video: false } : this.#settings.media.sends;
+  }
+
+  #tellSends = () => void this.#signalling?.send({ type: 'update', sends: this.#sends() });
+
+  /** @param {Event} event */
+  #sendTrack = (event) => {
+    const kind = /** @type {CustomEvent<MediaKind>} */ (event).detail;
+    for (const link of [...this.#links.values(), ...this.#ghosts]) link.replaceTrack(kind);
+  };
+
+  #setSpeaker = () => {
+    for (const { tile } of this.#links.values()) tile?.setSpeaker(this.#settings.media.chosen.speaker);
+  };
+
+  async #measure() {
+    for (const { peer, tile } of this.#links.values()) {
+      if (!peer || !tile) continue;
+      const meter = this.#meters.get(peer) ?? new QualityMeter();
+      this.#meters.set(peer, meter);
+      const report = await peer.stats().catch(() => null);
+      if (report) tile.setQuality(meter.read(report));
+    }
+  }
+
+  #listen() {
+    for (const { peer, tile } of this.#links.values()) tile?.setLoudness(peer?.loudness() ?? 0);
+  }
+}
+
+/** Whether somebody who came back is somebody who was here; ids are new after the server was lost. @param {Participant} a @param {Participant} b */
+function isSame(a, b) {
+  return a.kind === b.kind && a.name === b.name && a.identity === b.identity;
+}

@@ -1,0 +1,217 @@
+// All generations of PeerConnections with one participant: builds the next beside the living one and moves the
+// tile over when the new one plays (make before break).
+
+import { Peer } from './peer.js';
+
+/** @import {ClientMessage, Ice, MediaKind, Participant} from './types.js' */
+/** @import {Tile} from './tile.js' */
+
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 20000;
+const RENEW_LIMIT_MS = 8000;
+const FIRST_PICTURE_LIMIT_MS = 3000;
+/** Candidates kept for a generation whose offer has not come yet. */
+const MOST_EARLY = 64;
+
+/**
+ * @typedef {object} LinkSettings
+ * @property {boolean} offerer this page joined later than the participant
+ * @property {(message: ClientMessage) => void} send
+ * @property {() => Promise<Ice>} ice fresh settings for the next PeerConnection
+ * @property {(kind: MediaKind) => MediaStreamTrack|null} track
+ * @property {() => boolean} receiveOnly the token does not allow to send
+ * @property {string|null} codec
+ * @property {(text: string) => void} message
+ */
+
+export class Link {
+  /** @type {Participant} */
+  participant;
+  /** @type {Tile|null} a recorder has none: it sends nothing */
+  tile;
+  #settings;
+  /** @type {Map<number, Peer>} */
+  #peers = new Map();
+  /** @type {Peer|null} the one on the tile */
+  #playing = null;
+  #newest = 0;
+  #failures = 0;
+  #timer = 0;
+  #closed = false;
+  /** @type {Map<number, {candidate: string, mline: number}[]>} */
+  #early = new Map();
+
+  /**
+   * @param {Participant} participant
+   * @param {Tile|null} tile
+   * @param {LinkSettings} settings
+   * @param {Peer|null} former the PeerConnection on the tile now, from before the server was lost
+   */
+  constructor(participant, tile, settings, former = null) {
+    this.participant = participant;
+    this.tile = tile;
+    this.#settings = settings;
+    this.#playing = former;
+  }
+
+  /** The PeerConnection that serves now. */
+  get peer() {
+    return this.#playing ?? this.#peers.get(this.#newest) ?? null;
+  }
+
+  /** Builds the next generation and offers it. */
+  async offer() {
+    const generation = ++this.#newest;
+    const ice = await this.#settings.ice();
+    if (this.#closed || generation !== this.#newest) return;
+    await this.#guard(this.#build(generation, ice), (peer) => peer.offer());
+  }
+
+  /** @param {number} generation @param {string} sdp */
+  async onOffer(generation, sdp) {
+    if (generation <= this.#newest) return;
+    this.#newest = generation;
+    clearTimeout(this.#timer);
+    const ice = await this.#settings.ice();
+    if (this.#closed || generation !== this.#newest) return;
+    const peer = this.#build(generation, ice);
+    for (const { candidate, mline } of this.#early.get(generation) ?? []) peer.addCandidate(candidate, mline);
+    this.#early.clear();
+    await this.#guard(peer, () => peer.accept(sdp));
+  }
+
+  /** @param {number} generation @param {string} sdp */
+  async onAnswer(generation, sdp) {
+    const peer = this.#peers.get(generation);
+    if (peer) await this.#guard(peer, () => peer.complete(sdp));
+  }
+
+  /** @param {number} generation @param {string} candidate @param {number} mline */
+  onCandidate(generation, candidate, mline) {
+    const peer = this.#peers.get(generation);
+    if (peer) return void peer.addCandidate(candidate, mline);
+    if (this.#settings.offerer || generation < this.#newest) return;
+    const early = this.#early.get(generation) ?? [];
+    if (early.length < MOST_EARLY) this.#early.set(generation, [...early, { candidate, mline }]);
+  }
+
+  /** The other one asks for another PeerConnection. @param {number} generation the one that does not serve any more */
+  onRenew(generation) {
+    if (this.#settings.offerer && generation === this.#newest) this.offer();
+  }
+
+  /** Asks for, or makes, the next generation. */
+  renew() {
+    if (this.#newest) this.#renew(this.#newest);
+  }
+
+  /** @param {MediaKind} kind */
+  replaceTrack(kind) {
+    for (const peer of this.#peers.values()) peer.replaceTrack(kind);
+    if (this.#playing && !this.#peers.has(this.#playing.generation)) this.#playing.replaceTrack(kind);
+  }
+
+  /** @param {string} text */
+  sendText(text) {
+    return [...this.#peers.values()].some((peer) => peer.connected && peer.sendText(text));
+  }
+
+  /**
+   * The server is gone, and this participant will come back with another id: stops negotiating, keeps playing.
+   * @returns {{tile: Tile|null, peer: Peer|null}} for the link that comes after
+   */
+  handOver() {
+    const peer = this.#playing;
+    for (const other of this.#peers.values()) if (other !== peer) other.close();
+    this.#stop();
+    return { tile: this.tile, peer };
+  }
+
+  /** Ends everything, the tile too. */
+  close() {
+    for (const peer of this.#peers.values()) peer.close();
+    this.#playing?.close();
+    this.#stop();
+    this.tile?.remove();
+  }
+
+  #stop() {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#peers.clear();
+    this.#playing = null;
+  }
+
+  /** @param {number} generation @param {Ice} ice */
+  #build(generation, ice) {
+    const { send, track, receiveOnly, codec, message } = this.#settings;
+    const to = this.participant.id;
+    const peer = new Peer({ generation, ice, track, receiveOnly: receiveOnly(), codec }, {
+      description: (type, sdp) => this.#closed || send({ type, to, generation, sdp }),
+      candidate: (candidate, mline) => this.#closed || send({ type: 'candidate', to, generation, candidate, mline }),
+      connected: () => this.#connected(peer),
+      wavering: () => peer === this.#playing && this.tile?.waver(),
+      failed: () => this.#failed(peer),
+      message,
+    });
+    for (const other of this.#peers.values()) if (other !== this.#playing) this.#discard(other);
+    this.#peers.set(generation, peer);
+    this.tile?.prepare(peer.stream, () => this.#plays(peer));
+    return peer;
+  }
+
+  /** @param {Peer} peer @param {(peer: Peer) => Promise<void>} act */
+  async #guard(peer, act) {
+    try {
+      await act(peer);
+    } catch (error) {
+      if (this.#peers.get(peer.generation) !== peer) return;
+      console.warn('negotiation failed:', error);
+      this.#failed(peer);
+    }
+  }
+
+  /** @param {Peer} peer */
+  #connected(peer) {
+    this.#failures = 0;
+    if (peer === this.#playing) return this.tile?.steady();
+    // Only with another one still on the tile is there something to wait for: the new one's first picture.
+    if (!this.#playing || !this.tile || !this.participant.sends.video) return this.#plays(peer);
+    setTimeout(() => this.#plays(peer), FIRST_PICTURE_LIMIT_MS);
+  }
+
+  /** @param {Peer} peer */
+  #plays(peer) {
+    if (this.#closed || this.#peers.get(peer.generation) !== peer || peer === this.#playing) return;
+    const former = this.#playing;
+    this.#playing = peer;
+    this.tile?.show(peer.stream);
+    for (const other of this.#peers.values()) if (other.generation < peer.generation) this.#discard(other);
+    former?.close();
+  }
+
+  /** @param {Peer} peer */
+  #discard(peer) {
+    peer.close();
+    this.#peers.delete(peer.generation);
+  }
+
+  /** @param {Peer} peer */
+  #failed(peer) {
+    if (this.#closed || peer.generation !== this.#newest || this.#peers.get(peer.generation) !== peer) return;
+    this.tile?.waver();
+    if (peer !== this.#playing) this.#discard(peer);
+    const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failures);
+    this.#failures += 1;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#renew(peer.generation), pause);
+  }
+
+  /** @param {number} generation */
+  #renew(generation) {
+    if (this.#closed || generation !== this.#newest) return;
+    if (this.#settings.offerer) return void this.offer();
+    this.#settings.send({ type: 'renew', to: this.participant.id, generation });
+    this.#timer = setTimeout(() => this.#renew(generation), RENEW_LIMIT_MS);
+  }
+}

@@ -1,0 +1,170 @@
+// One participant's tile: picture, name, what it does, and how good the connection is.
+
+import { describe } from './stats.js';
+
+/** @import {Kind, Participant} from './types.js' */
+/** @import {Quality} from './stats.js' */
+
+/** @type {Record<Kind, string>} */
+const KINDS = { person: 'Person', kiosk: 'Kiosk', recorder: 'Recorder', filter: 'Filter' };
+const SPEAKING = 0.02;
+
+/** @param {Participant} participant */
+export function nameOf({ name, identity, kind, id }) {
+  return name || identity || (kind === 'person' ? `Guest ${id.slice(0, 4)}` : KINDS[kind]);
+}
+
+/** Sets initials and a colour of its own. @param {HTMLElement} avatar @param {string} name */
+export function paintAvatar(avatar, name) {
+  const words = name.trim().split(/[\s._-]+/).filter(Boolean);
+  const initials = words.slice(0, 2).map((word) => [...word][0]).join('').toUpperCase();
+  let hue = 0;
+  for (const letter of name) hue = (hue * 31 + (letter.codePointAt(0) ?? 0)) % 360;
+  avatar.textContent = initials || '?';
+  avatar.style.setProperty('--hue', String(hue));
+}
+
+export class Tile {
+  element;
+  #media;
+  #state;
+  #quality;
+  /** @type {HTMLVideoElement|null} */
+  #shown = null;
+  /** @type {HTMLVideoElement|null} plays hidden until it takes over */
+  #incoming = null;
+  #speaker;
+
+  /** @param {Participant} participant @param {string} speaker the output device, empty for the default */
+  constructor(participant, speaker) {
+    const template = /** @type {HTMLTemplateElement} */ (document.getElementById('tile-template'));
+    const copy = /** @type {DocumentFragment} */ (template.content.cloneNode(true));
+    this.element = /** @type {HTMLElement} */ (copy.querySelector('.tile'));
+    this.#media = this.#part('.tile-media');
+    this.#state = this.#part('.tile-state');
+    this.#quality = this.#part('.quality');
+    this.#speaker = speaker;
+    this.#state.textContent = 'Connecting…';
+    this.update(participant);
+  }
+
+  /** @param {Participant} participant */
+  update(participant) {
+    const name = nameOf(participant);
+    const { element } = this;
+    element.setAttribute('aria-label', name);
+    element.dataset.participant = participant.id;
+    element.dataset.kind = participant.kind;
+    element.dataset.audio = participant.sends.audio ? 'on' : 'off';
+    element.dataset.video = participant.sends.video ? 'on' : 'off';
+    this.#part('.tile-name').textContent = name;
+    this.#part('.badge').textContent = KINDS[participant.kind];
+    this.#part('.tile-muted').hidden = participant.sends.audio;
+    paintAvatar(this.#part('.avatar'), name);
+  }
+
+  /**
+   * Plays a stream unseen and unheard, until `show`.
+   * @param {MediaStream} stream @param {() => void} firstPicture
+   */
+  prepare(stream, firstPicture) {
+    this.#incoming?.remove();
+    const video = document.createElement('video');
+    video.autoplay = true;
+    video.playsInline = true;
+    video.muted = true;
+    video.dataset.testid = 'incoming-video';
+    video.srcObject = stream;
+    video.requestVideoFrameCallback?.(firstPicture);
+    this.#incoming = video;
+    this.#media.append(video);
+  }
+
+  /** Lets the prepared stream take over. @param {MediaStream} stream */
+  show(stream) {
+    const video = this.#incoming;
+    if (!video || video.srcObject !== stream) return;
+    this.#incoming = null;
+    this.#shown?.remove();
+    this.#shown = video;
+    video.dataset.testid = 'tile-video';
+    video.muted = false;
+    this.#route(video);
+    this.#play(video);
+    const live = () => this.element.classList.add('live');
+    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(live);
+    else live();
+    this.steady();
+  }
+
+  /** The path is interrupted. */
+  waver() {
+    this.#state.textContent = this.#shown ? 'Connection lost, trying again…' : 'Cannot connect, trying again…';
+  }
+
+  steady() {
+    this.#state.textContent = '';
+  }
+
+  /** @param {number} loudness 0 to 1 */
+  setLoudness(loudness) {
+    this.element.classList.toggle('speaking', loudness > SPEAKING && this.element.dataset.audio === 'on');
+  }
+
+  /** @param {Quality} quality */
+  setQuality(quality) {
+    this.element.dataset.grade = quality.grade;
+    for (const [name, value] of Object.entries(quality)) this.#quality.dataset[name] = String(value ?? '');
+    this.#quality.replaceChildren(...describe(quality).map(([term, value]) => {
+      const row = document.createElement('div');
+      const dt = document.createElement('dt');
+      const dd = document.createElement('dd');
+      dt.textContent = term;
+      dd.textContent = value;
+      row.append(dt, dd);
+      return row;
+    }));
+  }
+
+  /** @param {string} speaker */
+  setSpeaker(speaker) {
+    this.#speaker = speaker;
+    if (this.#shown) this.#route(this.#shown);
+  }
+
+  remove() {
+    for (const video of [this.#shown, this.#incoming]) if (video) video.srcObject = null;
+    this.element.remove();
+  }
+
+  /** @param {HTMLVideoElement} video */
+  #route(video) {
+    if ('setSinkId' in video) video.setSinkId(this.#speaker).catch(() => {
+      // Unplugged since it was chosen: the system's speaker plays on.
+    });
+  }
+
+  /** @param {HTMLVideoElement} video */
+  async #play(video) {
+    try {
+      await video.play();
+    } catch (error) {
+      if (!(error instanceof DOMException) || error.name !== 'NotAllowedError') return;
+      // The browser wants a gesture before it makes sound: show the picture without, until there is one.
+      video.muted = true;
+      video.play().catch(() => {});
+      this.#state.textContent = 'Click or press a key to hear';
+      const hear = () => {
+        video.muted = false;
+        video.play().catch(() => {});
+        this.steady();
+      };
+      for (const gesture of ['pointerdown', 'keydown']) document.addEventListener(gesture, hear, { once: true });
+    }
+  }
+
+  /** @param {string} selector @returns {HTMLElement} */
+  #part(selector) {
+    return /** @type {HTMLElement} */ (this.element.querySelector(selector));
+  }
+}

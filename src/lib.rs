@@ -1,0 +1,31 @@
+//! attache attends calls.
+//!
+//! The modules, in the order in which a call flows through them:
+//!
+//! * [`cli`]: arguments become a command; [`config`]: `attache.toml` becomes a typed [`config::Config`].
+//! * [`server`]: `attache serve`, the control process: starts what follows and stops it in order.
+//! * [`auth`]: who may do what; [`tls`]: certificates; [`ice`]: STUN and TURN for everybody.
+//! * [`signalling`]: rooms, the protocol, the server's socket and the client's. No GStreamer here.
+//! * [`http`]: the page, the API, health.
+//! * [`job`]: what a worker is asked to do and what it reports; [`supervisor`]: the parent's side of that
+//!   conversation, [`worker`]: the child's.
+//! * [`pipeline`]: descriptions, read and checked, become GStreamer bins.
+//! * [`media`]: clock, capture, encoders, fan-out, playback; [`peer`]: the only place that names `webrtcbin`.
+//! * [`role`]: what a kiosk and a recorder do with their peers' media; [`recording`]: files and manifests.
+
+pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod ice;
+pub mod job;
+pub mod media;
+pub mod peer;
+pub mod pipeline;
+pub mod recording;
+pub mod role;
+pub mod server;
+pub mod signalling;
+pub mod supervisor;
+pub mod tls;
+pub mod worker;

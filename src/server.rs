@@ -1,0 +1,192 @@
+//! `attache serve`: starts the control process's parts and stops them in order.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tempfile::TempDir;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::http::guard::Guard;
+use crate::http::health::Health;
+use crate::http::listen::{self, Listener};
+use crate::http::{self, App};
+use crate::signalling::{Entrance, Hub};
+use crate::supervisor::{Settings, Supervisor};
+use crate::tls;
+
+/// Of the time for a stop, what is kept for telling everybody and closing connections once the workers have ended.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// A running server.
+pub struct Server {
+    address: SocketAddr,
+    has_tls: bool,
+    stop_timeout: Duration,
+    hub: Hub,
+    supervisor: Supervisor,
+    health: Arc<Health>,
+    close: CancellationToken,
+    listeners: Vec<JoinHandle<()>>,
+    _watcher: Option<AbortOnDropHandle<()>>,
+    /// Holds the workers' socket; removed with the server.
+    _folder: TempDir,
+}
+
+impl Server {
+    /// Starts everything; `worker` is the program whose `worker` command runs a job.
+    ///
+    /// # Errors
+    /// The certificate cannot be used, the address cannot be listened on, or a configured kiosk cannot be started.
+    pub async fn start(config: Config, worker: PathBuf) -> anyhow::Result<Self> {
+        let tls = config
+            .tls
+            .as_ref()
+            .map(|tls| tls::load(tls, config.server.listen.ip()))
+            .transpose()?;
+        let listen = config.server.listen;
+        let tcp = TcpListener::bind(listen).await.with_context(|| {
+            format!("cannot listen on {listen}; --listen or [server] listen choose another address")
+        })?;
+        let address = tcp
+            .local_addr()
+            .context("the listening address has no name")?;
+        let (folder, unix) = private_socket()?;
+
+        let auth = config.auth.to_auth();
+        let hub = Hub::new(config.limits.clone(), auth.clone(), config.ice.clone());
+        let supervisor = Supervisor::new(Settings {
+            jobs_at_most: config.jobs.maximum,
+            stop_limit: config.server.stop_timeout,
+            ..Settings::new(
+                worker,
+                folder.path().join(SOCKET),
+                config.jobs.pipelines.clone(),
+                config.jobs.recordings.clone(),
+                auth.clone(),
+            )
+        });
+        let health = Arc::new(Health::default());
+        let app = App {
+            hub: hub.clone(),
+            supervisor: supervisor.clone(),
+            auth,
+            jobs: Arc::new(config.jobs.clone()),
+            health: Arc::clone(&health),
+        };
+
+        let guard = Guard::new(&config);
+        let close = CancellationToken::new();
+        let acceptor = tls
+            .as_ref()
+            .map(|tls| TlsAcceptor::from(Arc::clone(&tls.server)));
+        let public = http::router(app.clone(), Entrance::Public, guard.clone());
+        let private = http::router(app, Entrance::Private, guard);
+        let listeners = vec![
+            tokio::spawn(listen::serve(
+                Listener::Tcp(tcp, acceptor),
+                public,
+                close.clone(),
+            )),
+            tokio::spawn(listen::serve(Listener::Unix(unix), private, close.clone())),
+        ];
+        let watcher = tls
+            .and_then(|tls| tls.watcher)
+            .map(|watcher| AbortOnDropHandle::new(tokio::spawn(watcher.run())));
+
+        let server = Self {
+            address,
+            has_tls: config.tls.is_some(),
+            stop_timeout: config.server.stop_timeout,
+            hub,
+            supervisor,
+            health,
+            close,
+            listeners,
+            _watcher: watcher,
+            _folder: folder,
+        };
+        server.start_kiosks(&config)?;
+        Ok(server)
+    }
+
+    fn start_kiosks(&self, config: &Config) -> anyhow::Result<()> {
+        let start = |kiosk: &crate::job::JobSpec| {
+            let job = self.supervisor.start(kiosk.clone());
+            job.map(|job| job.id)
+                .with_context(|| format!("cannot start the kiosk of the room {}", kiosk.room))
+        };
+        let kiosks = config.kiosks.iter().map(start).collect::<Result<_, _>>()?;
+        // Set here only, once.
+        let _ = self.health.kiosks.set(kiosks);
+        Ok(())
+    }
+
+    /// Where it listens; the port is the real one when the configuration said 0.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The addresses at which people on this machine and, if it listens there, on others open the page.
+    pub fn urls(&self) -> Vec<String> {
+        let scheme = if self.has_tls { "https" } else { "http" };
+        let port = self.address.port();
+        if !self.address.ip().is_unspecified() {
+            return vec![format!("{scheme}://{}/", self.address)];
+        }
+        let v4 = tls::own_addresses()
+            .into_iter()
+            .filter(|ip| ip.is_ipv4() && !ip.is_loopback());
+        let others = v4.map(|ip| format!("{scheme}://{ip}:{port}/"));
+        std::iter::once(format!("{scheme}://localhost:{port}/"))
+            .chain(others)
+            .collect()
+    }
+
+    /// Stops in order, within the configured time: the workers finish their files and leave, as they would at any
+    /// other time; then everybody else is told and closed; then the listeners.
+    pub async fn stop(self) {
+        self.health.stopping.cancel();
+        let farewell = FAREWELL.min(self.stop_timeout / 4);
+        self.supervisor.stop_all(self.stop_timeout - farewell).await;
+        let rest = async {
+            self.hub.stop().await;
+            self.close.cancel();
+            for listener in self.listeners {
+                if let Err(error) = listener.await {
+                    warn!(%error, "a listener ended badly");
+                }
+            }
+        };
+        if tokio::time::timeout(farewell, rest).await.is_err() {
+            info!("some connections were not closed by the other side in time");
+        }
+    }
+}
+
+/// The name of the workers' socket in its folder.
+const SOCKET: &str = "attache.sock";
+
+/// A socket that only this user's processes can open.
+fn private_socket() -> anyhow::Result<(TempDir, UnixListener)> {
+    let folder = tempfile::Builder::new()
+        .prefix("attache-")
+        .permissions(std::fs::Permissions::from_mode(0o700))
+        .tempdir()
+        .context("cannot make a folder for the workers' socket; TMPDIR names where")?;
+    let path = folder.path().join(SOCKET);
+    let socket = UnixListener::bind(&path)
+        .with_context(|| format!("cannot listen on {}", path.display()))?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))
+        .with_context(|| format!("cannot make {} private", path.display()))?;
+    Ok((folder, socket))
+}

@@ -1,0 +1,393 @@
+//! The client's end of the signalling, as workers use it: over the server's private Unix socket, `ws` or `wss`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tracing::debug;
+use url::Url;
+
+use super::parse;
+use super::protocol::{ClientMessage, ServerMessage};
+use crate::job::ServerAddress;
+
+/// The path of the signalling endpoint.
+pub const PATH: &str = "/api/v1/signalling";
+
+/// For the connection, TLS and the WebSocket handshake together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The server pings every 15 seconds: after this long without a sound it is lost.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// The largest welcome (a full room) stays far below.
+const MESSAGE_BYTES: usize = 1024 * 1024;
+
+/// Messages in either direction that wait for the other end.
+const QUEUE_MESSAGES: usize = 256;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The address is not one of a signalling endpoint.
+    #[error("the signalling address {url:?} is not usable: {rule}")]
+    Address {
+        /// What was given.
+        url: String,
+        /// What would be right.
+        rule: &'static str,
+    },
+    /// A file of certificates to trust cannot be read.
+    #[error("cannot read certificates to trust from {}: {reason}", path.display())]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Nobody listens there, or the name is unknown.
+    #[error("cannot reach the server at {place}: {source}")]
+    Unreachable {
+        /// Host and port, or the socket's path.
+        place: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// TLS failed, most often because the certificate is not trusted.
+    #[error(
+        "no secure connection to {place}: {source} (a self-signed certificate must be named as `ca`)"
+    )]
+    Tls {
+        /// Host and port.
+        place: String,
+        /// What rustls says.
+        source: std::io::Error,
+    },
+    /// The server answered, but not with a WebSocket.
+    #[error("{place} refused the signalling with HTTP status {status}")]
+    Status {
+        /// Host and port, or the socket's path.
+        place: String,
+        /// The status code.
+        status: u16,
+    },
+    /// Something else answered.
+    #[error("{place} does not speak WebSocket: {source}")]
+    Handshake {
+        /// Host and port, or the socket's path.
+        place: String,
+        /// What was wrong.
+        source: Box<tungstenite::Error>,
+    },
+    /// It took too long.
+    #[error("no connection to {place} within {} s", CONNECT_TIMEOUT.as_secs())]
+    Timeout {
+        /// Host and port, or the socket's path.
+        place: String,
+    },
+}
+
+/// Why a connection ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The connection broke.
+    #[error("the connection to the server broke: {0}")]
+    Broken(#[source] Box<tungstenite::Error>),
+    /// The server was silent for too long.
+    #[error("nothing was heard from the server for {} s", SILENCE_TIMEOUT.as_secs())]
+    Silent,
+    /// The server sent something that is not of this protocol.
+    #[error("the server sent a message that is not of this protocol: {0}")]
+    Invalid(String),
+}
+
+/// The connection has ended; the [`Receiver`] says why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the connection to the server has ended")]
+pub struct Ended;
+
+/// Sends messages; clones send over the same connection, in the order of the calls. When the last one is dropped,
+/// the connection is closed.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    queue: mpsc::Sender<ClientMessage>,
+}
+
+impl Sender {
+    /// Sends one message; waits when very many are on their way already.
+    ///
+    /// # Errors
+    /// [`Ended`] when the connection is over.
+    pub async fn send(&self, message: ClientMessage) -> Result<(), Ended> {
+        self.queue.send(message).await.map_err(|_| Ended)
+    }
+}
+
+/// Receives what the server sends. It must be read all the time: pings are answered meanwhile.
+#[derive(Debug)]
+pub struct Receiver {
+    queue: mpsc::Receiver<Result<ServerMessage, LinkError>>,
+}
+
+impl Receiver {
+    /// The next message; after an error or a close there is nothing more but `None`.
+    pub async fn next(&mut self) -> Option<Result<ServerMessage, LinkError>> {
+        self.queue.recv().await
+    }
+}
+
+/// Connects to the signalling endpoint. The first message to send is `join`.
+///
+/// # Errors
+/// [`ConnectError`]; those of the address and the certificates will not go away by trying again.
+pub async fn connect(address: &ServerAddress) -> Result<(Sender, Receiver), ConnectError> {
+    let place = place_of(address);
+    let connecting = async {
+        match address {
+            ServerAddress::Unix(path) => connect_unix(path).await,
+            ServerAddress::Url { url, ca } => connect_url(url, ca.as_deref()).await,
+        }
+    };
+    timeout(CONNECT_TIMEOUT, connecting)
+        .await
+        .unwrap_or(Err(ConnectError::Timeout { place }))
+}
+
+fn place_of(address: &ServerAddress) -> String {
+    match address {
+        ServerAddress::Unix(path) => path.display().to_string(),
+        // Never the whole URL: a person may have put a token into it.
+        ServerAddress::Url { url, .. } => Url::parse(url)
+            .map(|url| host_and_port(&url))
+            .unwrap_or_default(),
+    }
+}
+
+fn host_and_port(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port_or_known_default() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+async fn connect_unix(path: &Path) -> Result<(Sender, Receiver), ConnectError> {
+    let place = path.display().to_string();
+    let stream = UnixStream::connect(path)
+        .await
+        .map_err(|source| ConnectError::Unreachable {
+            place: place.clone(),
+            source,
+        })?;
+    handshake(&format!("ws://localhost{PATH}"), place, stream).await
+}
+
+async fn connect_url(text: &str, ca: Option<&Path>) -> Result<(Sender, Receiver), ConnectError> {
+    let invalid = |rule| ConnectError::Address {
+        url: text.chars().take(100).collect(),
+        rule,
+    };
+    let url = Url::parse(text)
+        .map_err(|_| invalid("write ws://HOST:PORT/api/v1/signalling or wss://..."))?;
+    let secure = match url.scheme() {
+        "ws" => false,
+        "wss" => true,
+        _ => return Err(invalid("it must begin with ws:// or wss://")),
+    };
+    let place = host_and_port(&url);
+    let host = url
+        .host_str()
+        .ok_or_else(|| invalid("it names no host"))?
+        .trim_matches(['[', ']'])
+        .to_owned();
+    let port = url
+        .port_or_known_default()
+        .ok_or_else(|| invalid("it names no port"))?;
+    // Certificates first: a wrong file must not look like a network problem.
+    let tls = if secure {
+        Some(tls_connector(ca)?)
+    } else {
+        None
+    };
+
+    let unreachable = |source| ConnectError::Unreachable {
+        place: place.clone(),
+        source,
+    };
+    let stream = TcpStream::connect((host.as_str(), port))
+        .await
+        .map_err(unreachable)?;
+    stream.set_nodelay(true).map_err(unreachable)?;
+    let Some(tls) = tls else {
+        return handshake(text, place, stream).await;
+    };
+    let name = ServerName::try_from(host)
+        .map_err(|_| invalid("its host is neither a name nor an address"))?;
+    let stream = tls
+        .connect(name, stream)
+        .await
+        .map_err(|source| ConnectError::Tls {
+            place: place.clone(),
+            source,
+        })?;
+    handshake(text, place, stream).await
+}
+
+/// Trusts the system's certificates and those of `ca`.
+fn tls_connector(ca: Option<&Path>) -> Result<tokio_rustls::TlsConnector, ConnectError> {
+    let mut roots = rustls::RootCertStore::empty();
+    let native = rustls_native_certs::load_native_certs();
+    let (_, unusable) = roots.add_parsable_certificates(native.certs);
+    debug!(
+        unusable,
+        errors = native.errors.len(),
+        "system certificates read"
+    );
+    if let Some(path) = ca {
+        let failed = |reason: String| ConnectError::Certificates {
+            path: path.to_owned(),
+            reason,
+        };
+        let certificates = CertificateDer::pem_file_iter(path)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| failed(error.to_string()))?;
+        if certificates.is_empty() {
+            return Err(failed("there is no PEM block CERTIFICATE in it".to_owned()));
+        }
+        for certificate in certificates {
+            roots
+                .add(certificate)
+                .map_err(|error| failed(error.to_string()))?;
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    #[expect(
+        clippy::expect_used,
+        reason = "ring supports the default protocol versions"
+    )]
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring speaks TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config).into())
+}
+
+async fn handshake<S>(
+    url: &str,
+    place: String,
+    stream: S,
+) -> Result<(Sender, Receiver), ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(MESSAGE_BYTES))
+        .max_frame_size(Some(MESSAGE_BYTES));
+    let websocket =
+        match tokio_tungstenite::client_async_with_config(url, stream, Some(config)).await {
+            Ok((websocket, _response)) => websocket,
+            Err(tungstenite::Error::Http(response)) => {
+                return Err(ConnectError::Status {
+                    place,
+                    status: response.status().as_u16(),
+                });
+            }
+            Err(source) => {
+                return Err(ConnectError::Handshake {
+                    place,
+                    source: Box::new(source),
+                });
+            }
+        };
+    let (sender, outgoing) = mpsc::channel(QUEUE_MESSAGES);
+    let (incoming, receiver) = mpsc::channel(QUEUE_MESSAGES);
+    tokio::spawn(run(websocket, outgoing, incoming));
+    Ok((Sender { queue: sender }, Receiver { queue: receiver }))
+}
+
+/// The one owner of the connection.
+async fn run<S>(
+    mut websocket: WebSocketStream<S>,
+    mut outgoing: mpsc::Receiver<ClientMessage>,
+    incoming: mpsc::Sender<Result<ServerMessage, LinkError>>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let error = loop {
+        tokio::select! {
+            frame = timeout(SILENCE_TIMEOUT, websocket.next()) => {
+                let message = match frame {
+                    Err(_) => break Some(LinkError::Silent),
+                    Ok(None) => break None,
+                    Ok(Some(Err(error))) => break broken(error),
+                    Ok(Some(Ok(Message::Text(text)))) => read(&text),
+                    Ok(Some(Ok(Message::Close(_)))) => break None,
+                    // Pings are answered by the WebSocket layer with the next read.
+                    Ok(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_)))) => None,
+                };
+                let Some(message) = message else { continue };
+                if incoming.send(message).await.is_err() {
+                    break None;
+                }
+            }
+            message = outgoing.recv() => {
+                let Some(message) = message else { break None };
+                if let Err(error) = websocket.send(text_of(&message)).await {
+                    break broken(error);
+                }
+            }
+        }
+    };
+    if let Some(error) = error {
+        // Nobody listens any more when the receiver was dropped first.
+        let _ = incoming.send(Err(error)).await;
+        return;
+    }
+    let goodbye = async {
+        websocket.close(None).await?;
+        while websocket.next().await.transpose()?.is_some() {}
+        Ok::<(), tungstenite::Error>(())
+    };
+    // The other side may be gone already; then there is nobody to say goodbye to.
+    let _ = timeout(Duration::from_secs(1), goodbye).await;
+}
+
+fn broken(error: tungstenite::Error) -> Option<LinkError> {
+    match error {
+        tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => None,
+        other => Some(LinkError::Broken(Box::new(other))),
+    }
+}
+
+/// Messages of a type that this version does not know are passed over, as the protocol asks.
+fn read(text: &str) -> Option<Result<ServerMessage, LinkError>> {
+    match serde_json::from_str(text) {
+        Ok(message) => Some(Ok(message)),
+        Err(error) if error.to_string().starts_with("unknown variant") => {
+            debug!("message of an unknown type passed over");
+            None
+        }
+        Err(error) => Some(Err(LinkError::Invalid(parse::without_value(
+            &error.to_string(),
+        )))),
+    }
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "the messages have text keys only and no maps of other kinds"
+)]
+fn text_of(message: &ClientMessage) -> Message {
+    Message::text(serde_json::to_string(message).expect("a message of the protocol is JSON"))
+}

@@ -1,0 +1,304 @@
+//! The one owner of all rooms and of everybody's outbox: asks the room machine, delivers what it says.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use axum::extract::ws::{Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::response::Response;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+use tokio_util::task::TaskTracker;
+use tracing::info;
+
+use super::ids::{ParticipantId, RoomName};
+use super::limits::Limits;
+use super::outbox::{Farewell, Outbox, Outgoing, outbox};
+use super::protocol::{ClientMessage, ErrorCode, LeaveReason, ServerMessage, VERSION};
+use super::room::{Action, Join, Refusal, RoomView, Rooms};
+use super::socket;
+use crate::auth::{Auth, Grants};
+use crate::ice::IceSettings;
+
+/// Where a connection came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entrance {
+    /// The listening address.
+    Public,
+    /// The private Unix socket: a worker of this server. It is let in however many wait outside.
+    Private,
+}
+
+/// The handle of all rooms; clones are the same rooms.
+#[derive(Debug, Clone)]
+pub struct Hub {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    limits: Limits,
+    auth: Auth,
+    ice: IceSettings,
+    /// Held for one message at a time and never across an await: the queues behind it are not waited for.
+    state: Mutex<State>,
+    connections: Arc<Semaphore>,
+    not_joined: Arc<Semaphore>,
+    stopping: CancellationToken,
+    sockets: TaskTracker,
+}
+
+#[derive(Debug)]
+struct State {
+    rooms: Rooms,
+    outboxes: HashMap<ParticipantId, Outbox>,
+    stopping: bool,
+}
+
+/// A participant's side of the hub.
+pub(super) struct Membership {
+    pub id: ParticipantId,
+    pub outgoing: Outgoing,
+    pub farewell: Farewell,
+}
+
+/// A connection's place among those that are allowed; free again when dropped.
+pub(super) struct Place {
+    _connection: Option<OwnedSemaphorePermit>,
+    /// Given back with the join.
+    pub not_joined: Option<OwnedSemaphorePermit>,
+}
+
+impl Hub {
+    /// A hub without rooms.
+    pub fn new(limits: Limits, auth: Auth, ice: IceSettings) -> Self {
+        let state = State {
+            rooms: Rooms::new(&limits),
+            outboxes: HashMap::new(),
+            stopping: false,
+        };
+        let shared = Shared {
+            connections: Arc::new(Semaphore::new(limits.connections)),
+            not_joined: Arc::new(Semaphore::new(limits.connections_not_joined)),
+            limits,
+            auth,
+            ice,
+            state: Mutex::new(state),
+            stopping: CancellationToken::new(),
+            sockets: TaskTracker::new(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Answers the request of the signalling endpoint and serves the connection from there.
+    pub fn upgrade(&self, request: WebSocketUpgrade, entrance: Entrance) -> Response {
+        let hub = self.clone();
+        // A message that is somewhat too long is read to its end and answered with the typed error; beyond that
+        // the connection ends in the middle of it.
+        let at_most = self.shared.limits.message_bytes.saturating_mul(2);
+        let request = request.max_message_size(at_most).max_frame_size(at_most);
+        request.on_upgrade(move |websocket| async move { hub.serve(websocket, entrance).await })
+    }
+
+    /// Serves one connection to its end.
+    pub async fn serve(&self, websocket: WebSocket, entrance: Entrance) {
+        let _token = self.shared.sockets.token();
+        socket::serve(self, websocket, entrance).await;
+    }
+
+    /// Every room with its participants, by name.
+    pub fn snapshot(&self) -> Vec<RoomView> {
+        self.state().rooms.views()
+    }
+
+    /// Removes a participant from this room and ends its connection; `false` if it is not there.
+    pub fn remove(&self, room: &RoomName, id: &ParticipantId) -> bool {
+        let mut state = self.state();
+        let Some(actions) = state.rooms.remove(room, id) else {
+            return false;
+        };
+        self.perform(&mut state, actions);
+        true
+    }
+
+    /// Tells everybody that the server stops, closes all connections and returns when they are closed. A client
+    /// that does not close its side is waited for about a second.
+    pub async fn stop(&self) {
+        {
+            let mut state = self.state();
+            state.stopping = true;
+            state.rooms = Rooms::new(&self.shared.limits);
+            for (_, outbox) in state.outboxes.drain() {
+                outbox.close(Some(server_stopping()));
+            }
+        }
+        self.shared.stopping.cancel();
+        self.shared.sockets.close();
+        self.shared.sockets.wait().await;
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    pub(super) fn stopped(&self) -> WaitForCancellationFuture<'_> {
+        self.shared.stopping.cancelled()
+    }
+
+    /// A place for one more connection, or the refusal.
+    pub(super) fn place(&self, entrance: Entrance) -> Result<Place, Refusal> {
+        let take = |places: &Arc<Semaphore>, what: &str| match entrance {
+            Entrance::Private => Ok(None),
+            Entrance::Public => Arc::clone(places)
+                .try_acquire_owned()
+                .map(Some)
+                .map_err(|_| {
+                    let message =
+                        format!("the server has as many {what} as it may; come back later");
+                    Refusal::new(ErrorCode::ServerFull, message)
+                }),
+        };
+        Ok(Place {
+            _connection: take(&self.shared.connections, "connections")?,
+            not_joined: take(&self.shared.not_joined, "connections that have not joined")?,
+        })
+    }
+
+    /// What the token allows in this room.
+    pub(super) fn grants(&self, room: &RoomName, token: Option<&str>) -> Result<Grants, Refusal> {
+        let refused = |error| {
+            Refusal::new(
+                ErrorCode::Unauthorized,
+                format!("`join`: field `token`: {error}"),
+            )
+        };
+        self.shared.auth.room(room, token).map_err(refused)
+    }
+
+    /// Lets a newcomer in; its welcome is the first message of its outbox.
+    pub(super) fn join(&self, join: Join) -> Result<Membership, Refusal> {
+        let id = ParticipantId::random();
+        let (room, kind) = (join.room.clone(), join.kind);
+        let mut state = self.state();
+        if state.stopping {
+            return Err(server_stopping());
+        }
+        let actions = state.rooms.join(id.clone(), join)?;
+        let (outbox, outgoing, farewell) = outbox(&self.shared.limits);
+        state.outboxes.insert(id.clone(), outbox);
+        self.perform(&mut state, actions);
+        drop(state);
+        info!(participant = %id, %room, ?kind, "joined");
+        Ok(Membership {
+            id,
+            outgoing,
+            farewell,
+        })
+    }
+
+    /// A message of somebody who joined.
+    pub(super) fn handle(&self, from: &ParticipantId, message: ClientMessage) {
+        let mut state = self.state();
+        let actions = state.rooms.handle(from, message);
+        self.perform(&mut state, actions);
+    }
+
+    /// Tells a participant that something it sent was refused; it stays.
+    pub(super) fn complain(&self, to: &ParticipantId, refusal: Refusal) {
+        let mut state = self.state();
+        let message = refusal.into_message(false);
+        self.perform(
+            &mut state,
+            vec![Action::Send {
+                to: vec![to.clone()],
+                message,
+            }],
+        );
+    }
+
+    /// A connection is ending by itself; its outbox takes nothing more.
+    pub(super) fn leave(&self, id: &ParticipantId, reason: LeaveReason) {
+        let mut state = self.state();
+        state.outboxes.remove(id);
+        let actions = state.rooms.leave(id, reason);
+        self.perform(&mut state, actions);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // One connection's panic must not end all others; what it left half done ends with its connection.
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn perform(&self, state: &mut State, actions: Vec<Action>) {
+        let mut actions = VecDeque::from(actions);
+        while let Some(action) = actions.pop_front() {
+            match action {
+                Action::Welcome { you, participants } => {
+                    let to = [you.id.clone()];
+                    let ice = self.shared.ice.for_participant(&you.id, SystemTime::now());
+                    let message = ServerMessage::Welcome {
+                        protocol: VERSION,
+                        you,
+                        participants,
+                        ice,
+                    };
+                    actions.extend(send(state, &to, &message));
+                }
+                Action::IceServers { to } => {
+                    let ice = self.shared.ice.for_participant(&to, SystemTime::now());
+                    actions.extend(send(state, &[to], &ServerMessage::IceServers { ice }));
+                }
+                Action::Send { to, message } => actions.extend(send(state, &to, &message)),
+                Action::Close { id, refusal } => {
+                    if let Some(outbox) = state.outboxes.remove(&id) {
+                        outbox.close(refusal);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Queues a message for each addressee; who has no room for it is taken out.
+fn send(state: &mut State, to: &[ParticipantId], message: &ServerMessage) -> Vec<Action> {
+    let text = text_of(message);
+    let mut consequences = Vec::new();
+    for id in to {
+        let Some(outbox) = state.outboxes.get(id) else {
+            continue;
+        };
+        if outbox.push(text.clone()).is_ok() {
+            continue;
+        }
+        info!(participant = %id, "reads too slowly, closed");
+        consequences.extend(state.rooms.leave(id, LeaveReason::TooSlow));
+        let refusal = Refusal::new(ErrorCode::TooSlow, "you did not read your messages in time");
+        consequences.push(Action::Close {
+            id: id.clone(),
+            refusal: Some(refusal),
+        });
+    }
+    consequences
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "the messages have text keys only and no maps of other kinds"
+)]
+pub(super) fn text_of(message: &ServerMessage) -> Utf8Bytes {
+    serde_json::to_string(message)
+        .expect("a message of the protocol is JSON")
+        .into()
+}
+
+pub(super) fn server_stopping() -> Refusal {
+    Refusal::new(
+        ErrorCode::ServerStopping,
+        "the server stops; come back in a while",
+    )
+}

@@ -1,0 +1,467 @@
+//! All rooms as one pure state machine: joins, messages and departures in, actions out. No sockets, no clock.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::ids::{Generation, ParticipantId, RoomName};
+use super::limits::Limits;
+use super::protocol::{
+    ClientMessage, ErrorCode, Kind, LeaveReason, Participant, Sends, ServerMessage,
+};
+use crate::auth::Grants;
+
+#[cfg(test)]
+mod properties;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use rules::{already_joined, check_description, check_grants, checked_name, unknown_participant};
+
+/// What is to be done, in this order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Greet a newcomer; the ICE settings of the message are the caller's.
+    Welcome {
+        /// The newcomer.
+        you: Participant,
+        /// Those who were there before.
+        participants: Vec<Participant>,
+    },
+    /// Hand out ICE servers with fresh credentials.
+    IceServers {
+        /// To whom.
+        to: ParticipantId,
+    },
+    /// Deliver a message.
+    Send {
+        /// To whom; all of them are in one room.
+        to: Vec<ParticipantId>,
+        /// What.
+        message: ServerMessage,
+    },
+    /// End a connection whose participant is out of its room by now.
+    Close {
+        /// Whose.
+        id: ParticipantId,
+        /// What to tell it last.
+        refusal: Option<Refusal>,
+    },
+}
+
+/// Why something a client asked for was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// The kind of mistake.
+    pub code: ErrorCode,
+    /// Where, what was found, what would be right.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A refusal in words.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+
+    /// The message to the client; after a fatal one its connection ends.
+    pub fn into_message(self, fatal: bool) -> ServerMessage {
+        ServerMessage::Error {
+            code: self.code,
+            message: self.message,
+            fatal,
+        }
+    }
+}
+
+/// A `join` whose token was looked at already.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Join {
+    /// The room to enter.
+    pub room: RoomName,
+    /// What the newcomer is.
+    pub kind: Kind,
+    /// The name to be shown by; an empty one is none.
+    pub name: Option<String>,
+    /// What it sends at the start.
+    pub sends: Sends,
+    /// It will write the call down.
+    pub recording: bool,
+    /// Whose media it improves.
+    pub enhances: Option<ParticipantId>,
+    /// What its token, or the lack of one, allows.
+    pub grants: Grants,
+}
+
+/// A room as the API shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct RoomView {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub name: RoomName,
+    /// Who is in it, in the order in which they came.
+    pub participants: Vec<Participant>,
+}
+
+#[derive(Debug, PartialEq)]
+struct Member {
+    participant: Participant,
+    grants: Grants,
+}
+
+/// All rooms. A room is here as long as somebody is in it.
+#[derive(Debug)]
+pub struct Rooms {
+    participants_per_room: usize,
+    rooms_at_most: usize,
+    /// Members in the order in which they joined: of two, the one with the greater index offers.
+    rooms: HashMap<RoomName, Vec<Member>>,
+    whereabouts: HashMap<ParticipantId, RoomName>,
+}
+
+/// Who may send a message to whom: it depends on who was there first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    ToEarlier,
+    ToLater,
+    Either,
+}
+
+impl Direction {
+    /// Places are those in the order of joining.
+    fn check(self, type_name: &str, sender: usize, addressee: usize) -> Result<(), Refusal> {
+        let rule = match self {
+            Self::ToEarlier if sender < addressee => {
+                "the participant that joined later offers; ask it with `renew`"
+            }
+            Self::ToLater if sender > addressee => {
+                "it goes to those who joined later; you are the one who offers"
+            }
+            Self::ToEarlier | Self::ToLater | Self::Either => return Ok(()),
+        };
+        Err(Refusal::new(
+            ErrorCode::InvalidMessage,
+            format!("`{type_name}`: {rule}"),
+        ))
+    }
+}
+
+impl Rooms {
+    /// No rooms yet.
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            participants_per_room: limits.participants_per_room,
+            rooms_at_most: limits.rooms,
+            rooms: HashMap::new(),
+            whereabouts: HashMap::new(),
+        }
+    }
+
+    /// Lets somebody in, or says why not. `id` must be fresh.
+    pub fn join(&mut self, id: ParticipantId, join: Join) -> Result<Vec<Action>, Refusal> {
+        if self.whereabouts.contains_key(&id) {
+            return Err(already_joined());
+        }
+        self.check_join(&join)?;
+        let you = Participant {
+            id: id.clone(),
+            kind: join.kind,
+            name: checked_name(join.name)?,
+            identity: join.grants.identity.clone(),
+            sends: join.sends,
+            recording: join.recording,
+            enhances: join.enhances,
+        };
+        self.whereabouts.insert(id, join.room.clone());
+        let members = self.rooms.entry(join.room).or_default();
+        let participants: Vec<_> = members
+            .iter()
+            .map(|member| member.participant.clone())
+            .collect();
+        let others: Vec<_> = participants
+            .iter()
+            .map(|participant| participant.id.clone())
+            .collect();
+        members.push(Member {
+            participant: you.clone(),
+            grants: join.grants,
+        });
+
+        let mut actions = vec![Action::Welcome {
+            you: you.clone(),
+            participants,
+        }];
+        if !others.is_empty() {
+            actions.push(Action::Send {
+                to: others,
+                message: ServerMessage::Joined { participant: you },
+            });
+        }
+        Ok(actions)
+    }
+
+    fn check_join(&self, join: &Join) -> Result<(), Refusal> {
+        if !join.grants.join {
+            return Err(Refusal::new(
+                ErrorCode::Forbidden,
+                "`join`: the token does not allow to join this room",
+            ));
+        }
+        check_grants(&join.grants, join.kind, join.sends, join.recording)?;
+        let members = self.rooms.get(&join.room).map_or(&[][..], Vec::as_slice);
+        if members.is_empty() && self.rooms.len() >= self.rooms_at_most {
+            let message = format!(
+                "`join`: the server has {} rooms, as many as it may",
+                self.rooms.len()
+            );
+            return Err(Refusal::new(ErrorCode::ServerFull, message));
+        }
+        if members.len() >= self.participants_per_room {
+            let message = format!(
+                "`join`: the room has {} participants, as many as it may",
+                members.len()
+            );
+            return Err(Refusal::new(ErrorCode::RoomFull, message));
+        }
+        let Some(enhanced) = &join.enhances else {
+            return Ok(());
+        };
+        if join.kind != Kind::Filter {
+            let message = "`join`: `enhances` is for participants of kind `filter` only";
+            return Err(Refusal::new(ErrorCode::InvalidMessage, message));
+        }
+        if !members
+            .iter()
+            .any(|member| member.participant.id == *enhanced)
+        {
+            return Err(unknown_participant("join", "enhances"));
+        }
+        Ok(())
+    }
+
+    /// A message of somebody who joined. Mistakes come back to the sender; nobody else learns of them.
+    pub fn handle(&mut self, from: &ParticipantId, message: ClientMessage) -> Vec<Action> {
+        let Some(room) = self.whereabouts.get(from).cloned() else {
+            return Vec::new();
+        };
+        let result = match message {
+            ClientMessage::Join { .. } => Err(already_joined()),
+            ClientMessage::Offer {
+                to,
+                generation,
+                sdp,
+            } => {
+                let parcel = ServerMessage::Offer {
+                    from: from.clone(),
+                    generation,
+                    sdp,
+                };
+                self.deliver(&room, from, to, generation, Direction::ToEarlier, parcel)
+            }
+            ClientMessage::Answer {
+                to,
+                generation,
+                sdp,
+            } => {
+                let parcel = ServerMessage::Answer {
+                    from: from.clone(),
+                    generation,
+                    sdp,
+                };
+                self.deliver(&room, from, to, generation, Direction::ToLater, parcel)
+            }
+            ClientMessage::Candidate {
+                to,
+                generation,
+                candidate,
+                mline,
+            } => {
+                let parcel = ServerMessage::Candidate {
+                    from: from.clone(),
+                    generation,
+                    candidate,
+                    mline,
+                };
+                self.deliver(&room, from, to, generation, Direction::Either, parcel)
+            }
+            ClientMessage::Renew { to, generation } => {
+                let parcel = ServerMessage::Renew {
+                    from: from.clone(),
+                    generation,
+                };
+                self.deliver(&room, from, to, generation, Direction::ToLater, parcel)
+            }
+            ClientMessage::Update {
+                sends,
+                name,
+                recording,
+            } => self.update(&room, from, sends, name, recording),
+            ClientMessage::IceServers => Ok(vec![Action::IceServers { to: from.clone() }]),
+            ClientMessage::Leave => {
+                let mut actions = self.leave(from, LeaveReason::Left);
+                actions.push(Action::Close {
+                    id: from.clone(),
+                    refusal: None,
+                });
+                Ok(actions)
+            }
+        };
+        result.unwrap_or_else(|refusal| {
+            vec![Action::Send {
+                to: vec![from.clone()],
+                message: refusal.into_message(false),
+            }]
+        })
+    }
+
+    /// Takes somebody out of its room; the others learn why. Nothing happens if it is in none.
+    pub fn leave(&mut self, id: &ParticipantId, reason: LeaveReason) -> Vec<Action> {
+        let Some(room) = self.whereabouts.remove(id) else {
+            return Vec::new();
+        };
+        let Some(members) = self.rooms.get_mut(&room) else {
+            return Vec::new();
+        };
+        members.retain(|member| member.participant.id != *id);
+        if members.is_empty() {
+            self.rooms.remove(&room);
+            return Vec::new();
+        }
+        let to = members
+            .iter()
+            .map(|member| member.participant.id.clone())
+            .collect();
+        vec![Action::Send {
+            to,
+            message: ServerMessage::Left {
+                id: id.clone(),
+                reason,
+            },
+        }]
+    }
+
+    /// Removes somebody from this room and ends its connection; `None` if it is not there.
+    pub fn remove(&mut self, room: &RoomName, id: &ParticipantId) -> Option<Vec<Action>> {
+        if self.whereabouts.get(id) != Some(room) {
+            return None;
+        }
+        let mut actions = self.leave(id, LeaveReason::Removed);
+        let refusal = Refusal::new(ErrorCode::Removed, "a manager of the room removed you");
+        actions.push(Action::Close {
+            id: id.clone(),
+            refusal: Some(refusal),
+        });
+        Some(actions)
+    }
+
+    /// Every room, by name.
+    pub fn views(&self) -> Vec<RoomView> {
+        let mut views: Vec<_> = self
+            .rooms
+            .iter()
+            .map(|(name, members)| RoomView {
+                name: name.clone(),
+                participants: members
+                    .iter()
+                    .map(|member| member.participant.clone())
+                    .collect(),
+            })
+            .collect();
+        views.sort_by(|a, b| a.name.cmp(&b.name));
+        views
+    }
+
+    /// Nobody is anywhere, and nothing is remembered of those who were.
+    pub fn is_empty(&self) -> bool {
+        self.rooms.is_empty() && self.whereabouts.is_empty()
+    }
+
+    fn deliver(
+        &self,
+        room: &RoomName,
+        from: &ParticipantId,
+        to: ParticipantId,
+        generation: Generation,
+        direction: Direction,
+        parcel: ServerMessage,
+    ) -> Result<Vec<Action>, Refusal> {
+        let type_name = parcel.type_name();
+        let members = self.rooms.get(room).map_or(&[][..], Vec::as_slice);
+        let place = |id: &ParticipantId| {
+            members
+                .iter()
+                .position(|member| member.participant.id == *id)
+        };
+        let (Some(sender), Some(addressee)) = (place(from), place(&to)) else {
+            return Err(unknown_participant(type_name, "to"));
+        };
+        if sender == addressee {
+            return Err(unknown_participant(type_name, "to"));
+        }
+        if generation < Generation::FIRST {
+            let message =
+                format!("`{type_name}`: field `generation`: found 0, generations count from 1");
+            return Err(Refusal::new(ErrorCode::InvalidMessage, message));
+        }
+        direction.check(type_name, sender, addressee)?;
+        check_description(&members[sender].grants, type_name, &parcel)?;
+        Ok(vec![Action::Send {
+            to: vec![to],
+            message: parcel,
+        }])
+    }
+
+    fn update(
+        &mut self,
+        room: &RoomName,
+        id: &ParticipantId,
+        sends: Option<Sends>,
+        name: Option<String>,
+        recording: Option<bool>,
+    ) -> Result<Vec<Action>, Refusal> {
+        let Some(members) = self.rooms.get_mut(room) else {
+            return Ok(Vec::new());
+        };
+        let Some(member) = members
+            .iter_mut()
+            .find(|member| member.participant.id == *id)
+        else {
+            return Ok(Vec::new());
+        };
+        let mut changed = member.participant.clone();
+        changed.sends = sends.unwrap_or(changed.sends);
+        changed.recording = recording.unwrap_or(changed.recording);
+        if name.is_some() {
+            changed.name = checked_name(name)?;
+        }
+        check_grants(
+            &member.grants,
+            changed.kind,
+            changed.sends,
+            changed.recording,
+        )?;
+        if changed == member.participant {
+            return Ok(Vec::new());
+        }
+        member.participant = changed.clone();
+        let to: Vec<_> = members
+            .iter()
+            .map(|member| member.participant.id.clone())
+            .filter(|other| other != id)
+            .collect();
+        if to.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(vec![Action::Send {
+            to,
+            message: ServerMessage::Updated {
+                participant: changed,
+            },
+        }])
+    }
+}
