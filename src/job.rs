@@ -1,0 +1,219 @@
+//! What a worker is asked to do, and what it reports: the JSON lines on its standard input and output.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::signalling::ids::{Generation, JobId, ParticipantId, RoomName};
+use crate::signalling::protocol::Kind;
+
+/// What a worker does with its peers' media.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Sends a camera and a microphone, shows and plays what others send.
+    Kiosk,
+    /// Writes down what others send.
+    Recorder,
+}
+
+impl Role {
+    /// How a participant of this role shows itself in a room.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Kiosk => Kind::Kiosk,
+            Self::Recorder => Kind::Recorder,
+        }
+    }
+
+    /// The description a job of this role uses when it names none.
+    pub fn default_description(self) -> &'static str {
+        match self {
+            Self::Kiosk => "kiosk",
+            Self::Recorder => "recorder",
+        }
+    }
+}
+
+/// A value for one of a description's parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum Value {
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A whole number.
+    Integer(i64),
+    /// A number.
+    Float(f64),
+    /// Text.
+    String(String),
+}
+
+/// Values by parameter name.
+pub type Parameters = BTreeMap<String, Value>;
+
+/// One role at work in one room.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobSpec {
+    /// What to do.
+    pub role: Role,
+    /// Where to do it.
+    #[schema(value_type = String)]
+    pub room: RoomName,
+    /// The description to use; absent: the role's own (`kiosk`, `recorder`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Values for the description's parameters.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: Parameters,
+    /// The name the participant is shown by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// How a worker reaches the server.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ServerAddress {
+    /// The server's private Unix socket: a supervised worker on the same machine.
+    Unix(PathBuf),
+    /// `ws://` or `wss://` of the signalling endpoint.
+    Url {
+        /// The endpoint.
+        url: String,
+        /// A PEM file of certificates to trust besides the system's, for self-signed servers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ca: Option<PathBuf>,
+    },
+}
+
+/// Everything a worker needs to begin; the first line on its standard input.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Assignment {
+    /// The job's id, for logs and events.
+    pub id: JobId,
+    /// What to do.
+    pub job: JobSpec,
+    /// Where the room is.
+    pub server: ServerAddress,
+    /// The room token to join with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// The folder of descriptions.
+    pub pipelines: PathBuf,
+    /// The folder recordings go to.
+    pub recordings: PathBuf,
+}
+
+/// Down to the worker.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Always first, once.
+    Start {
+        /// The job.
+        assignment: Box<Assignment>,
+    },
+    /// Leave the room, finish the files, end. The end of standard input says the same.
+    Stop,
+}
+
+/// Where a job stands. It only goes forward, but for `Reconnecting`, which goes back to `Joined`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// The process is being started.
+    Starting,
+    /// It is in its room.
+    Joined,
+    /// The signalling was lost; it tries again.
+    Reconnecting,
+    /// It was asked to end and finishes its files.
+    Stopping,
+    /// It ended as asked.
+    Stopped,
+    /// It ended by itself with an error and will be started again.
+    Restarting,
+    /// It cannot be done; nobody tries again.
+    Failed,
+}
+
+/// Where a peer stands; `RTCPeerConnectionState` of W3C WebRTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names and meanings are W3C's")]
+pub enum PeerState {
+    New,
+    Connecting,
+    Connected,
+    Disconnected,
+    Failed,
+    Closed,
+}
+
+/// Up from the worker; also what `attache kiosk --json` and `attache record --json` print.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The job moved on.
+    State {
+        /// Where to.
+        state: JobState,
+        /// As which participant, once joined.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        participant: Option<ParticipantId>,
+    },
+    /// A choice the operator should know of: which device, which encoder, and why.
+    Notice {
+        /// In words.
+        message: String,
+    },
+    /// A peer moved on.
+    Peer {
+        /// The other participant.
+        participant: ParticipantId,
+        /// Which PeerConnection.
+        generation: Generation,
+        /// Where to.
+        state: PeerState,
+    },
+    /// Media of another participant arrives: reported with the first frame of each kind, then every few seconds.
+    Receiving {
+        /// The other participant.
+        participant: ParticipantId,
+        /// Sound frames since its peer was made.
+        audio_frames: u64,
+        /// Pictures since its peer was made.
+        video_frames: u64,
+    },
+    /// A message came over a data channel.
+    Message {
+        /// From whom.
+        participant: ParticipantId,
+        /// What, cut to 200 characters.
+        text: String,
+    },
+    /// A recording moved on.
+    Recording {
+        /// Whose media.
+        participant: ParticipantId,
+        /// The file, in the job's recording folder.
+        file: PathBuf,
+        /// Bytes on disk.
+        bytes: u64,
+        /// Media time in it, in milliseconds.
+        duration_ms: u64,
+        /// It is finished: nothing more will be written.
+        finished: bool,
+    },
+    /// Something went wrong; the job goes on unless `fatal`.
+    Error {
+        /// Where, what was found, what would be right.
+        message: String,
+        /// The worker ends with this.
+        fatal: bool,
+    },
+}

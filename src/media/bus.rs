@@ -1,0 +1,102 @@
+//! A pipeline's bus: errors become [`MediaEvent`]s, changes of latency are seen to.
+
+use gst::prelude::*;
+use gstreamer as gst;
+
+use super::{MediaError, MediaEvent, MediaEvents};
+
+/// The application message that ends a watch.
+const END: &str = "attache-end";
+
+/// A thread that reads a pipeline's bus until [`Watch::end`] or drop.
+#[derive(Debug)]
+pub struct Watch {
+    bus: gst::Bus,
+}
+
+impl Watch {
+    /// Starts to read. `name` is the pipeline's in errors.
+    pub fn start(
+        pipeline: &gst::Pipeline,
+        name: &'static str,
+        events: MediaEvents,
+    ) -> Result<Self, MediaError> {
+        let bus = pipeline.bus().ok_or(MediaError::GStreamer {
+            doing: "watch a pipeline",
+            reason: "it has no bus".to_owned(),
+        })?;
+        let (reader, pipeline) = (bus.clone(), pipeline.downgrade());
+        std::thread::Builder::new()
+            .name(format!("{name}-bus"))
+            .spawn(move || read(&reader, &pipeline, name, &events))
+            .map_err(|error| MediaError::GStreamer {
+                doing: "watch a pipeline",
+                reason: error.to_string(),
+            })?;
+        Ok(Self { bus })
+    }
+
+    /// Ends the thread.
+    pub fn end(&self) {
+        let message = gst::message::Application::new(gst::Structure::new_empty(END));
+        // A flushing bus has no reader any more.
+        let _ = self.bus.post(message);
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn read(
+    bus: &gst::Bus,
+    pipeline: &gst::glib::WeakRef<gst::Pipeline>,
+    name: &str,
+    events: &MediaEvents,
+) {
+    let wanted = [
+        gst::MessageType::Application,
+        gst::MessageType::Error,
+        gst::MessageType::Warning,
+        gst::MessageType::Latency,
+        gst::MessageType::Eos,
+    ];
+    while let Some(message) = bus.timed_pop_filtered(gst::ClockTime::NONE, &wanted) {
+        let element = || {
+            message
+                .src()
+                .map(|src| src.name().to_string())
+                .unwrap_or_default()
+        };
+        let failed = |reason: String| {
+            let error = MediaError::Element {
+                pipeline: name.to_owned(),
+                element: element(),
+                reason,
+            };
+            // Nobody listens any more once the job has ended.
+            let _ = events.send(MediaEvent::Failed(error));
+        };
+        match message.view() {
+            gst::MessageView::Application(ended)
+                if ended.structure().is_some_and(|s| s.name() == END) =>
+            {
+                return;
+            }
+            gst::MessageView::Error(error) => failed(error.error().to_string()),
+            gst::MessageView::Eos(_) => failed("the source has ended".to_owned()),
+            gst::MessageView::Warning(warning) => {
+                tracing::warn!(pipeline = name, element = element(), reason = %warning.error(), "warning");
+            }
+            gst::MessageView::Latency(_) => {
+                if let Some(pipeline) = pipeline.upgrade() {
+                    // It reports nothing that helps: an element that cannot say its latency yet posts again.
+                    let _ = pipeline.recalculate_latency();
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Clock, capture, encoders, fan-out and playback.
+//!
+//! * [`clock`]: one clock and base time for all pipelines; [`bus`]: what a pipeline says becomes [`MediaEvent`]s.
+//! * [`capture`]: a description's sources, encoded once for all peers; [`encoder`]: which encoder, and why;
+//!   `fanout`: its frames for everybody; [`key_frames`]: when one is made.
+//! * [`playback`]: what others send, mixed; [`grid`]: where each picture lies.
+//! * [`devices`]: cameras, microphones, speakers and displays of this machine.
+//! * [`timecode`]: what the test picture tells machines; [`marks`]: the elements that draw it, flash and beep.
+
+pub mod bus;
+pub mod capture;
+pub mod clock;
+pub mod devices;
+pub mod encoder;
+mod fanout;
+pub mod grid;
+pub mod key_frames;
+pub mod marks;
+pub mod playback;
+mod stage;
+pub mod timecode;
+
+use std::sync::LazyLock;
+
+use gstreamer as gst;
+
+/// What capture and playback report; the receiver is the job's task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MediaEvent {
+    /// A choice the operator should know of: which device, which encoder, and why.
+    Notice(String),
+    /// An element failed; the pipeline does not work any more.
+    Failed(MediaError),
+}
+
+/// Where [`MediaEvent`]s go.
+pub type MediaEvents = tokio::sync::mpsc::UnboundedSender<MediaEvent>;
+
+/// Why capture or playback does not work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MediaError {
+    /// The description is wrong, or does not fit this machine.
+    #[error(transparent)]
+    Description(#[from] crate::pipeline::DescriptionError),
+    /// GStreamer or a plugin is missing.
+    #[error("GStreamer has no element {element}: install {package}")]
+    Missing {
+        /// The element's factory.
+        element: String,
+        /// Where Debian has it.
+        package: &'static str,
+    },
+    /// An element failed.
+    #[error("{pipeline}: element {element} failed: {reason}")]
+    Element {
+        /// Which of our pipelines.
+        pipeline: String,
+        /// The element's name.
+        element: String,
+        /// What it said.
+        reason: String,
+    },
+    /// What is asked for is not there.
+    #[error("{0} is not captured by this description: it has no fragment for it")]
+    NotCaptured(Codec),
+    /// GStreamer refused.
+    #[error("{doing}: {reason}")]
+    GStreamer {
+        /// While doing what.
+        doing: &'static str,
+        /// What it said.
+        reason: String,
+    },
+}
+
+impl MediaError {
+    /// GStreamer refused while doing this.
+    pub(crate) fn gstreamer(doing: &'static str) -> impl FnOnce(gst::glib::BoolError) -> Self {
+        move |error| Self::GStreamer {
+            doing,
+            reason: error.to_string(),
+        }
+    }
+}
+
+/// Initializes GStreamer and registers attache's own elements. Cheap when done before.
+pub fn init() -> Result<(), MediaError> {
+    gst::init().map_err(|error| MediaError::GStreamer {
+        doing: "initialize GStreamer",
+        reason: error.to_string(),
+    })?;
+    clock::base_time();
+    static REGISTERED: LazyLock<Result<(), gst::glib::BoolError>> = LazyLock::new(marks::register);
+    let registered = REGISTERED.clone();
+    registered.map_err(MediaError::gstreamer("register attache's elements"))
+}
+
+/// Sound or picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MediaKind {
+    /// Sound.
+    Audio,
+    /// Picture.
+    Video,
+}
+
+/// The codecs that attache sends and receives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// Opus (RFC 6716), 48 kHz.
+    Opus,
+    /// VP8 (RFC 6386).
+    Vp8,
+    /// H.264, constrained baseline.
+    H264,
+}
+
+impl Codec {
+    /// What it carries.
+    pub fn kind(self) -> MediaKind {
+        match self {
+            Self::Opus => MediaKind::Audio,
+            Self::Vp8 | Self::H264 => MediaKind::Video,
+        }
+    }
+}
+
+impl std::fmt::Display for Codec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Opus => "Opus",
+            Self::Vp8 => "VP8",
+            Self::H264 => "H.264",
+        })
+    }
+}

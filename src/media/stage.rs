@@ -1,0 +1,271 @@
+//! The playback pipeline: participants' frames through a mixer and a compositor to the description's sinks.
+
+use gst::prelude::*;
+use gstreamer as gst;
+use gstreamer_app as gst_app;
+use gstreamer_utils::streamproducer::ConsumerSettings;
+use gstreamer_utils::{ConsumptionLink, StreamProducer};
+
+use super::bus::Watch;
+use super::encoder::{capsfilter, make};
+use super::{MediaError, MediaEvents, MediaKind, clock, grid};
+use crate::pipeline::build::{self, End};
+use crate::pipeline::fragment::Fragment;
+use crate::pipeline::{Description, Settings};
+use crate::signalling::ids::ParticipantId;
+
+/// Frames that come later than their time and this are left out of the mix.
+const PATIENCE: gst::ClockTime = gst::ClockTime::from_mseconds(20);
+/// What a participant may have waiting before its oldest frames are dropped.
+const WAITING: gst::ClockTime = gst::ClockTime::from_mseconds(200);
+
+/// What to build.
+pub(super) struct Plan {
+    pub description: Description,
+    pub settings: Settings,
+    pub audio: Option<Sink>,
+    pub video: Option<Sink>,
+}
+
+/// A playback fragment, filled.
+pub(super) struct Sink {
+    pub fragment: Fragment,
+    pub launch: String,
+}
+
+/// One participant's sound or picture.
+pub(super) struct Input {
+    pub number: u64,
+    pub participant: ParticipantId,
+    pub kind: MediaKind,
+    pub producer: StreamProducer,
+}
+
+impl Plan {
+    /// Builds each fragment once, to tell mistakes before somebody comes.
+    pub fn check(&self) -> Result<(), MediaError> {
+        for sink in [&self.audio, &self.video].into_iter().flatten() {
+            self.bin(sink)?;
+        }
+        Ok(())
+    }
+
+    fn bin(&self, sink: &Sink) -> Result<gst::Bin, MediaError> {
+        Ok(build::bin(
+            &self.description,
+            &sink.fragment,
+            &sink.launch,
+            End::Sink,
+        )?)
+    }
+}
+
+/// A pipeline with at least one participant in it. Dropped, it stops.
+pub(super) struct Stage {
+    pipeline: gst::Pipeline,
+    _watch: Watch,
+    /// The running time at which this pipeline's own begins. A mixer counts from zero: on the common base time it would
+    /// first mix silence for as long as the process has run.
+    zero: gst::ClockTime,
+    audio: Option<gst::Element>,
+    video: Option<gst::Element>,
+    seats: Vec<Seat>,
+    size: (u32, u32),
+}
+
+struct Seat {
+    number: u64,
+    kind: MediaKind,
+    source: gst_app::AppSrc,
+    pad: gst::Pad,
+    link: ConsumptionLink,
+}
+
+impl Stage {
+    pub fn build(plan: &Plan, events: MediaEvents) -> Result<Self, MediaError> {
+        let pipeline = gst::Pipeline::with_name("playback");
+        clock::prepare(&pipeline);
+        let zero = clock::running_time();
+        pipeline.set_base_time(clock::base_time() + zero);
+        let watch = Watch::start(&pipeline, "playback", events)?;
+        let video = &plan.settings.video;
+        let mut stage = Self {
+            pipeline,
+            _watch: watch,
+            zero,
+            audio: None,
+            video: None,
+            seats: Vec::new(),
+            size: (video.width, video.height),
+        };
+        if let Some(sink) = &plan.audio {
+            let caps = "audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=2";
+            stage.audio = Some(stage.add_mix(
+                "audiomixer",
+                "gstreamer1.0-plugins-base",
+                caps,
+                plan.bin(sink)?,
+            )?);
+        }
+        if let Some(sink) = &plan.video {
+            let caps = format!(
+                "video/x-raw,format=I420,width={},height={},framerate={}/1,pixel-aspect-ratio=1/1",
+                video.width, video.height, video.framerate
+            );
+            let compositor = stage.add_mix(
+                "compositor",
+                "gstreamer1.0-plugins-base",
+                &caps,
+                plan.bin(sink)?,
+            )?;
+            compositor.set_property_from_str("background", "black");
+            stage.video = Some(compositor);
+        }
+        Ok(stage)
+    }
+
+    /// Adds mixer or compositor, in live mode: it never waits for one who does not send.
+    fn add_mix(
+        &self,
+        factory: &'static str,
+        package: &'static str,
+        caps: &str,
+        sink: gst::Bin,
+    ) -> Result<gst::Element, MediaError> {
+        let mix = gst::ElementFactory::make(factory)
+            .property("force-live", true)
+            .property("ignore-inactive-pads", true)
+            .property("latency", PATIENCE.nseconds())
+            .build()
+            .map_err(|_| MediaError::Missing {
+                element: factory.to_owned(),
+                package,
+            })?;
+        let queue = make("queue", "libgstreamer1.0-0")?;
+        let chain = [mix.clone(), capsfilter(caps)?, queue, sink.upcast()];
+        self.pipeline
+            .add_many(&chain)
+            .map_err(MediaError::gstreamer("build the playback"))?;
+        gst::Element::link_many(&chain).map_err(MediaError::gstreamer("link the playback"))?;
+        Ok(mix)
+    }
+
+    pub fn play(&self) -> Result<(), MediaError> {
+        let started = self.pipeline.set_state(gst::State::Playing);
+        started.map(|_| ()).map_err(|error| MediaError::GStreamer {
+            // The element's own words are on the bus and reach the events.
+            doing: "start the playback",
+            reason: error.to_string(),
+        })
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.seats.is_empty()
+    }
+
+    fn mix(&self, kind: MediaKind) -> Option<&gst::Element> {
+        match kind {
+            MediaKind::Audio => self.audio.as_ref(),
+            MediaKind::Video => self.video.as_ref(),
+        }
+    }
+
+    pub fn add(&mut self, input: &Input) -> Result<(), MediaError> {
+        let Some(mix) = self.mix(input.kind).cloned() else {
+            return Ok(());
+        };
+        let doing = "add a participant to the playback";
+        let source = gst_app::AppSrc::builder()
+            .name(format!("{}-{}", input.participant, input.number))
+            .build();
+        let settings = ConsumerSettings {
+            max_time: WAITING,
+            ..ConsumerSettings::default()
+        };
+        self.pipeline
+            .add(&source)
+            .map_err(MediaError::gstreamer(doing))?;
+        let linked = mix.request_pad_simple("sink_%u").and_then(|pad| {
+            let from = source.static_pad("src")?;
+            from.set_offset(-i64::try_from(self.zero.nseconds()).ok()?);
+            from.link(&pad).ok().map(|_| pad)
+        });
+        let Some(pad) = linked else {
+            // It was just added; removing it cannot fail.
+            let _ = self.pipeline.remove(&source);
+            return Err(MediaError::GStreamer {
+                doing,
+                reason: "the mixer gives no pad".to_owned(),
+            });
+        };
+        if input.kind == MediaKind::Video {
+            pad.set_property_from_str("sizing-policy", "keep-aspect-ratio");
+        }
+        let link = input.producer.add_consumer_with(&source, settings);
+        let link = link.map_err(|error| MediaError::GStreamer {
+            doing,
+            reason: error.to_string(),
+        })?;
+        self.seats.push(Seat {
+            number: input.number,
+            kind: input.kind,
+            source: source.clone(),
+            pad,
+            link,
+        });
+        self.lay_out();
+        source
+            .sync_state_with_parent()
+            .map_err(MediaError::gstreamer(doing))
+    }
+
+    pub fn remove(&mut self, number: u64) {
+        let Some(index) = self.seats.iter().position(|seat| seat.number == number) else {
+            return;
+        };
+        let mut seat = self.seats.remove(index);
+        seat.link.disconnect();
+        // From here on its frames go nowhere: one that reached an unlinked pad would count as an error.
+        if let Some(from) = seat.source.static_pad("src") {
+            from.add_probe(gst::PadProbeType::BUFFER, |_, _| gst::PadProbeReturn::Drop);
+        }
+        if let Some(mix) = self.mix(seat.kind) {
+            mix.release_request_pad(&seat.pad);
+        }
+        if let Err(error) = seat.source.set_state(gst::State::Null).map(|_| ()) {
+            tracing::warn!(%error, "a participant's source did not stop");
+        }
+        // It was added with the seat.
+        let _ = self.pipeline.remove(&seat.source);
+        self.lay_out();
+    }
+
+    /// Gives every picture its place.
+    fn lay_out(&self) {
+        let pictures: Vec<&Seat> = self
+            .seats
+            .iter()
+            .filter(|seat| seat.kind == MediaKind::Video)
+            .collect();
+        let places = grid::layout(pictures.len(), self.size.0, self.size.1);
+        let signed = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+        for (seat, place) in pictures.into_iter().zip(places) {
+            seat.pad.set_property("xpos", signed(place.x));
+            seat.pad.set_property("ypos", signed(place.y));
+            seat.pad.set_property("width", signed(place.width));
+            seat.pad.set_property("height", signed(place.height));
+        }
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        for seat in &mut self.seats {
+            seat.link.disconnect();
+        }
+        // The playback's own thread drops it: it may wait for streaming threads.
+        if let Err(error) = self.pipeline.set_state(gst::State::Null) {
+            tracing::warn!(%error, "the playback did not stop");
+        }
+    }
+}

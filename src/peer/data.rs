@@ -1,0 +1,93 @@
+//! The chat channel of a PeerConnection (RFC 8831): label `chat`, ordered, reliable, JSON texts.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result, bail};
+use gst::prelude::*;
+use gstreamer as gst;
+use gstreamer_webrtc::{WebRTCDataChannel, WebRTCDataChannelState};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::PeerEvent;
+
+const LABEL: &str = "chat";
+
+/// What is written on the channel; `docs/protocol.md` shows it.
+#[derive(Serialize, Deserialize)]
+struct ChatMessage {
+    text: String,
+}
+
+/// The data channel, ours or theirs, once there is one.
+pub struct Chat {
+    channel: Arc<Mutex<Option<WebRTCDataChannel>>>,
+    events: UnboundedSender<PeerEvent>,
+}
+
+impl Chat {
+    /// Takes the channel that the other side opens.
+    pub fn watch(webrtc: &gst::Element, events: &UnboundedSender<PeerEvent>) -> Self {
+        let chat = Self {
+            channel: Arc::default(),
+            events: events.clone(),
+        };
+        let slot = Arc::downgrade(&chat.channel);
+        let events = events.clone();
+        webrtc.connect("on-data-channel", false, move |values| {
+            let channel = values[1].get::<WebRTCDataChannel>().ok()?;
+            let slot = slot.upgrade()?;
+            adopt(&slot, channel, &events);
+            None
+        });
+        chat
+    }
+
+    /// Opens the channel from our side: before the offer, so that it has an m-line.
+    pub fn open(&self, webrtc: &gst::Element) -> Result<()> {
+        let channel = webrtc
+            .emit_by_name::<Option<WebRTCDataChannel>>("create-data-channel", &[&LABEL, &None::<gst::Structure>])
+            .context("webrtcbin makes no data channel: is the sctp plugin (gstreamer1.0-plugins-bad) there?")?;
+        adopt(&self.channel, channel, &self.events);
+        Ok(())
+    }
+
+    /// Sends a text.
+    pub fn send(&self, text: &str) -> Result<()> {
+        let channel = self
+            .channel
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let Some(channel) = channel.filter(|c| c.ready_state() == WebRTCDataChannelState::Open)
+        else {
+            bail!("the data channel is not open");
+        };
+        let message = serde_json::to_string(&ChatMessage {
+            text: text.to_owned(),
+        })?;
+        Ok(channel.send_string_full(Some(&message))?)
+    }
+}
+
+fn adopt(
+    slot: &Mutex<Option<WebRTCDataChannel>>,
+    channel: WebRTCDataChannel,
+    events: &UnboundedSender<PeerEvent>,
+) {
+    let opened = events.clone();
+    channel.connect_on_open(move |_| {
+        let _ = opened.send(PeerEvent::ChatOpen);
+    });
+    let received = events.clone();
+    channel.connect_on_message_string(move |_, message| {
+        // Another program's message on this channel is not for us.
+        if let Ok(ChatMessage { text }) = serde_json::from_str(message.unwrap_or_default()) {
+            let _ = received.send(PeerEvent::Message(text));
+        }
+    });
+    if channel.ready_state() == WebRTCDataChannelState::Open {
+        let _ = events.send(PeerEvent::ChatOpen);
+    }
+    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(channel);
+}

@@ -1,0 +1,288 @@
+//! One PeerConnection with one other participant: the only place that names `webrtcbin`.
+//!
+//! * [`sdp`] reads and checks what the other side describes; [`generation`] says which PeerConnection counts.
+//! * [`negotiate`] turns both into m-lines, offers and answers.
+//! * [`send`] takes encoded frames from the fan-out to webrtcbin; [`receive`] brings the other side's back.
+//! * [`ice`] sets servers and candidates; [`data`] is the chat channel.
+//!
+//! Callbacks of GStreamer link, report a [`PeerEvent`] and return; the task that owns the [`Peer`] decides.
+
+mod data;
+pub mod generation;
+mod ice;
+mod negotiate;
+mod receive;
+pub mod sdp;
+mod send;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use gst::prelude::*;
+use gstreamer as gst;
+use gstreamer_utils::StreamProducer;
+use gstreamer_webrtc as gst_webrtc;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::job::PeerState;
+use crate::media::{Codec, MediaKind, clock};
+use crate::signalling::protocol::{Ice, Sends};
+
+pub use generation::Candidate;
+pub use receive::{EncodedSink, Receive, Wish};
+
+/// Gives the encoded frames of a codec; called when a peer is about to send. The encoder starts when first asked.
+pub type Producers = Arc<dyn Fn(Codec) -> Result<StreamProducer> + Send + Sync>;
+
+/// How a peer is to be made.
+#[derive(Clone)]
+pub struct PeerSettings {
+    /// A name for logs and pictures of pipelines; no secret, no address.
+    pub name: String,
+    /// Servers and policy.
+    pub ice: Ice,
+    /// The tracks we have to send.
+    pub sends: Sends,
+    /// Where they come from.
+    pub producers: Option<Producers>,
+    /// The video codecs of our offers, best first; of an offer of the other side, its own order counts.
+    pub video_codecs: Vec<Codec>,
+    /// What to do with what comes.
+    pub receive: Receive,
+    /// The jitter buffer's length.
+    pub latency: Duration,
+}
+
+/// What a peer tells its owner.
+#[derive(Debug)]
+pub enum PeerEvent {
+    /// A local candidate, to be trickled.
+    Candidate(Candidate),
+    /// The connection moved on.
+    State(PeerState),
+    /// A decoded track arrives (only with [`Receive::Decoded`]).
+    Track {
+        /// Sound or picture.
+        kind: MediaKind,
+        /// Its raw frames.
+        producer: StreamProducer,
+    },
+    /// The data channel can be written to.
+    ChatOpen,
+    /// A text came over the data channel.
+    Message(String),
+    /// Something broke; the peer is of no use any more.
+    Error(String),
+}
+
+/// Frames received so far.
+#[derive(Debug, Default)]
+pub struct Counters {
+    audio: AtomicU64,
+    video: AtomicU64,
+}
+
+impl Counters {
+    /// Frames of this kind since the peer was made.
+    pub fn get(&self, kind: MediaKind) -> u64 {
+        self.of(kind).load(Ordering::Relaxed)
+    }
+
+    fn of(&self, kind: MediaKind) -> &AtomicU64 {
+        match kind {
+            MediaKind::Audio => &self.audio,
+            MediaKind::Video => &self.video,
+        }
+    }
+}
+
+/// One PeerConnection: a webrtcbin in a pipeline of its own.
+pub struct Peer {
+    pipeline: gst::Pipeline,
+    webrtc: gst::Element,
+    settings: PeerSettings,
+    senders: Vec<send::Sender>,
+    chat: data::Chat,
+    counters: Arc<Counters>,
+    closed: Arc<AtomicBool>,
+}
+
+impl Peer {
+    /// Makes the PeerConnection that we offer, and the offer.
+    pub async fn offer(
+        settings: PeerSettings,
+    ) -> Result<(Self, String, UnboundedReceiver<PeerEvent>)> {
+        let (mut peer, events) = Self::build(settings)?;
+        let offer = peer
+            .negotiate_offer()
+            .await
+            .context("cannot make an offer")?;
+        Ok((peer, offer, events))
+    }
+
+    /// Makes the PeerConnection that the other side offered, and the answer.
+    pub async fn answer(
+        settings: PeerSettings,
+        offer: &str,
+    ) -> Result<(Self, String, UnboundedReceiver<PeerEvent>)> {
+        let (mut peer, events) = Self::build(settings)?;
+        let answer = peer
+            .negotiate_answer(offer)
+            .await
+            .context("cannot answer the offer")?;
+        Ok((peer, answer, events))
+    }
+
+    /// Makes a peer up to its offer and closes it. The first one of a process is slow (a certificate is made, plugins
+    /// are loaded): better before it is needed.
+    pub async fn warm_up(settings: PeerSettings) -> Result<()> {
+        let (mut peer, _events) = Self::build(settings)?;
+        let described = peer.describe_offer().await;
+        peer.close().await;
+        described.map(drop)
+    }
+
+    /// Takes the answer to our offer.
+    pub async fn accept(&mut self, answer: &str) -> Result<()> {
+        self.negotiate_accept(answer)
+            .await
+            .context("cannot take the answer")
+    }
+
+    /// Takes a candidate of the other side.
+    pub fn add_candidate(&self, candidate: &Candidate) {
+        ice::add_candidate(&self.webrtc, candidate);
+    }
+
+    /// Lets media flow; called when the connection is up, so that no old frame waits in a queue.
+    pub fn start_sending(&mut self) -> Result<()> {
+        let Some(producers) = self.settings.producers.clone() else {
+            return Ok(());
+        };
+        self.senders
+            .iter_mut()
+            .try_for_each(|sender| sender.start(&producers))
+    }
+
+    /// Sends a text over the data channel; an error says that the channel is not open.
+    pub fn send_message(&self, text: &str) -> Result<()> {
+        self.chat.send(text)
+    }
+
+    /// Frames received so far.
+    pub fn counters(&self) -> Arc<Counters> {
+        self.counters.clone()
+    }
+
+    /// Ends the connection; returns when its threads are gone.
+    pub async fn close(mut self) {
+        self.senders.clear();
+        let pipeline = self.pipeline.clone();
+        self.closed.store(true, Ordering::Relaxed);
+        // Stopping joins streaming threads: off the async threads.
+        let _ = tokio::task::spawn_blocking(move || stop(&pipeline)).await;
+    }
+
+    fn build(settings: PeerSettings) -> Result<(Self, UnboundedReceiver<PeerEvent>)> {
+        let (events, receiver) = unbounded_channel();
+        let pipeline = gst::Pipeline::with_name(&settings.name);
+        clock::prepare(&pipeline);
+        let webrtc = gst::ElementFactory::make("webrtcbin")
+            .property_from_str("bundle-policy", "max-bundle")
+            .property(
+                "latency",
+                u32::try_from(settings.latency.as_millis()).unwrap_or(u32::MAX),
+            )
+            .build()
+            .context(
+                "webrtcbin is missing: install gstreamer1.0-plugins-bad and gstreamer1.0-nice",
+            )?;
+        ice::configure(&webrtc, &settings.ice)?;
+        pipeline.add(&webrtc)?;
+        let counters = Arc::new(Counters::default());
+        watch_state(&webrtc, &events);
+        watch_bus(&pipeline, &events)?;
+        ice::watch_candidates(&webrtc, &events);
+        receive::watch_pads(&pipeline, &webrtc, &settings.receive, &counters, &events);
+        let chat = data::Chat::watch(&webrtc, &events);
+        let peer = Self {
+            pipeline,
+            webrtc,
+            settings,
+            senders: Vec::new(),
+            chat,
+            counters,
+            closed: Arc::new(AtomicBool::new(false)),
+        };
+        peer.pipeline
+            .set_state(gst::State::Playing)
+            .context("webrtcbin does not start: is gstreamer1.0-nice there?")?;
+        Ok((peer, receiver))
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        if !self.closed.swap(true, Ordering::Relaxed) {
+            let pipeline = self.pipeline.clone();
+            std::thread::spawn(move || stop(&pipeline));
+        }
+    }
+}
+
+fn stop(pipeline: &gst::Pipeline) {
+    if let Some(bus) = pipeline.bus() {
+        bus.unset_sync_handler();
+    }
+    if let Err(error) = pipeline.set_state(gst::State::Null) {
+        tracing::warn!(%error, "a peer's pipeline did not stop");
+    }
+}
+
+fn watch_state(webrtc: &gst::Element, events: &UnboundedSender<PeerEvent>) {
+    let events = events.clone();
+    webrtc.connect_notify(Some("connection-state"), move |webrtc, _| {
+        use gst_webrtc::WebRTCPeerConnectionState as State;
+        let state = match webrtc.property::<State>("connection-state") {
+            State::New => PeerState::New,
+            State::Connecting => PeerState::Connecting,
+            State::Connected => PeerState::Connected,
+            State::Disconnected => PeerState::Disconnected,
+            State::Failed => PeerState::Failed,
+            State::Closed => PeerState::Closed,
+            // An enum of C: values of newer libraries mean nothing to us.
+            _ => return,
+        };
+        let _ = events.send(PeerEvent::State(state));
+    });
+}
+
+/// Errors on the bus become events at once; nothing else on it matters here.
+fn watch_bus(pipeline: &gst::Pipeline, events: &UnboundedSender<PeerEvent>) -> Result<()> {
+    let bus = pipeline.bus().context("a pipeline without a bus")?;
+    let events = events.clone();
+    let pipeline = pipeline.downgrade();
+    bus.set_sync_handler(move |_, message| {
+        match message.view() {
+            gst::MessageView::Error(error) => {
+                let element = error
+                    .src()
+                    .map(|src| src.name().to_string())
+                    .unwrap_or_default();
+                let _ = events.send(PeerEvent::Error(format!("{element}: {}", error.error())));
+            }
+            gst::MessageView::Latency(_) => {
+                if let Some(pipeline) = pipeline.upgrade() {
+                    pipeline.call_async(|pipeline| {
+                        let _ = pipeline.recalculate_latency();
+                    });
+                }
+            }
+            _ => {}
+        }
+        gst::BusSyncReply::Drop
+    });
+    Ok(())
+}

@@ -1,0 +1,277 @@
+//! Offers and answers (RFC 8829): m-lines are fixed when a peer is made and never change.
+
+use anyhow::{Context, Result, bail, ensure};
+use gst::prelude::*;
+use gstreamer as gst;
+use gstreamer_sdp as gst_sdp;
+use gstreamer_webrtc::{
+    WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection as Direction, WebRTCSDPType,
+    WebRTCSessionDescription,
+};
+
+use super::sdp::{Description, Direction as OpenWays, Format, MediaSection, TWCC};
+use super::send::Sender;
+use super::{Peer, Receive};
+use crate::media::{Codec, MediaKind};
+
+/// The id that our offers give the congestion control extension.
+const OFFERED_TWCC: u8 = 3;
+
+impl Peer {
+    pub(super) async fn negotiate_offer(&mut self) -> Result<String> {
+        let offer = self.describe_offer().await?;
+        self.set_description("set-local-description", &offer)
+            .await?;
+        Ok(offer.sdp().as_text()?)
+    }
+
+    /// Makes the offer without acting on it: nothing is gathered yet.
+    pub(super) async fn describe_offer(&mut self) -> Result<WebRTCSessionDescription> {
+        self.chat.open(&self.webrtc)?;
+        for section in offered_sections(&self.settings.video_codecs) {
+            self.add_section(&section, true)?;
+        }
+        self.describe("create-offer", "offer").await
+    }
+
+    pub(super) async fn negotiate_answer(&mut self, offer: &str) -> Result<String> {
+        let sdp = parse(offer)?;
+        let description = Description::parse(&sdp)?;
+        for section in &description.sections {
+            let mut section = section.clone();
+            // One format only: the first of the offer that we know. The other side's choice decides.
+            section.formats.truncate(1);
+            let found = section.formats.len() == 1;
+            ensure!(
+                found,
+                "m-line {} offers no codec that attache knows (Opus, VP8, H.264 baseline)",
+                section.mline
+            );
+            self.add_section(&section, false)?;
+        }
+        self.build_senders(&description)?;
+        let offer = WebRTCSessionDescription::new(WebRTCSDPType::Offer, sdp);
+        self.set_description("set-remote-description", &offer)
+            .await?;
+        let answer = self.describe("create-answer", "answer").await?;
+        self.set_description("set-local-description", &answer)
+            .await?;
+        Ok(answer.sdp().as_text()?)
+    }
+
+    pub(super) async fn negotiate_accept(&mut self, answer: &str) -> Result<()> {
+        let sdp = parse(answer)?;
+        let description = Description::parse(&sdp)?;
+        let answer = WebRTCSessionDescription::new(WebRTCSDPType::Answer, sdp);
+        self.set_description("set-remote-description", &answer)
+            .await?;
+        self.build_senders(&description)
+    }
+
+    /// Builds the chain of each track for the first codec of the other side's list.
+    /// A section that the other side does not receive gets no sender: nothing is encoded for it.
+    fn build_senders(&mut self, description: &Description) -> Result<()> {
+        let section = |kind| {
+            description
+                .section(kind)
+                .filter(|section| section.direction.receives)
+        };
+        self.senders.retain(|sender| {
+            section(sender.kind()).is_some_and(|section| !section.formats.is_empty())
+        });
+        for sender in &mut self.senders {
+            if let Some(format) = section(sender.kind()).and_then(|section| section.formats.first())
+            {
+                sender.build(*format)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the transceiver of one m-line, as the other side's section wants it or as we offer it.
+    fn add_section(&mut self, section: &MediaSection, offered: bool) -> Result<()> {
+        let MediaSection {
+            mline,
+            kind,
+            ref formats,
+            twcc,
+            direction,
+        } = *section;
+        let has = match kind {
+            MediaKind::Audio => self.settings.sends.audio,
+            MediaKind::Video => self.settings.sends.video,
+        };
+        let sends = has && self.settings.producers.is_some() && direction.receives;
+        let receives = direction.sends && !matches!(self.settings.receive, Receive::Nothing);
+        let direction = match (sends, receives) {
+            (true, true) => Direction::Sendrecv,
+            (true, false) => Direction::Sendonly,
+            (false, true) => Direction::Recvonly,
+            (false, false) => Direction::Inactive,
+        };
+        let ssrc = sends.then(rand::random::<u32>);
+        let preferences: gst::Caps = formats
+            .iter()
+            .map(|format| preference(*format, offered, twcc, ssrc))
+            .collect();
+        let transceiver = if let Some(ssrc) = ssrc {
+            let sender = Sender::new(&self.pipeline, &self.webrtc, mline, kind, ssrc, twcc)?;
+            let transceiver = sender.transceiver();
+            self.senders.push(sender);
+            transceiver.set_property("direction", direction);
+            transceiver.set_property("codec-preferences", &preferences);
+            transceiver
+        } else {
+            self.webrtc.emit_by_name::<WebRTCRTPTransceiver>(
+                "add-transceiver",
+                &[&direction, &preferences],
+            )
+        };
+        // RFC 4588: lost packets are asked for and sent again; for sound, in-band FEC is quicker.
+        transceiver.set_property("do-nack", kind == MediaKind::Video);
+        Ok(())
+    }
+
+    async fn describe(
+        &self,
+        signal: &'static str,
+        field: &'static str,
+    ) -> Result<WebRTCSessionDescription> {
+        let (promise, reply) = promised(signal);
+        self.webrtc
+            .emit_by_name::<()>(signal, &[&None::<gst::Structure>, &promise]);
+        let reply = reply
+            .await?
+            .with_context(|| format!("webrtcbin gave no {field}"))?;
+        reply
+            .get::<WebRTCSessionDescription>(field)
+            .with_context(|| format!("webrtcbin gave no {field}"))
+    }
+
+    async fn set_description(
+        &self,
+        signal: &'static str,
+        description: &WebRTCSessionDescription,
+    ) -> Result<()> {
+        let (promise, reply) = promised(signal);
+        self.webrtc
+            .emit_by_name::<()>(signal, &[description, &promise]);
+        reply.await.map(drop)
+    }
+}
+
+/// The one place where a GStreamer promise becomes a future; `what` names the action in errors.
+fn promised(
+    what: &'static str,
+) -> (
+    gst::Promise,
+    impl Future<Output = Result<Option<gst::Structure>>>,
+) {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let promise = gst::Promise::with_change_func(move |reply| {
+        let _ = sender.send(reply.map(|reply| reply.map(ToOwned::to_owned)));
+    });
+    let reply = async move {
+        let reply = receiver
+            .await
+            .with_context(|| format!("{what}: webrtcbin dropped the promise"))?;
+        let reply = reply.map_err(|error| anyhow::anyhow!("{what}: {error:?}"))?;
+        if let Some(error) = reply
+            .as_ref()
+            .and_then(|reply| reply.get::<gst::glib::Error>("error").ok())
+        {
+            bail!("{what}: {error}");
+        }
+        Ok(reply)
+    };
+    (promise, reply)
+}
+
+fn parse(text: &str) -> Result<gst_sdp::SDPMessage> {
+    ensure!(text.starts_with("v=0"), super::sdp::SdpError::Syntax);
+    gst_sdp::SDPMessage::parse_buffer(text.as_bytes())
+        .map_err(|_| super::sdp::SdpError::Syntax.into())
+}
+
+/// The m-lines of our offers: one for sound, one for the picture, both ways open.
+fn offered_sections(video_codecs: &[Codec]) -> [MediaSection; 2] {
+    [
+        (MediaKind::Audio, &[Codec::Opus][..]),
+        (MediaKind::Video, video_codecs),
+    ]
+    .map(|(kind, codecs)| MediaSection {
+        mline: usize::from(kind == MediaKind::Video),
+        kind,
+        direction: OpenWays {
+            sends: true,
+            receives: true,
+        },
+        formats: codecs.iter().copied().map(offered_format).collect(),
+        twcc: Some(OFFERED_TWCC),
+    })
+}
+
+/// The payload types that our offers use, as Chromium does.
+fn offered_format(codec: Codec) -> Format {
+    let payload_type = match codec {
+        Codec::Opus => 111,
+        Codec::Vp8 => 96,
+        Codec::H264 => 102,
+    };
+    Format {
+        codec,
+        payload_type,
+    }
+}
+
+/// One codec as webrtcbin wants it: caps whose fields become `rtpmap`, `fmtp`, `rtcp-fb` and `extmap`.
+///
+/// Only offers carry fmtp fields; in an answer they then stay as they were offered.
+fn preference(
+    format: Format,
+    offered: bool,
+    twcc: Option<u8>,
+    ssrc: Option<u32>,
+) -> gst::Structure {
+    let mut caps = gst::Structure::builder("application/x-rtp")
+        .field("payload", i32::from(format.payload_type));
+    caps = match format.codec {
+        Codec::Opus => caps
+            .field("media", "audio")
+            .field("encoding-name", "OPUS")
+            .field("clock-rate", 48_000i32)
+            .field("encoding-params", "2"),
+        Codec::Vp8 => caps
+            .field("media", "video")
+            .field("encoding-name", "VP8")
+            .field("clock-rate", 90_000i32),
+        Codec::H264 => caps
+            .field("media", "video")
+            .field("encoding-name", "H264")
+            .field("clock-rate", 90_000i32),
+    };
+    caps = match (format.codec, offered) {
+        (Codec::Opus, true) => caps.field("minptime", "10").field("useinbandfec", "1"),
+        (Codec::H264, true) => caps
+            .field("packetization-mode", "1")
+            .field("profile-level-id", "42e01f")
+            .field("level-asymmetry-allowed", "1"),
+        (Codec::Vp8, true) | (_, false) => caps,
+    };
+    if format.codec.kind() == MediaKind::Video {
+        caps = caps
+            .field("rtcp-fb-nack", true)
+            .field("rtcp-fb-nack-pli", true)
+            .field("rtcp-fb-ccm-fir", true);
+    }
+    if let Some(id) = twcc {
+        // Chromium believes it is short of bandwidth when transport-cc comes without the extension.
+        caps = caps
+            .field("rtcp-fb-transport-cc", true)
+            .field(format!("extmap-{id}"), TWCC);
+    }
+    if let Some(ssrc) = ssrc {
+        caps = caps.field("ssrc", ssrc);
+    }
+    caps.build()
+}

@@ -1,0 +1,205 @@
+//! From webrtcbin to the role: depayloader, and where the role wants it, a decoder.
+//!
+//! Only these depayloaders and a fixed decoder each may see remote bytes; nothing is plugged by itself.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use anyhow::{Context, Result};
+use gst::prelude::*;
+use gstreamer as gst;
+use gstreamer_app as gst_app;
+use gstreamer_utils::{StreamProducer, streamproducer::ProducerSettings};
+use gstreamer_video as gst_video;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{Counters, PeerEvent};
+use crate::media::{Codec, MediaKind};
+
+/// Takes encoded frames on a streaming thread; must not block. Its answer goes back to the sender.
+pub type EncodedSink = Arc<dyn Fn(MediaKind, gst::Sample) -> Wish + Send + Sync>;
+
+/// What the taker of a frame wants of the sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// Go on.
+    Nothing,
+    /// A key frame, asked for by RTCP PLI (RFC 4585 6.3.1).
+    KeyFrame,
+}
+
+/// What to do with the other side's media.
+#[derive(Clone)]
+pub enum Receive {
+    /// It is not wanted: the m-lines do not receive.
+    Nothing,
+    /// Whole encoded frames, as they were sent: `audio/x-opus`, `video/x-vp8`, `video/x-h264` (byte stream, by access unit,
+    /// parameter sets in front of each key frame).
+    Encoded(EncodedSink),
+    /// Raw frames: `audio/x-raw` S16LE 48 kHz stereo, `video/x-raw` I420; handed over in [`PeerEvent::Track`].
+    /// What is not wanted is received and dropped undecoded.
+    Decoded {
+        /// Sound is wanted.
+        audio: bool,
+        /// Pictures are wanted.
+        video: bool,
+    },
+}
+
+/// Links every track at once when webrtcbin shows it: later would be too late ("not-linked" is final).
+pub fn watch_pads(
+    pipeline: &gst::Pipeline,
+    webrtc: &gst::Element,
+    receive: &Receive,
+    counters: &Arc<Counters>,
+    events: &UnboundedSender<PeerEvent>,
+) {
+    let pipeline = pipeline.downgrade();
+    let (receive, counters, events) = (receive.clone(), counters.clone(), events.clone());
+    webrtc.connect_pad_added(move |_, pad| {
+        let Some(pipeline) = pipeline.upgrade() else {
+            return;
+        };
+        if pad.direction() != gst::PadDirection::Src {
+            return;
+        }
+        if let Err(error) = link(&pipeline, pad, &receive, &counters, &events) {
+            let _ = events.send(PeerEvent::Error(format!(
+                "a received track cannot be used: {error:#}"
+            )));
+        }
+    });
+}
+
+fn link(
+    pipeline: &gst::Pipeline,
+    pad: &gst::Pad,
+    receive: &Receive,
+    counters: &Arc<Counters>,
+    events: &UnboundedSender<PeerEvent>,
+) -> Result<()> {
+    let codec = codec_of(pad)?;
+    let kind = codec.kind();
+    let decoded = match receive {
+        Receive::Decoded { audio, video } => match kind {
+            MediaKind::Audio => *audio,
+            MediaKind::Video => *video,
+        },
+        Receive::Nothing | Receive::Encoded(_) => false,
+    };
+    let bin = gst::parse::bin_from_description(&chain(codec, decoded), true)?;
+    let sink = gst_app::AppSink::builder()
+        .sync(false)
+        .async_(false)
+        .build();
+    pipeline.add(&bin)?;
+    pipeline.add(&sink)?;
+    bin.link(&sink)?;
+    count(&sink, counters, kind)?;
+    let track = match receive {
+        Receive::Encoded(encoded) => {
+            forward(&sink, kind, encoded);
+            None
+        }
+        Receive::Decoded { .. } if decoded => {
+            let settings = ProducerSettings { sync: false };
+            Some(PeerEvent::Track {
+                kind,
+                producer: StreamProducer::with(&sink, settings),
+            })
+        }
+        Receive::Decoded { .. } | Receive::Nothing => {
+            discard(&sink);
+            None
+        }
+    };
+    sink.sync_state_with_parent()?;
+    bin.sync_state_with_parent()?;
+    pad.link(
+        &bin.static_pad("sink")
+            .context("a receiving bin without a sink pad")?,
+    )?;
+    if let Some(track) = track {
+        let _ = events.send(track);
+    }
+    Ok(())
+}
+
+fn codec_of(pad: &gst::Pad) -> Result<Codec> {
+    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+    let name = caps
+        .structure(0)
+        .and_then(|caps| caps.get::<String>("encoding-name").ok());
+    match name.as_deref() {
+        Some("OPUS") => Ok(Codec::Opus),
+        Some("VP8") => Ok(Codec::Vp8),
+        Some("H264") => Ok(Codec::H264),
+        other => anyhow::bail!(
+            "it is {}; Opus, VP8 or H264 was agreed on",
+            other.unwrap_or("of no known codec")
+        ),
+    }
+}
+
+/// The elements behind webrtcbin, in launch syntax: a fixed text, no part of it is remote.
+/// Caps stand in a `capsfilter` each: the short form needs an element behind it.
+fn chain(codec: Codec, decoded: bool) -> String {
+    let depay = match codec {
+        Codec::Opus => "rtpopusdepay",
+        // After a loss: ask for a key frame, and show nothing broken until it comes.
+        Codec::Vp8 => "rtpvp8depay request-keyframe=true wait-for-keyframe=true",
+        Codec::H264 => {
+            "rtph264depay request-keyframe=true wait-for-keyframe=true ! h264parse config-interval=-1 \
+             ! capsfilter caps=video/x-h264,stream-format=byte-stream,alignment=au"
+        }
+    };
+    let decoder = match (decoded, codec) {
+        (false, _) => return depay.to_owned(),
+        (true, Codec::Opus) => {
+            "opusdec plc=true use-inband-fec=true ! audioconvert ! audioresample \
+             ! capsfilter caps=audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=2"
+        }
+        (true, Codec::Vp8) => "vp8dec ! videoconvert ! capsfilter caps=video/x-raw,format=I420",
+        (true, Codec::H264) => match gst::ElementFactory::find("avdec_h264") {
+            // One thread: threads by frame hold frames back.
+            Some(_) => {
+                "avdec_h264 max-threads=1 ! videoconvert ! capsfilter caps=video/x-raw,format=I420"
+            }
+            None => "openh264dec ! videoconvert ! capsfilter caps=video/x-raw,format=I420",
+        },
+    };
+    format!("{depay} ! {decoder}")
+}
+
+fn count(sink: &gst_app::AppSink, counters: &Arc<Counters>, kind: MediaKind) -> Result<()> {
+    let counters = counters.clone();
+    let pad = sink
+        .static_pad("sink")
+        .context("an appsink without a pad")?;
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        counters.of(kind).fetch_add(1, Ordering::Relaxed);
+        gst::PadProbeReturn::Ok
+    });
+    Ok(())
+}
+
+fn forward(sink: &gst_app::AppSink, kind: MediaKind, encoded: &EncodedSink) {
+    let encoded = encoded.clone();
+    let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |sink| {
+        let wish = encoded(kind, sink.pull_sample().map_err(|_| gst::FlowError::Eos)?);
+        if let (Wish::KeyFrame, Some(pad)) = (wish, sink.static_pad("sink")) {
+            pad.push_event(
+                gst_video::UpstreamForceKeyUnitEvent::builder()
+                    .all_headers(true)
+                    .build(),
+            );
+        }
+        Ok(gst::FlowSuccess::Ok)
+    });
+    sink.set_callbacks(callbacks.build());
+}
+
+fn discard(sink: &gst_app::AppSink) {
+    sink.set_max_buffers(1);
+    sink.set_drop(true);
+}

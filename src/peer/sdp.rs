@@ -1,0 +1,328 @@
+//! What attache reads out of a session description (RFC 8866, RFC 8829) before webrtcbin sees it.
+//!
+//! Remote SDP is checked here first: webrtcbin accepts much that cannot work and says nothing.
+
+use gstreamer_sdp as gst_sdp;
+
+use crate::media::{Codec, MediaKind};
+
+/// The header extension of transport-wide congestion control
+/// (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+pub const TWCC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+
+/// Why a session description is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SdpError {
+    /// Not SDP at all.
+    #[error("the session description is not valid SDP (RFC 8866)")]
+    Syntax,
+    /// A media section that could only be sent in the clear.
+    #[error(
+        "m-line {mline} has no DTLS fingerprint (RFC 8122); attache refuses media without DTLS-SRTP"
+    )]
+    NoFingerprint {
+        /// Index of the section.
+        mline: usize,
+    },
+    /// Not bundled, or rtcp apart: a kind of session attache never makes.
+    #[error("m-line {mline} is {protocol:?}; UDP/TLS/RTP/SAVPF or UDP/DTLS/SCTP is needed")]
+    Protocol {
+        /// Index of the section.
+        mline: usize,
+        /// What was found.
+        protocol: String,
+    },
+    /// More sections than one audio, one video and one data channel.
+    #[error(
+        "m-line {mline} is a second {kind} section; attache negotiates one audio, one video and one data channel"
+    )]
+    Surplus {
+        /// Index of the section.
+        mline: usize,
+        /// The section's media.
+        kind: String,
+    },
+}
+
+/// Which way a section's media may flow, seen from the description's author.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Direction {
+    /// The author sends.
+    pub sends: bool,
+    /// The author receives.
+    pub receives: bool,
+}
+
+impl Direction {
+    fn from_attributes(media: &gst_sdp::SDPMediaRef) -> Self {
+        if flag(media, "inactive") {
+            return Self {
+                sends: false,
+                receives: false,
+            };
+        }
+        // RFC 8866 6.7: sendrecv where nothing is said.
+        Self {
+            sends: !flag(media, "recvonly"),
+            receives: !flag(media, "sendonly"),
+        }
+    }
+}
+
+/// A codec with the payload type that the description gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Format {
+    /// Which codec.
+    pub codec: Codec,
+    /// RTP payload type.
+    pub payload_type: u8,
+}
+
+/// One audio or video section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaSection {
+    /// Its index among all m-lines.
+    pub mline: usize,
+    /// Sound or picture.
+    pub kind: MediaKind,
+    /// Which way media may flow; all false when the section was rejected with port 0.
+    pub direction: Direction,
+    /// The codecs attache knows, in the author's order.
+    pub formats: Vec<Format>,
+    /// The id of the transport-wide congestion control extension.
+    pub twcc: Option<u8>,
+}
+
+/// What attache needs to know of a remote description.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// The audio and video sections.
+    pub sections: Vec<MediaSection>,
+    /// There is a data channel section.
+    pub data: bool,
+}
+
+impl Description {
+    /// Reads and checks `sdp`.
+    pub fn parse(sdp: &gst_sdp::SDPMessageRef) -> Result<Self, SdpError> {
+        if sdp.medias_len() == 0 {
+            return Err(SdpError::Syntax);
+        }
+        let fingerprint = sdp.attribute_val("fingerprint").is_some();
+        let mut description = Self {
+            sections: Vec::new(),
+            data: false,
+        };
+        for (mline, media) in sdp.medias().enumerate() {
+            let rejected = media.port() == 0 && !flag(media, "bundle-only");
+            if !rejected && !fingerprint && media.attribute_val("fingerprint").is_none() {
+                return Err(SdpError::NoFingerprint { mline });
+            }
+            description.add(mline, media, rejected)?;
+        }
+        Ok(description)
+    }
+
+    fn add(
+        &mut self,
+        mline: usize,
+        media: &gst_sdp::SDPMediaRef,
+        rejected: bool,
+    ) -> Result<(), SdpError> {
+        let protocol = media.proto().unwrap_or_default();
+        let name = media.media().unwrap_or_default();
+        let (kind, secure) = match name {
+            "audio" => (Some(MediaKind::Audio), protocol == "UDP/TLS/RTP/SAVPF"),
+            "video" => (Some(MediaKind::Video), protocol == "UDP/TLS/RTP/SAVPF"),
+            _ => (None, protocol.ends_with("DTLS/SCTP")),
+        };
+        if !secure {
+            return Err(SdpError::Protocol {
+                mline,
+                protocol: protocol.to_owned(),
+            });
+        }
+        let surplus = kind.map_or(self.data, |kind| self.section(kind).is_some());
+        if surplus {
+            return Err(SdpError::Surplus {
+                mline,
+                kind: name.to_owned(),
+            });
+        }
+        let Some(kind) = kind else {
+            self.data = !rejected;
+            return Ok(());
+        };
+        let direction = match rejected {
+            true => Direction {
+                sends: false,
+                receives: false,
+            },
+            false => Direction::from_attributes(media),
+        };
+        self.sections.push(MediaSection {
+            mline,
+            kind,
+            direction,
+            formats: formats(media),
+            twcc: twcc(media),
+        });
+        Ok(())
+    }
+
+    /// The section of this kind.
+    pub fn section(&self, kind: MediaKind) -> Option<&MediaSection> {
+        self.sections.iter().find(|section| section.kind == kind)
+    }
+}
+
+/// Whether an attribute without a value is there.
+fn flag(media: &gst_sdp::SDPMediaRef, name: &str) -> bool {
+    media.attributes().any(|attribute| attribute.key() == name)
+}
+
+/// The known codecs of a section in its author's order, each once.
+fn formats(media: &gst_sdp::SDPMediaRef) -> Vec<Format> {
+    let mut found: Vec<(Format, u8)> = Vec::new();
+    for payload_type in media
+        .formats()
+        .filter_map(|format| format.parse::<u8>().ok())
+    {
+        let Some((codec, rank)) = known_codec(media, payload_type) else {
+            continue;
+        };
+        let format = Format {
+            codec,
+            payload_type,
+        };
+        match found.iter_mut().find(|(known, _)| known.codec == codec) {
+            Some(known) if rank > known.1 => *known = (format, rank),
+            Some(_) => {}
+            None => found.push((format, rank)),
+        }
+    }
+    found.into_iter().map(|(format, _)| format).collect()
+}
+
+/// The codec behind a payload type, with a rank among the variants of the same codec.
+fn known_codec(media: &gst_sdp::SDPMediaRef, payload_type: u8) -> Option<(Codec, u8)> {
+    let of = |key: &str| {
+        media.attributes().filter(|a| a.key() == key).find_map(|a| {
+            let (id, rest) = a.value()?.split_once(' ')?;
+            (id.parse() == Ok(payload_type)).then_some(rest)
+        })
+    };
+    let encoding = of("rtpmap")?.to_ascii_uppercase();
+    match encoding.split('/').next()? {
+        "OPUS" => Some((Codec::Opus, 0)),
+        "VP8" => Some((Codec::Vp8, 0)),
+        "H264" => Some((Codec::H264, baseline_rank(of("fmtp").unwrap_or_default())?)),
+        _ => None,
+    }
+}
+
+/// Constrained baseline in packetization mode 1 ranks above plain baseline; nothing else will do.
+/// The second byte of `profile-level-id` holds the constraint flags (RFC 6184 8.1).
+fn baseline_rank(fmtp: &str) -> Option<u8> {
+    let value = |name: &str| {
+        fmtp.split(';').find_map(|part| {
+            let (key, value) = part.trim().split_once('=')?;
+            key.eq_ignore_ascii_case(name).then_some(value)
+        })
+    };
+    if value("packetization-mode") != Some("1") {
+        return None;
+    }
+    let id = u32::from_str_radix(value("profile-level-id").unwrap_or("42e01f"), 16).ok()?;
+    match ((id >> 16) & 0xff, (id >> 8) & 0x40) {
+        (0x42, 0x40) => Some(2),
+        (0x42, _) => Some(1),
+        _ => None,
+    }
+}
+
+fn twcc(media: &gst_sdp::SDPMediaRef) -> Option<u8> {
+    media
+        .attributes()
+        .filter(|a| a.key() == "extmap")
+        .find_map(|a| {
+            let (id, rest) = a.value()?.split_once(' ')?;
+            if rest.split(' ').next()? != TWCC {
+                return None;
+            }
+            id.split('/').next()?.parse().ok()
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n";
+    const PRINT: &str = "a=fingerprint:sha-256 00:11\r\n";
+
+    fn parse(text: &str) -> Result<Description, SdpError> {
+        let sdp =
+            gst_sdp::SDPMessage::parse_buffer(text.as_bytes()).map_err(|_| SdpError::Syntax)?;
+        Description::parse(&sdp)
+    }
+
+    #[test]
+    fn the_codecs_keep_the_offers_order_and_payload_types() {
+        let video = "m=video 9 UDP/TLS/RTP/SAVPF 100 102 106 96\r\n\
+            a=rtpmap:100 VP9/90000\r\n\
+            a=rtpmap:102 H264/90000\r\na=fmtp:102 packetization-mode=1;profile-level-id=42001f\r\n\
+            a=rtpmap:106 H264/90000\r\na=fmtp:106 packetization-mode=1;profile-level-id=42e01f\r\n\
+            a=rtpmap:96 VP8/90000\r\na=extmap:4 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n";
+        let description = parse(&format!("{HEAD}{PRINT}{video}")).unwrap();
+        let section = description.section(MediaKind::Video).unwrap();
+        let h264 = Format {
+            codec: Codec::H264,
+            payload_type: 106,
+        };
+        let vp8 = Format {
+            codec: Codec::Vp8,
+            payload_type: 96,
+        };
+        assert_eq!(section.formats, [h264, vp8]);
+        assert_eq!(section.twcc, Some(4));
+        assert_eq!(
+            section.direction,
+            Direction {
+                sends: true,
+                receives: true
+            }
+        );
+    }
+
+    #[test]
+    fn media_without_a_fingerprint_is_refused() {
+        let audio = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n";
+        assert_eq!(
+            parse(&format!("{HEAD}{audio}")),
+            Err(SdpError::NoFingerprint { mline: 0 })
+        );
+        let clear = "m=audio 9 RTP/AVP 111\r\na=rtpmap:111 opus/48000/2\r\n";
+        let error = parse(&format!("{HEAD}{PRINT}{clear}"));
+        assert_eq!(
+            error,
+            Err(SdpError::Protocol {
+                mline: 0,
+                protocol: "RTP/AVP".to_owned()
+            })
+        );
+    }
+
+    #[test]
+    fn a_second_section_of_a_kind_is_refused() {
+        let audio = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n";
+        let error = parse(&format!("{HEAD}{PRINT}{audio}{audio}"));
+        assert_eq!(
+            error,
+            Err(SdpError::Surplus {
+                mline: 1,
+                kind: "audio".to_owned()
+            })
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! From the fan-out to webrtcbin: appsrc, payloader, caps, one chain per sent track.
+
+use anyhow::{Context, Result};
+use gst::prelude::*;
+use gstreamer as gst;
+use gstreamer_app as gst_app;
+use gstreamer_utils::{ConsumptionLink, StreamProducer};
+use gstreamer_webrtc::WebRTCRTPTransceiver;
+
+use super::Producers;
+use super::sdp::{Format, TWCC};
+use crate::media::{Codec, MediaKind};
+
+/// Payload per packet: with SRTP, TURN and tunnels it fits every usual path.
+const MTU: u32 = 1200;
+
+/// One track on its way out.
+pub struct Sender {
+    pipeline: gst::Pipeline,
+    pad: gst::Pad,
+    kind: MediaKind,
+    ssrc: u32,
+    twcc: Option<u8>,
+    chain: Option<(Codec, gst_app::AppSrc)>,
+    link: Option<ConsumptionLink>,
+}
+
+impl Sender {
+    /// Takes webrtcbin's sink pad for an m-line.
+    pub fn new(
+        pipeline: &gst::Pipeline,
+        webrtc: &gst::Element,
+        mline: usize,
+        kind: MediaKind,
+        ssrc: u32,
+        twcc: Option<u8>,
+    ) -> Result<Self> {
+        let template = webrtc
+            .pad_template("sink_%u")
+            .context("webrtcbin has no sink pads")?;
+        let pad = webrtc.request_pad(&template, Some(&format!("sink_{mline}")), None);
+        let pad = pad.with_context(|| format!("webrtcbin gives no sink pad for m-line {mline}"))?;
+        Ok(Self {
+            pipeline: pipeline.clone(),
+            pad,
+            kind,
+            ssrc,
+            twcc,
+            chain: None,
+            link: None,
+        })
+    }
+
+    /// Sound or picture.
+    pub fn kind(&self) -> MediaKind {
+        self.kind
+    }
+
+    /// The transceiver behind the pad.
+    pub fn transceiver(&self) -> WebRTCRTPTransceiver {
+        self.pad.property("transceiver")
+    }
+
+    /// Builds the chain for the codec that was agreed on.
+    pub fn build(&mut self, format: Format) -> Result<()> {
+        let source = gst_app::AppSrc::builder().build();
+        StreamProducer::configure_consumer(&source);
+        let payloader = payloader(format, self.ssrc)?;
+        let caps = gst::ElementFactory::make("capsfilter")
+            .property("caps", self.caps(format))
+            .build()?;
+        let chain = [source.upcast_ref(), &payloader, &caps];
+        self.pipeline.add_many(chain)?;
+        gst::Element::link_many(chain)?;
+        let out = caps
+            .static_pad("src")
+            .context("a capsfilter without a pad")?;
+        out.link(&self.pad)
+            .context("webrtcbin does not take the payloader's caps")?;
+        for element in chain.iter().rev() {
+            element.sync_state_with_parent()?;
+        }
+        self.chain = Some((format.codec, source));
+        Ok(())
+    }
+
+    /// Connects the chain to the encoder's output, from the next key frame on.
+    pub fn start(&mut self, producers: &Producers) -> Result<()> {
+        let Some((codec, source)) = &self.chain else {
+            return Ok(());
+        };
+        if self.link.is_some() {
+            return Ok(());
+        }
+        self.link = Some(producers(*codec)?.add_consumer(source)?);
+        Ok(())
+    }
+
+    fn caps(&self, format: Format) -> gst::Caps {
+        let mut caps = gst::Caps::builder("application/x-rtp")
+            .field("payload", i32::from(format.payload_type));
+        if let Some(id) = self.twcc {
+            caps = caps.field(format!("extmap-{id}"), TWCC);
+        }
+        caps.build()
+    }
+}
+
+fn payloader(format: Format, ssrc: u32) -> Result<gst::Element> {
+    let (name, package) = match format.codec {
+        Codec::Opus => ("rtpopuspay", "gstreamer1.0-plugins-good"),
+        Codec::Vp8 => ("rtpvp8pay", "gstreamer1.0-plugins-good"),
+        Codec::H264 => ("rtph264pay", "gstreamer1.0-plugins-good"),
+    };
+    let mut builder = gst::ElementFactory::make(name)
+        .property("mtu", MTU)
+        .property("ssrc", ssrc)
+        .property("pt", u32::from(format.payload_type));
+    builder = match format.codec {
+        Codec::Opus => builder,
+        // RFC 7741: receivers find lost frames by the picture id.
+        Codec::Vp8 => builder.property_from_str("picture-id-mode", "15-bit"),
+        Codec::H264 => builder
+            .property_from_str("aggregate-mode", "zero-latency")
+            .property("config-interval", -1i32),
+    };
+    builder
+        .build()
+        .with_context(|| format!("{name} is missing: install {package}"))
+}

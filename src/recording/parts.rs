@@ -1,0 +1,275 @@
+//! The files of one visit: begins them, fills them, finishes them, and tells of it.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use gstreamer as gst;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::file::MediaFile;
+use super::frame::{Content, Frame};
+use super::manifest::End;
+use super::matroska::{Block, Track};
+use super::report::{Event, FileReport, Report, Size, Stem, TrackReport, WriteError};
+use super::timeline::{Action, Timeline};
+use super::writer::{Summary, WallClock};
+use crate::media::MediaKind;
+use crate::signalling::protocol::Sends;
+
+/// Time between two progress reports, and between two looks at whether the file is still in its place.
+const PROGRESS: Duration = Duration::from_secs(1);
+/// The last picture of a file is not counted as longer than this.
+const LAST_PICTURE: Duration = Duration::from_millis(100);
+/// Sizes a track's report lists.
+const SIZES: usize = 32;
+
+/// The files of one visit: frames in, reports out. Lives on the writer's thread.
+pub(super) struct Parts {
+    folder: PathBuf,
+    stem: Stem,
+    events: UnboundedSender<Report>,
+    wall: WallClock,
+    timeline: Timeline,
+    open: Option<Open>,
+    /// Files begun so far.
+    part: u32,
+    summary: Summary,
+}
+
+/// The file that is being written, and what there is to tell of it.
+struct Open {
+    media: MediaFile,
+    report: FileReport,
+    /// Of the last picture.
+    picture_at: Option<Duration>,
+    reported: Instant,
+}
+
+impl Parts {
+    pub(super) fn new(
+        folder: PathBuf,
+        stem: Stem,
+        sends: Sends,
+        events: UnboundedSender<Report>,
+        wall: WallClock,
+    ) -> Self {
+        let (timeline, summary) = (Timeline::new(sends), Summary::default());
+        Self {
+            folder,
+            stem,
+            events,
+            wall,
+            timeline,
+            open: None,
+            part: 0,
+            summary,
+        }
+    }
+
+    pub(super) fn lost(&mut self, kind: MediaKind) {
+        self.timeline.lost(kind);
+    }
+
+    pub(super) fn set_sends(&mut self, sends: Sends) {
+        self.timeline.set_sends(sends);
+    }
+
+    /// Finishes what is open. Nothing is told after this.
+    pub(super) fn end(mut self, why: End) -> Summary {
+        let rest = self.timeline.end(Instant::now());
+        self.act(rest);
+        self.close();
+        self.tell(Event::Ended(why));
+        self.summary
+    }
+
+    /// A frame came out of the queue.
+    pub(super) fn take(&mut self, kind: MediaKind, sample: &gst::Sample) {
+        if self.summary.error.is_some() {
+            return;
+        }
+        match Frame::from_sample(kind, sample) {
+            Ok(Some(frame)) => {
+                let actions = self.timeline.push(frame, Instant::now());
+                self.act(actions);
+            }
+            Ok(None) => {}
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Nothing came for a moment: all that waits goes to disk.
+    pub(super) fn idle(&mut self) {
+        let actions = self.timeline.idle(Instant::now());
+        self.act(actions);
+        let flushed = self.open.as_mut().map_or(Ok(()), |open| open.media.flush());
+        if let Err(error) = flushed.and_then(|()| self.progress()) {
+            self.fail(error);
+        }
+    }
+
+    fn act(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            if self.summary.error.is_some() {
+                return;
+            }
+            let done = match action {
+                Action::Begin { at, tracks } => self.begin(at, tracks),
+                Action::Declare(track) => self.declare(track),
+                Action::Write { block, content } => self.write(block, &content),
+                Action::AskForKeyFrame => {
+                    self.tell(Event::KeyFrameNeeded);
+                    Ok(())
+                }
+            };
+            if let Err(error) = done {
+                self.fail(error);
+            }
+        }
+    }
+
+    fn begin(&mut self, at: Duration, tracks: Vec<Track>) -> Result<(), WriteError> {
+        self.close();
+        self.part += 1;
+        let started = (self.wall)(at);
+        let track_reports = tracks.iter().map(track_report).collect();
+        let media = MediaFile::create(&self.folder, &self.stem.part(self.part), tracks, started)?;
+        let file = media
+            .path()
+            .file_name()
+            .map(PathBuf::from)
+            .unwrap_or_default();
+        let bytes = media.bytes();
+        let report = FileReport {
+            file,
+            part: self.part,
+            started,
+            duration: Duration::ZERO,
+            bytes,
+            tracks: track_reports,
+        };
+        self.tell(Event::Started(report.clone()));
+        self.open = Some(Open {
+            media,
+            report,
+            picture_at: None,
+            reported: Instant::now(),
+        });
+        Ok(())
+    }
+
+    fn declare(&mut self, track: Track) -> Result<(), WriteError> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        open.report.tracks.push(track_report(&track));
+        open.media.declare(track)
+    }
+
+    fn write(&mut self, block: Block, content: &Content) -> Result<(), WriteError> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        open.note(&block, content);
+        open.media.write(block)?;
+        self.progress()
+    }
+
+    fn progress(&mut self) -> Result<(), WriteError> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        let bytes = open.media.bytes();
+        if open.reported.elapsed() < PROGRESS || bytes == open.report.bytes {
+            return Ok(());
+        }
+        open.reported = Instant::now();
+        open.report.bytes = bytes;
+        open.media.check_place()?;
+        let report = open.report.clone();
+        self.tell(Event::Progress(report));
+        Ok(())
+    }
+
+    /// Finishes the open file; its failure ends the visit.
+    fn close(&mut self) {
+        let Some(mut open) = self.open.take() else {
+            return;
+        };
+        let finished = open
+            .media
+            .check_place()
+            .and_then(|()| open.media.finish(open.report.duration));
+        open.report.bytes = open.media.bytes();
+        self.summary.files.push(open.report.clone());
+        match finished {
+            Ok(()) => self.tell(Event::Finished(open.report)),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn fail(&mut self, error: WriteError) {
+        if self.summary.error.is_some() {
+            return;
+        }
+        self.summary.error = Some(error.clone());
+        self.close();
+        self.tell(Event::Failed(error));
+    }
+
+    fn tell(&self, event: Event) {
+        let _ = self.events.send(Report {
+            stem: self.stem.clone(),
+            event,
+        });
+    }
+}
+
+impl Open {
+    fn note(&mut self, block: &Block, content: &Content) {
+        let Some(track) = self
+            .report
+            .tracks
+            .iter_mut()
+            .find(|track| track.codec.kind() == block.kind)
+        else {
+            return;
+        };
+        if track.frames == 0 {
+            track.offset = block.at;
+        }
+        track.frames += 1;
+        let end = match content {
+            Content::Opus { duration } => block.at + *duration,
+            Content::Key(picture) => {
+                track.see(picture.size);
+                self.picture_end(block.at)
+            }
+            Content::Delta(_) => self.picture_end(block.at),
+        };
+        self.report.duration = self.report.duration.max(end);
+    }
+
+    /// A picture is taken to stay as long as the one before it did.
+    fn picture_end(&mut self, at: Duration) -> Duration {
+        let before = self.picture_at.replace(at).unwrap_or(at);
+        at + at.saturating_sub(before).min(LAST_PICTURE)
+    }
+}
+
+impl TrackReport {
+    fn see(&mut self, size: Size) {
+        if !self.sizes.contains(&size) && self.sizes.len() < SIZES {
+            self.sizes.push(size);
+        }
+    }
+}
+
+fn track_report(track: &Track) -> TrackReport {
+    TrackReport {
+        codec: track.codec(),
+        offset: Duration::ZERO,
+        frames: 0,
+        sizes: Vec::new(),
+    }
+}

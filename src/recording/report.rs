@@ -1,0 +1,211 @@
+//! What a writer tells: typed events and errors, each with the name of the visit it belongs to.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use super::manifest::End;
+use crate::job;
+use crate::media::{Codec, MediaKind};
+use crate::signalling::ids::ParticipantId;
+
+/// The first half of the file names of one participant's visit: `20261122T081530Z-<id>`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Stem {
+    /// Whose media it is.
+    pub participant: ParticipantId,
+    text: String,
+}
+
+impl Stem {
+    /// For a visit of `participant` that begins at `at`; `visit` counts the visits of the same second from 1.
+    pub fn new(at: OffsetDateTime, participant: ParticipantId, visit: u32) -> Self {
+        let mut text = format!("{}-{participant}", compact_utc(at));
+        if visit > 1 {
+            text.push_str(&format!(".{visit}"));
+        }
+        Self { participant, text }
+    }
+
+    /// The name of a part, counted from 1, without its extension.
+    pub fn part(&self, part: u32) -> String {
+        if part > 1 {
+            format!("{}-{part}", self.text)
+        } else {
+            self.text.clone()
+        }
+    }
+}
+
+impl fmt::Display for Stem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// `20261122T081530Z`: UTC for a file's name.
+pub(super) fn compact_utc(at: OffsetDateTime) -> String {
+    let at = at.to_offset(time::UtcOffset::UTC);
+    at.format(format_description!(
+        "[year][month][day]T[hour][minute][second]Z"
+    ))
+    .unwrap_or_else(|_| "unknown".to_owned())
+}
+
+/// One thing that happened to the media of one visit.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Which visit, of which participant.
+    pub stem: Stem,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A file was begun; its header is on disk.
+    Started(FileReport),
+    /// A file grew, or got another track: about once per second.
+    Progress(FileReport),
+    /// A file is finished: duration, cues and size are written.
+    Finished(FileReport),
+    /// No key frame has come since the start or since a loss: ask the sender for one (RTCP PLI).
+    KeyFrameNeeded,
+    /// The disk does not keep up and frames were thrown away; `dropped` counts them since the visit began.
+    Behind {
+        /// Sound and pictures that are missing in the file.
+        dropped: u64,
+    },
+    /// Nothing more of this visit will be written. What is on disk stays playable.
+    Failed(WriteError),
+    /// The visit is over; nothing comes after this.
+    Ended(End),
+}
+
+/// A file as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileReport {
+    /// Its name in the recording's folder.
+    pub file: PathBuf,
+    /// The n-th file of the visit, from 1.
+    pub part: u32,
+    /// Wall-clock time of its first sample.
+    pub started: OffsetDateTime,
+    /// Media time in it.
+    pub duration: Duration,
+    /// Its size on disk.
+    pub bytes: u64,
+    /// What is in it.
+    pub tracks: Vec<TrackReport>,
+}
+
+/// A track of a file as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrackReport {
+    /// The codec, which tells the kind too.
+    pub codec: Codec,
+    /// Time of its first sample in the file.
+    pub offset: Duration,
+    /// Frames in the file.
+    pub frames: u64,
+    /// Pixel sizes (width, height) of a video track in order of appearance, each once, the first 32.
+    pub sizes: Vec<Size>,
+}
+
+/// Pixels of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Size {
+    /// Pixels in a line.
+    pub width: u32,
+    /// Lines.
+    pub height: u32,
+}
+
+/// Why nothing more is written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum WriteError {
+    /// The file could not be made.
+    #[error("cannot create {path}: {message}; the folder must exist and be writable")]
+    Create {
+        /// Where.
+        path: PathBuf,
+        /// The system's words.
+        message: String,
+    },
+    /// No space is left.
+    #[error(
+        "the disk is full: {path} stops at {bytes} bytes and stays playable; free space for new files"
+    )]
+    DiskFull {
+        /// Where.
+        path: PathBuf,
+        /// Size up to which it is good.
+        bytes: u64,
+    },
+    /// The file was removed or replaced by somebody else.
+    #[error(
+        "{path} vanished while it was written; leave the files of a running recording in their place"
+    )]
+    Vanished {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Writing failed for another reason.
+    #[error("cannot write {path}: {message}; it stops at {bytes} bytes")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// Size up to which it is good.
+        bytes: u64,
+        /// The system's words.
+        message: String,
+    },
+    /// The media is nothing this writer can put into a file.
+    #[error("cannot record {kind:?} of {found}; give {expected}")]
+    Unsupported {
+        /// Sound or picture.
+        kind: MediaKind,
+        /// The caps that came, or what else is wrong.
+        found: String,
+        /// The caps that would be right.
+        expected: &'static str,
+    },
+}
+
+impl Report {
+    /// The same for the job's events, where it is of interest there.
+    pub fn job_event(&self) -> Option<job::Event> {
+        match &self.event {
+            Event::Started(file) | Event::Progress(file) => Some(self.recording(file, false)),
+            Event::Finished(file) => Some(self.recording(file, true)),
+            Event::Behind { dropped } => Some(job::Event::Error {
+                message: format!(
+                    "{}: the disk does not keep up; {dropped} frames are missing in the file",
+                    self.stem
+                ),
+                fatal: false,
+            }),
+            Event::Failed(error) => Some(job::Event::Error {
+                message: error.to_string(),
+                fatal: false,
+            }),
+            Event::KeyFrameNeeded | Event::Ended(_) => None,
+        }
+    }
+
+    fn recording(&self, file: &FileReport, finished: bool) -> job::Event {
+        job::Event::Recording {
+            participant: self.stem.participant.clone(),
+            file: file.file.clone(),
+            bytes: file.bytes,
+            duration_ms: u64::try_from(file.duration.as_millis()).unwrap_or(u64::MAX),
+            finished,
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! One recording: its folder, its writers, and the manifest that is kept while they write.
+
+use std::collections::HashSet;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::manifest::Manifest;
+use super::report::{Report, Stem, compact_utc};
+use super::writer::Writer;
+use crate::signalling::ids::{JobId, RoomName};
+use crate::signalling::protocol::Participant;
+
+/// Growing files are brought up to date in the manifest so often.
+const SAVE: Duration = Duration::from_secs(5);
+/// Folders of the same room and second that are tried before giving up.
+const FOLDERS: u32 = 100;
+
+/// What a recording is made of.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The folder in which the recording's own folder is made.
+    pub out: PathBuf,
+    /// The room.
+    pub room: RoomName,
+    /// The recorder's job.
+    pub job: JobId,
+    /// Whether display names go into the manifest.
+    pub names: bool,
+}
+
+/// Why a recording cannot begin or be finished.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingError {
+    /// Its folder cannot be made.
+    #[error("cannot make the recording's folder {path}: {source}; give a folder that is writable")]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its manifest cannot be written.
+    #[error("cannot write the manifest in {path}: {source}")]
+    Manifest {
+        /// The recording's folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A recording that goes on. Dropped without [`Recording::finish`], it leaves a manifest of state `recording`.
+#[derive(Debug)]
+pub struct Recording {
+    settings: Settings,
+    folder: PathBuf,
+    stems: HashSet<String>,
+    reports: UnboundedSender<Report>,
+    commands: UnboundedSender<Command>,
+}
+
+#[derive(Debug)]
+enum Command {
+    Arrived {
+        stem: Stem,
+        participant: Participant,
+        name: Option<String>,
+    },
+    Finish(oneshot::Sender<Result<(), RecordingError>>),
+}
+
+impl Recording {
+    /// Makes `<out>/<room>-<UTC>/` (0700) with a first manifest. What the writers tell comes out of the receiver.
+    ///
+    /// # Errors
+    /// Where the folder or the manifest cannot be written.
+    pub async fn create(
+        settings: Settings,
+    ) -> Result<(Self, UnboundedReceiver<Report>), RecordingError> {
+        let now = OffsetDateTime::now_utc();
+        let folder = make_folder(&settings, now)?;
+        let manifest = Manifest::new(settings.room.clone(), settings.job.clone(), now);
+        let (reports, from_writers) = mpsc::unbounded_channel();
+        let (commands, received) = mpsc::unbounded_channel();
+        let (to_role, told) = mpsc::unbounded_channel();
+        let mut keeper = Keeper {
+            manifest,
+            folder: folder.clone(),
+            to_role,
+            changed: false,
+        };
+        keeper.save().await?;
+        tokio::spawn(keeper.run(received, from_writers));
+        Ok((
+            Self {
+                settings,
+                folder,
+                stems: HashSet::new(),
+                reports,
+                commands,
+            },
+            told,
+        ))
+    }
+
+    /// The recording's own folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A writer for a participant that arrives, or comes back. Makes no file before media comes.
+    pub fn write(&mut self, participant: &Participant) -> Writer {
+        let now = OffsetDateTime::now_utc();
+        let mut visit = 1;
+        let mut stem = Stem::new(now, participant.id.clone(), visit);
+        while !self.stems.insert(stem.to_string()) {
+            visit += 1;
+            stem = Stem::new(now, participant.id.clone(), visit);
+        }
+        let name = if self.settings.names {
+            participant.name.clone()
+        } else {
+            None
+        };
+        let arrived = Command::Arrived {
+            stem: stem.clone(),
+            participant: participant.clone(),
+            name,
+        };
+        let _ = self.commands.send(arrived);
+        Writer::new(
+            self.folder.clone(),
+            stem,
+            participant.sends,
+            self.reports.clone(),
+        )
+    }
+
+    /// Closes the manifest. To be called when every writer is finished: what they told until now is taken in.
+    ///
+    /// # Errors
+    /// Where the manifest cannot be written.
+    pub async fn finish(self) -> Result<(), RecordingError> {
+        let (answer, done) = oneshot::channel();
+        let _ = self.commands.send(Command::Finish(answer));
+        // The keeper answers before it ends.
+        done.await.unwrap_or(Ok(()))
+    }
+}
+
+fn make_folder(settings: &Settings, now: OffsetDateTime) -> Result<PathBuf, RecordingError> {
+    let failed = |path: &Path, source| RecordingError::Folder {
+        path: path.to_owned(),
+        source,
+    };
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700);
+    builder
+        .recursive(true)
+        .create(&settings.out)
+        .map_err(|source| failed(&settings.out, source))?;
+    builder.recursive(false);
+    let name = format!("{}-{}", settings.room, compact_utc(now));
+    let mut path = settings.out.join(&name);
+    for next in 2..FOLDERS {
+        match builder.create(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                path = settings.out.join(format!("{name}-{next}"))
+            }
+            Err(source) => return Err(failed(&path, source)),
+        }
+    }
+    Err(failed(&path, io::ErrorKind::AlreadyExists.into()))
+}
+
+/// Owns the manifest.
+struct Keeper {
+    manifest: Manifest,
+    folder: PathBuf,
+    to_role: UnboundedSender<Report>,
+    /// Something is not saved yet.
+    changed: bool,
+}
+
+impl Keeper {
+    async fn run(
+        mut self,
+        mut commands: UnboundedReceiver<Command>,
+        mut reports: UnboundedReceiver<Report>,
+    ) {
+        let mut tick = interval(SAVE);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            // Commands first: a visit is known before its reports come.
+            let save = tokio::select! {
+                biased;
+                command = commands.recv() => match command {
+                    Some(Command::Arrived { stem, participant, name }) => {
+                        self.manifest.arrived(stem, &participant, name, OffsetDateTime::now_utc());
+                        true
+                    }
+                    Some(Command::Finish(answer)) => {
+                        while let Ok(report) = reports.try_recv() {
+                            self.take(report);
+                        }
+                        self.manifest.finish(OffsetDateTime::now_utc());
+                        let _ = answer.send(self.save().await);
+                        return;
+                    }
+                    None => return self.outlive(reports).await,
+                },
+                Some(report) = reports.recv() => self.take(report),
+                _ = tick.tick() => self.changed,
+            };
+            if save {
+                self.save_or_warn().await;
+            }
+        }
+    }
+
+    /// The recording was dropped: its writers, if there are any, end in their own time.
+    async fn outlive(mut self, mut reports: UnboundedReceiver<Report>) {
+        while let Some(report) = reports.recv().await {
+            if self.take(report) {
+                self.save_or_warn().await;
+            }
+        }
+    }
+
+    fn take(&mut self, report: Report) -> bool {
+        let save = self.manifest.apply(&report, OffsetDateTime::now_utc());
+        self.changed = true;
+        let _ = self.to_role.send(report);
+        save
+    }
+
+    async fn save_or_warn(&mut self) {
+        if let Err(error) = self.save().await {
+            tracing::warn!(%error, "the manifest is not up to date");
+        }
+    }
+
+    async fn save(&mut self) -> Result<(), RecordingError> {
+        let (manifest, folder) = (self.manifest.clone(), self.folder.clone());
+        let saved = tokio::task::spawn_blocking(move || manifest.save(&folder)).await;
+        self.changed = false;
+        saved
+            .unwrap_or_else(|panic| Err(io::Error::other(panic)))
+            .map_err(|source| RecordingError::Manifest {
+                path: self.folder.clone(),
+                source,
+            })
+    }
+}

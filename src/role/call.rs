@@ -1,0 +1,484 @@
+//! One stay in a room: signalling in, peers made, answered, replaced and closed.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::task::TaskTracker;
+
+use super::other::Other;
+use super::over::Over;
+use super::{Events, RoleMedia, tell};
+use crate::job::{Assignment, Event, JobState, PeerState};
+use crate::peer::generation::{CandidateFate, Side};
+use crate::peer::{Candidate, Peer, PeerEvent};
+use crate::recording::End;
+use crate::signalling::client;
+use crate::signalling::ids::{Generation, ParticipantId};
+use crate::signalling::protocol::{self, ClientMessage, Ice, Participant, ServerMessage};
+
+/// How often counters are looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// How often received frames are reported when nothing new began.
+const REPORT: Duration = Duration::from_secs(5);
+/// Making a peer takes milliseconds; one that hangs must not hold up the others.
+const NEGOTIATION_LIMIT: Duration = Duration::from_secs(10);
+/// How long our goodbye may take to reach the server.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// Characters of a chat message that go into an event.
+const SHOWN_TEXT: usize = 200;
+
+/// One stay in a room.
+pub struct Call {
+    sender: client::Sender,
+    receiver: client::Receiver,
+    events: Events,
+    ice: Ice,
+    others: HashMap<ParticipantId, Other>,
+    from_peers: UnboundedReceiver<(ParticipantId, Generation, PeerEvent)>,
+    to_us: UnboundedSender<(ParticipantId, Generation, PeerEvent)>,
+    reported: Instant,
+    closing: Closing,
+}
+
+impl Call {
+    /// Connects, joins, and offers to those who are there already.
+    pub async fn join(
+        assignment: &Assignment,
+        role: &mut RoleMedia,
+        events: &Events,
+    ) -> Result<Self, Over> {
+        let (sender, mut receiver) = client::connect(&assignment.server)
+            .await
+            .map_err(|error| Over::unreachable(&error))?;
+        let job = &assignment.job;
+        let join = ClientMessage::Join {
+            protocol: protocol::VERSION,
+            room: job.room.clone(),
+            kind: job.role.kind(),
+            name: job.name.clone(),
+            token: assignment.token.clone(),
+            sends: role.sends(),
+            recording: job.role == crate::job::Role::Recorder,
+            enhances: None,
+        };
+        let lost = || Over::Lost("the server closed the connection before its welcome".to_owned());
+        sender.send(join).await.map_err(|_| lost())?;
+        let (you, participants, ice) = match receiver.next().await {
+            Some(Ok(ServerMessage::Welcome {
+                you,
+                participants,
+                ice,
+                ..
+            })) => (you, participants, ice),
+            Some(Ok(ServerMessage::Error { code, message, .. })) => {
+                return Err(Over::refused(code, &message));
+            }
+            Some(Ok(_)) | None => return Err(lost()),
+            Some(Err(error)) => return Err(Over::Lost(error.to_string())),
+        };
+        tell(events, JobState::Joined, Some(you.id));
+        let (to_us, from_peers) = unbounded_channel();
+        let mut call = Self {
+            sender,
+            receiver,
+            events: events.clone(),
+            ice,
+            others: HashMap::new(),
+            from_peers,
+            to_us,
+            reported: Instant::now(),
+            closing: Closing::default(),
+        };
+        for participant in participants {
+            let id = participant.id.clone();
+            call.meet(participant, Side::Offerer, role);
+            call.offer(&id, role).await;
+        }
+        Ok(call)
+    }
+
+    /// Works until the stay is over.
+    pub async fn run(&mut self, role: &mut RoleMedia) -> Over {
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let over = tokio::select! {
+                message = self.receiver.next() => match message {
+                    Some(Ok(message)) => self.on_message(message, role).await,
+                    Some(Err(error)) => Some(Over::Lost(error.to_string())),
+                    None => Some(Over::Lost("the server closed the connection".to_owned())),
+                },
+                Some((id, generation, event)) = self.from_peers.recv() => {
+                    self.on_peer(&id, generation, event, role).await;
+                    None
+                }
+                error = role.failed() => Some(Over::Broken(error)),
+                _ = look.tick() => {
+                    self.retry(role).await;
+                    self.report();
+                    None
+                }
+            };
+            if let Some(over) = over {
+                return over;
+            }
+        }
+    }
+
+    /// Says goodbye, where somebody still listens, and closes all peers.
+    pub async fn leave(mut self, role: &mut RoleMedia) {
+        let said = self.sender.send(ClientMessage::Leave).await;
+        let why = if said.is_ok() {
+            End::Stopped
+        } else {
+            End::Lost
+        };
+        // The server closes the connection when it has read our goodbye.
+        let heard = async { while let Some(Ok(_)) = self.receiver.next().await {} };
+        let _ = tokio::time::timeout(FAREWELL, heard).await;
+        for (id, other) in self.others.drain() {
+            role.left(&id, why);
+            for peer in other.peers.into_values() {
+                peer.close().await;
+            }
+        }
+        self.closing.done().await;
+        role.alone();
+    }
+
+    async fn on_message(&mut self, message: ServerMessage, role: &mut RoleMedia) -> Option<Over> {
+        match message {
+            ServerMessage::Welcome { .. } => {}
+            ServerMessage::Joined { participant } => self.meet(participant, Side::Answerer, role),
+            ServerMessage::Updated { participant } => self.on_updated(participant, role),
+            ServerMessage::Left { id, .. } => self.part(&id, role),
+            ServerMessage::Offer {
+                from,
+                generation,
+                sdp,
+            } => self.on_offer(&from, generation, &sdp, role).await,
+            ServerMessage::Answer {
+                from,
+                generation,
+                sdp,
+            } => self.on_answer(&from, generation, &sdp).await,
+            ServerMessage::Candidate {
+                from,
+                generation,
+                candidate,
+                mline,
+            } => {
+                self.on_candidate(&from, generation, Candidate { candidate, mline });
+            }
+            ServerMessage::Renew { from, generation } => {
+                if self
+                    .others
+                    .get(&from)
+                    .is_some_and(|other| other.generations.on_renew(generation))
+                {
+                    self.offer(&from, role).await;
+                }
+            }
+            ServerMessage::IceServers { ice } => self.ice = ice,
+            ServerMessage::Error {
+                code,
+                message,
+                fatal,
+            } => {
+                if fatal {
+                    return Some(Over::refused(code, &message));
+                }
+                self.error(format!("the server refused a message: {message}"));
+            }
+        }
+        None
+    }
+
+    fn meet(&mut self, participant: Participant, side: Side, role: &mut RoleMedia) {
+        if !role.wants(&participant) {
+            return;
+        }
+        role.arrived(&participant);
+        let other = Other::new(participant, side);
+        self.others.insert(other.participant.id.clone(), other);
+    }
+
+    fn part(&mut self, id: &ParticipantId, role: &mut RoleMedia) {
+        let Some(other) = self.others.remove(id) else {
+            return;
+        };
+        role.left(id, End::Left);
+        for (generation, peer) in other.peers {
+            self.closing.dismiss(&self.events, id, generation, peer);
+        }
+        if self.others.is_empty() {
+            role.alone();
+        }
+    }
+
+    fn on_updated(&mut self, participant: Participant, role: &mut RoleMedia) {
+        let Some(other) = self.others.get_mut(&participant.id) else {
+            return;
+        };
+        role.updated(&participant);
+        other.participant = participant;
+    }
+
+    /// Builds the next generation from our side.
+    async fn offer(&mut self, id: &ParticipantId, role: &RoleMedia) {
+        let Some(other) = self.others.get_mut(id) else {
+            return;
+        };
+        let generation = other.generations.begin();
+        let settings = role.peer_settings(&other.participant, generation, &self.ice);
+        let made = tokio::time::timeout(NEGOTIATION_LIMIT, Peer::offer(settings)).await;
+        match made.map_err(anyhow::Error::from).and_then(|made| made) {
+            Ok((peer, sdp, from_peer)) => {
+                other.peers.insert(generation, peer);
+                self.listen(id, generation, from_peer);
+                self.send(ClientMessage::Offer {
+                    to: id.clone(),
+                    generation,
+                    sdp,
+                })
+                .await;
+            }
+            Err(error) => self.failed(id, generation, &format!("{error:#}")),
+        }
+    }
+
+    async fn on_offer(
+        &mut self,
+        from: &ParticipantId,
+        generation: Generation,
+        sdp: &str,
+        role: &RoleMedia,
+    ) {
+        let Some(other) = self.others.get_mut(from) else {
+            return;
+        };
+        let Some(early) = other.generations.on_offer(generation) else {
+            return;
+        };
+        let settings = role.peer_settings(&other.participant, generation, &self.ice);
+        let made = tokio::time::timeout(NEGOTIATION_LIMIT, Peer::answer(settings, sdp)).await;
+        match made.map_err(anyhow::Error::from).and_then(|made| made) {
+            Ok((peer, sdp, from_peer)) => {
+                early
+                    .iter()
+                    .for_each(|candidate| peer.add_candidate(candidate));
+                other.peers.insert(generation, peer);
+                self.listen(from, generation, from_peer);
+                self.send(ClientMessage::Answer {
+                    to: from.clone(),
+                    generation,
+                    sdp,
+                })
+                .await;
+            }
+            Err(error) => self.error(format!("{from}: {error:#}")),
+        }
+    }
+
+    async fn on_answer(&mut self, from: &ParticipantId, generation: Generation, sdp: &str) {
+        let Some(other) = self.others.get_mut(from) else {
+            return;
+        };
+        if !other.generations.on_answer(generation) {
+            return;
+        }
+        let Some(peer) = other.peers.get_mut(&generation) else {
+            return;
+        };
+        if let Err(error) = peer.accept(sdp).await {
+            self.failed(from, generation, &format!("{error:#}"));
+        }
+    }
+
+    fn on_candidate(&mut self, from: &ParticipantId, generation: Generation, candidate: Candidate) {
+        let Some(other) = self.others.get_mut(from) else {
+            return;
+        };
+        match other.generations.on_candidate(generation, candidate) {
+            CandidateFate::Deliver(candidate) => {
+                if let Some(peer) = other.peers.get(&generation) {
+                    peer.add_candidate(&candidate);
+                }
+            }
+            CandidateFate::Kept | CandidateFate::Stale => {}
+        }
+    }
+
+    async fn on_peer(
+        &mut self,
+        id: &ParticipantId,
+        generation: Generation,
+        event: PeerEvent,
+        role: &mut RoleMedia,
+    ) {
+        let Some(event) = role.take(id, event) else {
+            return;
+        };
+        match event {
+            PeerEvent::Candidate(Candidate { candidate, mline }) => {
+                self.send(ClientMessage::Candidate {
+                    to: id.clone(),
+                    generation,
+                    candidate,
+                    mline,
+                })
+                .await;
+            }
+            PeerEvent::State(state) => self.on_state(id, generation, state),
+            PeerEvent::Message(text) => {
+                let text = text.chars().take(SHOWN_TEXT).collect();
+                let _ = self.events.send(Event::Message {
+                    participant: id.clone(),
+                    text,
+                });
+            }
+            PeerEvent::Error(error) => self.failed(id, generation, &error),
+            PeerEvent::ChatOpen | PeerEvent::Track { .. } => {}
+        }
+    }
+
+    fn on_state(&mut self, id: &ParticipantId, generation: Generation, state: PeerState) {
+        let Some(other) = self.others.get_mut(id) else {
+            return;
+        };
+        let Some(peer) = other.peers.get_mut(&generation) else {
+            return;
+        };
+        let _ = self.events.send(Event::Peer {
+            participant: id.clone(),
+            generation,
+            state,
+        });
+        match state {
+            PeerState::Connected => {
+                let started = peer.start_sending();
+                if let Some((older, peer)) = other.connected(generation) {
+                    self.closing.dismiss(&self.events, id, older, peer);
+                }
+                if let Err(error) = started {
+                    self.error(format!("{id}: nothing can be sent: {error:#}"));
+                }
+            }
+            PeerState::Failed => self.failed(
+                id,
+                generation,
+                "the connection failed: no path to the other side carries media",
+            ),
+            PeerState::New
+            | PeerState::Connecting
+            | PeerState::Disconnected
+            | PeerState::Closed => {}
+        }
+    }
+
+    /// A peer is of no use: close it, say so, and have another one made a little later.
+    fn failed(&mut self, id: &ParticipantId, generation: Generation, error: &str) {
+        let Some(other) = self.others.get_mut(id) else {
+            return;
+        };
+        if let Some(peer) = other.failed(generation, Instant::now()) {
+            self.closing.dismiss(&self.events, id, generation, peer);
+        }
+        self.error(format!("peer {generation} with {id}: {error}"));
+    }
+
+    async fn retry(&mut self, role: &RoleMedia) {
+        let now = Instant::now();
+        let due = |(id, other): (&ParticipantId, &mut Other)| other.is_due(now).then(|| id.clone());
+        let due: Vec<_> = self.others.iter_mut().filter_map(due).collect();
+        for id in due {
+            let Some(other) = self.others.get(&id) else {
+                continue;
+            };
+            match other.generations.side() {
+                Side::Offerer => self.offer(&id, role).await,
+                Side::Answerer => {
+                    if let Some(generation) = other.generations.newest() {
+                        self.send(ClientMessage::Renew { to: id, generation }).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells of received frames: at once when a kind begins, else now and then.
+    fn report(&mut self) {
+        let regular = self.reported.elapsed() >= REPORT;
+        if regular {
+            self.reported = Instant::now();
+        }
+        for (id, other) in &mut self.others {
+            let Some((audio_frames, video_frames)) = other.frames_to_tell(regular) else {
+                continue;
+            };
+            let _ = self.events.send(Event::Receiving {
+                participant: id.clone(),
+                audio_frames,
+                video_frames,
+            });
+        }
+    }
+
+    fn listen(
+        &self,
+        id: &ParticipantId,
+        generation: Generation,
+        mut from_peer: UnboundedReceiver<PeerEvent>,
+    ) {
+        let (id, to_us) = (id.clone(), self.to_us.clone());
+        tokio::spawn(async move {
+            while let Some(event) = from_peer.recv().await {
+                if to_us.send((id.clone(), generation, event)).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    async fn send(&self, message: ClientMessage) {
+        // A connection that is over shows at the receiver, where it is dealt with.
+        let _ = self.sender.send(message).await;
+    }
+
+    fn error(&self, message: String) {
+        let _ = self.events.send(Event::Error {
+            message,
+            fatal: false,
+        });
+    }
+}
+
+/// Peers that are being closed beside the call.
+#[derive(Default)]
+struct Closing(TaskTracker);
+
+impl Closing {
+    /// Closes a peer, and tells that it is gone.
+    fn dismiss(
+        &self,
+        events: &Events,
+        participant: &ParticipantId,
+        generation: Generation,
+        peer: Peer,
+    ) {
+        let _ = events.send(Event::Peer {
+            participant: participant.clone(),
+            generation,
+            state: PeerState::Closed,
+        });
+        self.0.spawn(peer.close());
+    }
+
+    /// Waits until all are closed: the process must not end while their threads run.
+    async fn done(&self) {
+        self.0.close();
+        self.0.wait().await;
+    }
+}

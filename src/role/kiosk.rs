@@ -1,0 +1,114 @@
+//! The kiosk: gives everybody its camera and microphone, shows and plays what they send.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anyhow::Result;
+use gstreamer_utils::StreamProducer;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::Events;
+use crate::job::{Assignment, Event};
+use crate::media::capture::{Capture, Context};
+use crate::media::playback::{Attachment, Playback};
+use crate::media::{MediaEvent, MediaKind};
+use crate::peer::{Peer, PeerSettings, Receive};
+use crate::pipeline::Description;
+use crate::signalling::ids::ParticipantId;
+use crate::signalling::protocol::{Ice, Sends};
+
+/// A kiosk at work.
+pub struct Kiosk {
+    capture: Capture,
+    playback: Playback,
+    shown: HashMap<(ParticipantId, MediaKind), Attachment>,
+    from_media: UnboundedReceiver<MediaEvent>,
+    events: Events,
+}
+
+impl Kiosk {
+    /// Opens the devices, or what stands in for them.
+    pub async fn start(
+        assignment: &Assignment,
+        description: &Description,
+        events: &Events,
+    ) -> Result<Self> {
+        let job = &assignment.job;
+        let context = Context {
+            room: job.room.clone(),
+        };
+        let (to_us, from_media) = unbounded_channel();
+        let capture =
+            Capture::start(description, &job.parameters, context.clone(), to_us.clone()).await?;
+        let playback = Playback::start(description, &job.parameters, context, to_us).await?;
+        let kiosk = Self {
+            capture,
+            playback,
+            shown: HashMap::new(),
+            from_media,
+            events: events.clone(),
+        };
+        Peer::warm_up(kiosk.peer_settings("warm-up".to_owned(), Ice::default())).await?;
+        Ok(kiosk)
+    }
+
+    /// What there is to send.
+    pub fn sends(&self) -> Sends {
+        self.capture.sends()
+    }
+
+    /// Sends what is captured, decodes what can be shown or played.
+    pub fn peer_settings(&self, name: String, ice: Ice) -> PeerSettings {
+        let settings = self.capture.settings();
+        let capture = self.capture.clone();
+        PeerSettings {
+            name,
+            ice,
+            sends: self.capture.sends(),
+            producers: Some(Arc::new(move |codec| Ok(capture.producer(codec)?))),
+            video_codecs: settings.video.codecs.clone(),
+            receive: Receive::Decoded {
+                audio: self.playback.plays(MediaKind::Audio),
+                video: self.playback.plays(MediaKind::Video),
+            },
+            latency: settings.latency,
+        }
+    }
+
+    /// A participant's track arrives; it takes the place of the one of an older generation.
+    pub fn track(&mut self, from: &ParticipantId, kind: MediaKind, producer: &StreamProducer) {
+        let attachment = self.playback.attach(from, kind, producer);
+        self.shown.insert((from.clone(), kind), attachment);
+    }
+
+    /// A participant is gone.
+    pub fn left(&mut self, other: &ParticipantId) {
+        self.shown.retain(|(id, _), _| id != other);
+    }
+
+    /// Nobody is there: the devices stay open, the encoders rest.
+    pub fn alone(&mut self) {
+        self.capture.rest();
+    }
+
+    /// Passes notices on until capture or playback fails.
+    pub async fn failed(&mut self) -> String {
+        loop {
+            match self.from_media.recv().await {
+                Some(MediaEvent::Notice(message)) => {
+                    let _ = self.events.send(Event::Notice { message });
+                }
+                Some(MediaEvent::Failed(error)) => return error.to_string(),
+                // Capture and playback hold the other end as long as the kiosk lives.
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Frees the devices.
+    pub async fn finish(mut self) {
+        self.shown.clear();
+        self.playback.stop().await;
+        self.capture.stop().await;
+    }
+}

@@ -1,0 +1,251 @@
+//! What a kiosk and a recorder do with their peers' media.
+//!
+//! [`attend`] keeps one job in its room: it connects, joins, and comes back when the server was lost. A [`call`] is one
+//! stay: it owns the peers. [`kiosk`] and [`recorder`] are what differs between the roles.
+
+mod call;
+mod kiosk;
+mod other;
+mod over;
+mod recorder;
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use tokio::sync::mpsc::UnboundedSender;
+
+use self::call::Call;
+use self::over::Over;
+use crate::job::{Assignment, Event, JobState, Role};
+use crate::media;
+use crate::peer::{PeerEvent, PeerSettings};
+use crate::pipeline::Description;
+use crate::recording::End;
+use crate::signalling::ids::{Generation, ParticipantId};
+use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
+
+use kiosk::Kiosk;
+use recorder::Recorder;
+
+/// The first wait after the server was lost; it doubles up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// Where a job's events go.
+pub type Events = UnboundedSender<Event>;
+
+/// Why a job ended before it was asked to. A lost server is no reason; it is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// It cannot be done: a wrong description, no right to enter. Trying again is of no use.
+    #[error("{0}")]
+    Hopeless(String),
+    /// Something broke: a device went away, GStreamer failed. A fresh process may do better.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// Takes part in the room until `stop` is ready, then leaves and finishes what is to be finished.
+///
+/// # Errors
+/// See [`JobError`]; what was recorded is finished all the same.
+pub async fn attend(
+    assignment: Assignment,
+    events: Events,
+    stop: impl Future<Output = ()>,
+) -> Result<(), JobError> {
+    media::init().map_err(|error| JobError::Hopeless(error.to_string()))?;
+    let mut role = RoleMedia::start(&assignment, &events).await?;
+    let ended = stay(&assignment, &mut role, &events, stop).await;
+    tell(&events, JobState::Stopping, None);
+    role.finish().await;
+    ended?;
+    tell(&events, JobState::Stopped, None);
+    Ok(())
+}
+
+async fn stay(
+    assignment: &Assignment,
+    role: &mut RoleMedia,
+    events: &Events,
+    stop: impl Future<Output = ()>,
+) -> Result<(), JobError> {
+    tokio::pin!(stop);
+    let mut wait = FIRST_WAIT;
+    loop {
+        let joined = tokio::select! {
+            () = &mut stop => return Ok(()),
+            joined = Call::join(assignment, role, events) => joined,
+        };
+        let over = match joined {
+            Ok(mut call) => {
+                wait = FIRST_WAIT;
+                let over = tokio::select! {
+                    () = &mut stop => Over::Asked,
+                    over = call.run(role) => over,
+                };
+                call.leave(role).await;
+                over
+            }
+            Err(over) => over,
+        };
+        let lost = match over {
+            Over::Asked => return Ok(()),
+            Over::Refused(message) => return Err(JobError::Hopeless(message)),
+            Over::Broken(message) => return Err(JobError::Broken(message)),
+            Over::Lost(reason) => reason,
+        };
+        tell(events, JobState::Reconnecting, None);
+        let message = format!("{lost}; trying again in {:.1} s", wait.as_secs_f32());
+        let _ = events.send(Event::Error {
+            message,
+            fatal: false,
+        });
+        // Jitter keeps many clients from coming back in step.
+        let jittered = wait.mul_f64(rand::RngExt::random_range(&mut rand::rng(), 0.5..1.0));
+        tokio::select! {
+            () = &mut stop => return Ok(()),
+            () = tokio::time::sleep(jittered) => wait = (wait * 2).min(LONGEST_WAIT),
+        }
+    }
+}
+
+fn tell(events: &Events, state: JobState, participant: Option<ParticipantId>) {
+    let _ = events.send(Event::State { state, participant });
+}
+
+/// The media side of a job; it outlives a lost server.
+enum RoleMedia {
+    Kiosk(Box<Kiosk>),
+    Recorder(Box<Recorder>),
+}
+
+impl RoleMedia {
+    async fn start(assignment: &Assignment, events: &Events) -> Result<Self, JobError> {
+        let description = load(assignment)
+            .await
+            .map_err(|error| JobError::Hopeless(format!("{error:#}")))?;
+        let started = match assignment.job.role {
+            Role::Kiosk => Kiosk::start(assignment, &description, events)
+                .await
+                .map(Box::new)
+                .map(Self::Kiosk),
+            Role::Recorder => Recorder::start(assignment, &description, events)
+                .await
+                .map(Box::new)
+                .map(Self::Recorder),
+        };
+        started.map_err(|error| JobError::Broken(format!("{error:#}")))
+    }
+
+    /// What the participant sends.
+    fn sends(&self) -> Sends {
+        match self {
+            Self::Kiosk(kiosk) => kiosk.sends(),
+            Self::Recorder(_) => Sends::default(),
+        }
+    }
+
+    /// Whether media is wanted from or for this participant.
+    fn wants(&self, other: &Participant) -> bool {
+        match (self, other.kind) {
+            (Self::Recorder(_), Kind::Recorder) => false,
+            (
+                Self::Recorder(_) | Self::Kiosk(_),
+                Kind::Person | Kind::Kiosk | Kind::Filter | Kind::Recorder,
+            ) => true,
+        }
+    }
+
+    fn arrived(&mut self, other: &Participant) {
+        match self {
+            Self::Kiosk(_) => {}
+            Self::Recorder(recorder) => recorder.arrived(other),
+        }
+    }
+
+    fn updated(&mut self, other: &Participant) {
+        match self {
+            Self::Kiosk(_) => {}
+            Self::Recorder(recorder) => recorder.updated(other),
+        }
+    }
+
+    fn left(&mut self, other: &ParticipantId, why: End) {
+        match self {
+            Self::Kiosk(kiosk) => kiosk.left(other),
+            Self::Recorder(recorder) => recorder.left(other, why),
+        }
+    }
+
+    /// The last other participant has left.
+    fn alone(&mut self) {
+        match self {
+            Self::Kiosk(kiosk) => kiosk.alone(),
+            Self::Recorder(_) => {}
+        }
+    }
+
+    fn peer_settings(
+        &self,
+        other: &Participant,
+        generation: Generation,
+        ice: &Ice,
+    ) -> PeerSettings {
+        let name = format!("{}-{generation}", other.id);
+        match self {
+            Self::Kiosk(kiosk) => kiosk.peer_settings(name, ice.clone()),
+            Self::Recorder(recorder) => {
+                recorder.peer_settings(name, &other.id, generation, ice.clone())
+            }
+        }
+    }
+
+    /// Takes what only the role knows to use; other events come back.
+    fn take(&mut self, other: &ParticipantId, event: PeerEvent) -> Option<PeerEvent> {
+        match (self, event) {
+            (Self::Kiosk(kiosk), PeerEvent::Track { kind, producer }) => {
+                kiosk.track(other, kind, &producer);
+                None
+            }
+            (Self::Kiosk(_) | Self::Recorder(_), event) => Some(event),
+        }
+    }
+
+    /// Waits for trouble of the media side: an end that the job does not survive.
+    async fn failed(&mut self) -> String {
+        match self {
+            Self::Kiosk(kiosk) => kiosk.failed().await,
+            Self::Recorder(recorder) => recorder.failed().await,
+        }
+    }
+
+    async fn finish(self) {
+        match self {
+            Self::Kiosk(kiosk) => kiosk.finish().await,
+            Self::Recorder(recorder) => recorder.finish().await,
+        }
+    }
+}
+
+/// The job's description, with the given values checked against its parameters.
+async fn load(assignment: &Assignment) -> anyhow::Result<Description> {
+    let job = &assignment.job;
+    let name = job
+        .description
+        .clone()
+        .unwrap_or_else(|| job.role.default_description().to_owned());
+    let folder = assignment.pipelines.clone();
+    let description =
+        tokio::task::spawn_blocking(move || Description::load(&folder, &name)).await??;
+    if description.role != job.role {
+        let file = description.file.display();
+        return Err(anyhow!(
+            "{file}: it is for the role {:?}; the job has the role {:?}",
+            description.role,
+            job.role
+        ));
+    }
+    description.values(&job.parameters, &job.room)?;
+    Ok(description)
+}

@@ -1,0 +1,55 @@
+//! Why a stay in a room is over, and whether another try is of use.
+
+use crate::signalling::client::ConnectError;
+use crate::signalling::protocol::ErrorCode;
+
+/// Why a stay is over.
+#[derive(Debug)]
+pub enum Over {
+    /// We were asked to end.
+    Asked,
+    /// The server will not have us; trying again is of no use.
+    Refused(String),
+    /// The server was lost.
+    Lost(String),
+    /// Our own media side broke.
+    Broken(String),
+}
+
+impl Over {
+    /// There is no connection.
+    pub fn unreachable(error: &ConnectError) -> Self {
+        match error {
+            ConnectError::Address { .. } | ConnectError::Certificates { .. } => {
+                Self::Refused(error.to_string())
+            }
+            ConnectError::Unreachable { .. }
+            | ConnectError::Tls { .. }
+            | ConnectError::Status { .. }
+            | ConnectError::Handshake { .. }
+            | ConnectError::Timeout { .. } => Self::Lost(error.to_string()),
+        }
+    }
+
+    /// The server sent a fatal error: it is final, or a matter of time.
+    pub fn refused(code: ErrorCode, message: &str) -> Self {
+        match code {
+            ErrorCode::Unauthorized
+            | ErrorCode::Forbidden
+            | ErrorCode::UnsupportedProtocol
+            | ErrorCode::InvalidMessage
+            | ErrorCode::NotJoined
+            | ErrorCode::AlreadyJoined
+            | ErrorCode::UnknownParticipant
+            | ErrorCode::Removed => Self::Refused(format!("the server refused: {message}")),
+            ErrorCode::MessageTooLarge
+            | ErrorCode::JoinTimeout
+            | ErrorCode::RoomFull
+            | ErrorCode::ServerFull
+            | ErrorCode::RateLimited
+            | ErrorCode::TooSlow
+            | ErrorCode::IdleTimeout
+            | ErrorCode::ServerStopping => Self::Lost(format!("the server said: {message}")),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The recorder: takes everybody's encoded frames to a file each.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
+
+use super::Events;
+use crate::job::{Assignment, Event};
+use crate::media::{Codec, MediaKind};
+use crate::peer::{EncodedSink, Peer, PeerSettings, Receive, Wish};
+use crate::pipeline::Description;
+use crate::recording::{self, End, Recording, Report, Writer};
+use crate::signalling::ids::{Generation, ParticipantId};
+use crate::signalling::protocol::{Ice, Participant, Sends};
+
+/// A recorder at work.
+pub struct Recorder {
+    recording: Recording,
+    reports: UnboundedReceiver<Report>,
+    events: Events,
+    visits: HashMap<ParticipantId, Visit>,
+    finishing: JoinSet<()>,
+    latency: Duration,
+    codecs: Vec<Codec>,
+}
+
+/// One participant while it is there.
+struct Visit {
+    writer: Arc<Writer>,
+    /// The newest generation that delivered a frame: older ones are not written any more.
+    playing: Arc<AtomicU32>,
+    /// The file waits for a key frame.
+    wants_key_frame: Arc<AtomicBool>,
+}
+
+impl Recorder {
+    /// Makes the recording's folder.
+    pub async fn start(
+        assignment: &Assignment,
+        description: &Description,
+        events: &Events,
+    ) -> Result<Self> {
+        let job = &assignment.job;
+        let settings = description.settings(&description.values(&job.parameters, &job.room)?)?;
+        let (recording, reports) = Recording::create(recording::Settings {
+            out: assignment.recordings.clone(),
+            room: job.room.clone(),
+            job: assignment.id.clone(),
+            names: false,
+        })
+        .await?;
+        let message = format!(
+            "the recording is written to {}",
+            recording.folder().display()
+        );
+        let _ = events.send(Event::Notice { message });
+        let recorder = Self {
+            recording,
+            reports,
+            events: events.clone(),
+            visits: HashMap::new(),
+            finishing: JoinSet::new(),
+            latency: settings.latency,
+            codecs: settings.video.codecs,
+        };
+        let settings = recorder.settings("warm-up".to_owned(), Ice::default(), Receive::Nothing);
+        Peer::warm_up(settings).await?;
+        Ok(recorder)
+    }
+
+    /// A writer for one who came.
+    pub fn arrived(&mut self, other: &Participant) {
+        let writer = Arc::new(self.recording.write(other));
+        self.visits.insert(
+            other.id.clone(),
+            Visit {
+                writer,
+                playing: Arc::default(),
+                wants_key_frame: Arc::default(),
+            },
+        );
+    }
+
+    /// Mute and camera off are told to the writer: it need not wait for those tracks.
+    pub fn updated(&mut self, other: &Participant) {
+        if let Some(visit) = self.visits.get(&other.id) {
+            visit.writer.set_sends(other.sends);
+        }
+    }
+
+    /// Finishes the file of one who left.
+    pub fn left(&mut self, other: &ParticipantId, why: End) {
+        let Some(visit) = self.visits.remove(other) else {
+            return;
+        };
+        self.finishing.spawn(async move {
+            visit.writer.finish(why).await;
+        });
+    }
+
+    /// Receives everything, undecoded, into the writer.
+    pub fn peer_settings(
+        &self,
+        name: String,
+        other: &ParticipantId,
+        generation: Generation,
+        ice: Ice,
+    ) -> PeerSettings {
+        let receive = match self.visits.get(other) {
+            Some(visit) => Receive::Encoded(visit.sink(generation)),
+            None => Receive::Nothing,
+        };
+        self.settings(name, ice, receive)
+    }
+
+    fn settings(&self, name: String, ice: Ice, receive: Receive) -> PeerSettings {
+        PeerSettings {
+            name,
+            ice,
+            sends: Sends::default(),
+            producers: None,
+            video_codecs: self.codecs.clone(),
+            receive,
+            latency: self.latency,
+        }
+    }
+
+    /// Passes on what the writers tell. None of their troubles ends the recorder: the call goes on.
+    pub async fn failed(&mut self) -> String {
+        while let Some(report) = self.reports.recv().await {
+            self.on_report(&report);
+        }
+        std::future::pending().await
+    }
+
+    fn on_report(&self, report: &Report) {
+        if let Some(event) = report.job_event() {
+            let _ = self.events.send(event);
+        }
+        let waits = matches!(report.event, recording::Event::KeyFrameNeeded);
+        if let (true, Some(visit)) = (waits, self.visits.get(&report.stem.participant)) {
+            visit.wants_key_frame.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Finishes all files and the manifest.
+    pub async fn finish(mut self) {
+        let there: Vec<_> = self.visits.keys().cloned().collect();
+        there.iter().for_each(|id| self.left(id, End::Stopped));
+        while self.finishing.join_next().await.is_some() {}
+        let finished = self.recording.finish().await;
+        while let Ok(report) = self.reports.try_recv() {
+            if let Some(event) = report.job_event() {
+                let _ = self.events.send(event);
+            }
+        }
+        if let Err(error) = finished {
+            tracing::error!(%error, "the manifest is not closed");
+        }
+    }
+}
+
+impl Visit {
+    /// Where a generation's frames go: to the file, as long as no newer one has any.
+    fn sink(&self, generation: Generation) -> EncodedSink {
+        let (writer, playing) = (self.writer.clone(), self.playing.clone());
+        let wants_key_frame = self.wants_key_frame.clone();
+        Arc::new(move |kind, sample| {
+            if playing.fetch_max(generation.0, Ordering::Relaxed) > generation.0 {
+                return Wish::Nothing;
+            }
+            writer.push(kind, sample);
+            match kind == MediaKind::Video && wants_key_frame.swap(false, Ordering::Relaxed) {
+                true => Wish::KeyFrame,
+                false => Wish::Nothing,
+            }
+        })
+    }
+}

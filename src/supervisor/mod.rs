@@ -1,0 +1,273 @@
+//! The parent's side of workers: starts them, reads their events, restarts and ends them.
+//!
+//! [`view`]: what is known of a job; [`restart`]: when a crashed worker starts again; [`lines`]: bounded lines from
+//! a pipe; [`process`]: one child process; [`run`]: one job, over all its processes.
+
+mod lines;
+mod process;
+mod restart;
+mod run;
+mod view;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+use tracing::info;
+
+use crate::auth::Auth;
+use crate::job::{JobSpec, ServerAddress};
+use crate::signalling::ids::JobId;
+
+pub use restart::RestartPolicy;
+pub use view::{JobView, PeerView, RecordingView};
+
+/// What every worker is started with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The program; `attache` itself.
+    pub executable: PathBuf,
+    /// Its arguments; `worker`.
+    pub arguments: Vec<String>,
+    /// The server's private Unix socket.
+    pub socket: PathBuf,
+    /// The folder of descriptions.
+    pub pipelines: PathBuf,
+    /// The folder recordings go to.
+    pub recordings: PathBuf,
+    /// Makes room tokens for workers, where the server has a room key.
+    pub auth: Auth,
+    /// Jobs at work at the same time.
+    pub jobs_at_most: usize,
+    /// Ended jobs that are still listed.
+    pub ended_jobs_kept: usize,
+    /// How long a worker may take to end after `stop`.
+    pub stop_limit: Duration,
+    /// When a crashed worker starts again.
+    pub restart: RestartPolicy,
+}
+
+impl Settings {
+    /// The usual limits; the program is `executable worker`.
+    pub fn new(
+        executable: PathBuf,
+        socket: PathBuf,
+        pipelines: PathBuf,
+        recordings: PathBuf,
+        auth: Auth,
+    ) -> Self {
+        Self {
+            executable,
+            arguments: vec!["worker".to_owned()],
+            socket,
+            pipelines,
+            recordings,
+            auth,
+            jobs_at_most: 64,
+            ended_jobs_kept: 50,
+            stop_limit: Duration::from_secs(10),
+            restart: RestartPolicy::default(),
+        }
+    }
+
+    fn server(&self) -> ServerAddress {
+        ServerAddress::Unix(self.socket.clone())
+    }
+}
+
+/// Why a job was not started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// As many as there may be.
+    #[error("{limit} jobs are at work, as many as there may be; stop one first")]
+    TooManyJobs {
+        /// How many there may be.
+        limit: usize,
+    },
+    /// The server is about to end.
+    #[error("the server stops and starts no more jobs")]
+    Stopping,
+}
+
+/// By when a worker has to be gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Deadline {
+    /// SIGTERM.
+    terminate: Instant,
+    /// SIGKILL.
+    kill: Instant,
+}
+
+impl Deadline {
+    /// Two thirds of the limit for a graceful end, the rest for SIGTERM.
+    fn within(limit: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            terminate: now + limit * 2 / 3,
+            kill: now + limit,
+        }
+    }
+}
+
+/// The handle of all jobs; clones are the same jobs.
+#[derive(Debug, Clone)]
+pub struct Supervisor {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: Arc<Settings>,
+    registry: Mutex<Registry>,
+    tasks: TaskTracker,
+}
+
+/// In the order in which they were started.
+#[derive(Debug, Default)]
+struct Registry {
+    jobs: Vec<Entry>,
+    stopping: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    id: JobId,
+    view: watch::Receiver<JobView>,
+    stop: watch::Sender<Option<Deadline>>,
+}
+
+impl Entry {
+    fn ended(&self) -> bool {
+        self.view.borrow().ended()
+    }
+}
+
+impl Supervisor {
+    /// No jobs yet.
+    pub fn new(settings: Settings) -> Self {
+        let shared = Shared {
+            settings: Arc::new(settings),
+            registry: Mutex::new(Registry::default()),
+            tasks: TaskTracker::new(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Starts a job; must be called within a Tokio runtime. The view is that of the very beginning.
+    ///
+    /// # Errors
+    /// [`StartError`]. Whatever goes wrong with the worker later is in the job's view.
+    pub fn start(&self, spec: JobSpec) -> Result<JobView, StartError> {
+        let mut registry = self.registry();
+        if registry.stopping {
+            return Err(StartError::Stopping);
+        }
+        let limit = self.shared.settings.jobs_at_most;
+        if registry.jobs.iter().filter(|entry| !entry.ended()).count() >= limit {
+            return Err(StartError::TooManyJobs { limit });
+        }
+        registry.forget_old(self.shared.settings.ended_jobs_kept);
+
+        let id = JobId::random();
+        let view = JobView::new(id.clone(), spec);
+        let (publish, watched) = watch::channel(view.clone());
+        let (stop, stopped) = watch::channel(None);
+        registry.jobs.push(Entry {
+            id,
+            view: watched,
+            stop,
+        });
+        self.shared.tasks.spawn(run::run(
+            Arc::clone(&self.shared.settings),
+            publish,
+            stopped,
+        ));
+        info!(job = %view.id, role = ?view.spec.role, room = %view.spec.room, "job started");
+        Ok(view)
+    }
+
+    /// Every job at work and those that ended lately, in the order of their start.
+    pub fn list(&self) -> Vec<JobView> {
+        self.registry()
+            .jobs
+            .iter()
+            .map(|entry| entry.view.borrow().clone())
+            .collect()
+    }
+
+    /// One job.
+    pub fn get(&self, id: &JobId) -> Option<JobView> {
+        self.watch(id).map(|view| view.borrow().clone())
+    }
+
+    /// One job and its changes.
+    pub fn watch(&self, id: &JobId) -> Option<watch::Receiver<JobView>> {
+        let registry = self.registry();
+        registry
+            .jobs
+            .iter()
+            .find(|entry| entry.id == *id)
+            .map(|entry| entry.view.clone())
+    }
+
+    /// Asks a job to end gracefully and returns at once; its state tells when it has ended. `None`: no such job.
+    pub fn stop(&self, id: &JobId) -> Option<JobView> {
+        let registry = self.registry();
+        let entry = registry.jobs.iter().find(|entry| entry.id == *id)?;
+        entry.hurry(self.shared.settings.stop_limit);
+        Some(entry.view.borrow().clone())
+    }
+
+    /// Ends all jobs, gracefully as long as the limit allows, and returns when no worker is left. Nothing starts
+    /// after this.
+    pub async fn stop_all(&self, limit: Duration) {
+        {
+            let mut registry = self.registry();
+            registry.stopping = true;
+            for entry in &registry.jobs {
+                entry.hurry(limit);
+            }
+        }
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        // Never held across an await; nothing in it can be half done.
+        self.shared
+            .registry
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    /// Asks for the end; an earlier deadline stays.
+    fn hurry(&self, limit: Duration) {
+        let wanted = Deadline::within(limit);
+        self.stop.send_if_modified(|deadline| {
+            let sooner = deadline.is_none_or(|deadline| wanted.kill < deadline.kill);
+            if sooner {
+                *deadline = Some(wanted);
+            }
+            sooner
+        });
+    }
+}
+
+impl Registry {
+    fn forget_old(&mut self, kept: usize) {
+        let ended = self.jobs.iter().filter(|entry| entry.ended()).count();
+        let mut excess = ended.saturating_sub(kept);
+        self.jobs.retain(|entry| {
+            let forget = excess > 0 && entry.ended();
+            excess -= usize::from(forget);
+            !forget
+        });
+    }
+}

@@ -1,0 +1,243 @@
+//! What is known of a job, and how its worker's events change that. Pure; everything in it is bounded.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use crate::job::{Event, JobSpec, JobState, PeerState};
+use crate::signalling::ids::{Generation, JobId, ParticipantId};
+
+/// Of each list, the last so many are kept.
+const KEPT: usize = 100;
+/// Of each text, so many characters.
+const TEXT_CHARACTERS: usize = 500;
+
+/// A job as the API shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct JobView {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: JobId,
+    /// What it was asked to do.
+    pub spec: JobSpec,
+    /// Where it stands.
+    pub state: JobState,
+    /// As which participant it is in its room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub participant: Option<ParticipantId>,
+    /// Its peers that are not closed.
+    pub peers: Vec<PeerView>,
+    /// The files it has written and writes; of very many, the last.
+    pub recordings: Vec<RecordingView>,
+    /// What the operator should know of, the last ones: devices and encoders that were chosen, and why.
+    pub notices: Vec<String>,
+    /// What went wrong last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// How often its worker was started again.
+    pub restarts: u32,
+    /// When the job was started.
+    #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub started_at: OffsetDateTime,
+    /// Its worker's process id, while there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+}
+
+/// A peer of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct PeerView {
+    /// The other participant.
+    #[schema(value_type = String)]
+    pub participant: ParticipantId,
+    /// Which PeerConnection.
+    #[schema(value_type = u32)]
+    pub generation: Generation,
+    /// Where it stands.
+    pub state: PeerState,
+    /// Sound frames received.
+    pub audio_frames: u64,
+    /// Pictures received.
+    pub video_frames: u64,
+}
+
+/// A file of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct RecordingView {
+    /// Whose media.
+    #[schema(value_type = String)]
+    pub participant: ParticipantId,
+    /// The file.
+    #[schema(value_type = String)]
+    pub file: PathBuf,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Media time in it, in milliseconds.
+    pub duration_ms: u64,
+    /// Nothing more will be written.
+    pub finished: bool,
+}
+
+impl JobView {
+    /// A job that begins now.
+    pub fn new(id: JobId, spec: JobSpec) -> Self {
+        Self {
+            id,
+            spec,
+            state: JobState::Starting,
+            participant: None,
+            peers: Vec::new(),
+            recordings: Vec::new(),
+            notices: Vec::new(),
+            last_error: None,
+            restarts: 0,
+            started_at: OffsetDateTime::now_utc(),
+            pid: None,
+        }
+    }
+
+    /// Nothing will happen to it any more.
+    pub fn ended(&self) -> bool {
+        match self.state {
+            JobState::Stopped | JobState::Failed => true,
+            JobState::Starting
+            | JobState::Joined
+            | JobState::Reconnecting
+            | JobState::Stopping
+            | JobState::Restarting => false,
+        }
+    }
+
+    /// A worker process runs.
+    pub fn on_process(&mut self, pid: Option<u32>) {
+        self.state = JobState::Starting;
+        self.pid = pid;
+    }
+
+    /// It is no more: who it was and its peers are gone with it, its files stay.
+    pub fn on_exit(&mut self, state: JobState, error: Option<String>) {
+        self.state = state;
+        self.pid = None;
+        self.participant = None;
+        self.peers.clear();
+        if let Some(error) = error {
+            self.last_error = Some(cut(error));
+        }
+    }
+
+    /// The worker reports something.
+    pub fn on_event(&mut self, event: Event) {
+        match event {
+            Event::State { state, participant } => self.on_state(state, participant),
+            Event::Notice { message } => {
+                self.notices.push(cut(message));
+                keep_last(&mut self.notices);
+            }
+            Event::Peer {
+                participant,
+                generation,
+                state,
+            } => self.on_peer(participant, generation, state),
+            Event::Receiving {
+                participant,
+                audio_frames,
+                video_frames,
+            } => {
+                // The newest generation is the one whose media is shown.
+                let of_it = self
+                    .peers
+                    .iter_mut()
+                    .filter(|peer| peer.participant == participant);
+                if let Some(peer) = of_it.max_by_key(|peer| peer.generation) {
+                    peer.audio_frames = audio_frames;
+                    peer.video_frames = video_frames;
+                }
+            }
+            // What people write to each other is not the operator's.
+            Event::Message { .. } => {}
+            Event::Recording {
+                participant,
+                file,
+                bytes,
+                duration_ms,
+                finished,
+            } => {
+                self.on_recording(RecordingView {
+                    participant,
+                    file,
+                    bytes,
+                    duration_ms,
+                    finished,
+                });
+            }
+            Event::Error { message, fatal: _ } => self.last_error = Some(cut(message)),
+        }
+    }
+
+    fn on_state(&mut self, state: JobState, participant: Option<ParticipantId>) {
+        match state {
+            // Only the end of the process tells that it is stopped.
+            JobState::Stopping | JobState::Stopped => self.state = JobState::Stopping,
+            JobState::Starting | JobState::Joined | JobState::Reconnecting => {
+                if self.state != JobState::Stopping {
+                    self.state = state;
+                }
+                if participant.is_some() {
+                    self.participant = participant;
+                }
+            }
+            // These two are the supervisor's to say.
+            JobState::Restarting | JobState::Failed => {}
+        }
+    }
+
+    fn on_peer(&mut self, participant: ParticipantId, generation: Generation, state: PeerState) {
+        let this =
+            |peer: &PeerView| peer.participant == participant && peer.generation == generation;
+        if state == PeerState::Closed {
+            self.peers.retain(|peer| !this(peer));
+            return;
+        }
+        if let Some(peer) = self.peers.iter_mut().find(|peer| this(peer)) {
+            peer.state = state;
+            return;
+        }
+        self.peers.push(PeerView {
+            participant,
+            generation,
+            state,
+            audio_frames: 0,
+            video_frames: 0,
+        });
+        keep_last(&mut self.peers);
+    }
+
+    fn on_recording(&mut self, recording: RecordingView) {
+        match self
+            .recordings
+            .iter_mut()
+            .find(|known| known.file == recording.file)
+        {
+            Some(known) => *known = recording,
+            None => self.recordings.push(recording),
+        }
+        keep_last(&mut self.recordings);
+    }
+}
+
+fn keep_last<T>(list: &mut Vec<T>) {
+    if list.len() > KEPT {
+        list.drain(..list.len() - KEPT);
+    }
+}
+
+fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(TEXT_CHARACTERS) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
