@@ -1,0 +1,278 @@
+//! Two PeerConnections of ours, back to back, with real media, ICE and DTLS.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use attache::job::PeerState;
+use attache::media::{Codec, MediaKind, clock};
+use attache::peer::{EncodedSink, Peer, PeerEvent, PeerSettings, Producers, Receive, Wish};
+use attache::signalling::protocol::{Ice, Sends};
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
+use gstreamer_utils::{StreamProducer, streamproducer::ProducerSettings};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A live encoder for each codec, made when first asked for.
+fn producers() -> Producers {
+    Arc::new(|codec| {
+        let text = match codec {
+            Codec::Opus => {
+                "audiotestsrc is-live=true do-timestamp=true ! opusenc ! appsink name=sink"
+            }
+            Codec::Vp8 => {
+                "videotestsrc is-live=true do-timestamp=true ! video/x-raw,width=320,height=180,framerate=30/1 \
+                 ! vp8enc deadline=1 cpu-used=8 ! appsink name=sink"
+            }
+            Codec::H264 => {
+                "videotestsrc is-live=true do-timestamp=true \
+                 ! video/x-raw,format=I420,width=320,height=180,framerate=30/1 \
+                 ! x264enc tune=zerolatency speed-preset=ultrafast ! video/x-h264,profile=constrained-baseline \
+                 ! h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au \
+                 ! appsink name=sink"
+            }
+        };
+        let pipeline = gst::parse::launch(text)?
+            .downcast::<gst::Pipeline>()
+            .expect("a pipeline");
+        clock::prepare(&pipeline);
+        let sink = pipeline
+            .by_name("sink")
+            .and_downcast::<gst_app::AppSink>()
+            .expect("an appsink");
+        let producer = StreamProducer::with(&sink, ProducerSettings { sync: false });
+        pipeline.set_state(gst::State::Playing)?;
+        // Lives as long as the test's process.
+        std::mem::forget(pipeline);
+        Ok(producer)
+    })
+}
+
+fn settings(name: &str, video_codecs: Vec<Codec>, receive: Receive) -> PeerSettings {
+    PeerSettings {
+        name: name.to_owned(),
+        ice: Ice::default(),
+        sends: Sends {
+            audio: true,
+            video: true,
+        },
+        producers: Some(producers()),
+        video_codecs,
+        receive,
+        latency: Duration::from_millis(50),
+    }
+}
+
+/// One side of a call, and what it has seen.
+struct Side {
+    peer: Peer,
+    events: UnboundedReceiver<PeerEvent>,
+    chat: bool,
+    tracks: Vec<MediaKind>,
+    message: Option<String>,
+}
+
+impl Side {
+    fn new(peer: Peer, events: UnboundedReceiver<PeerEvent>) -> Self {
+        Self {
+            peer,
+            events,
+            chat: false,
+            tracks: Vec::new(),
+            message: None,
+        }
+    }
+
+    fn frames(&self, kind: MediaKind) -> u64 {
+        self.peer.counters().get(kind)
+    }
+
+    fn on_event(&mut self, other: &Peer, event: PeerEvent) {
+        match event {
+            PeerEvent::Candidate(candidate) => other.add_candidate(&candidate),
+            PeerEvent::State(PeerState::Connected) => {
+                self.peer.start_sending().expect("sending starts")
+            }
+            PeerEvent::State(_) => {}
+            PeerEvent::Track { kind, .. } => self.tracks.push(kind),
+            PeerEvent::ChatOpen => self.chat = true,
+            PeerEvent::Message(text) => self.message = Some(text),
+            PeerEvent::Error(error) => panic!("{error}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Side {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let frames = (self.frames(MediaKind::Audio), self.frames(MediaKind::Video));
+        write!(
+            f,
+            "frames {frames:?}, chat {}, tracks {:?}, message {:?}",
+            self.chat, self.tracks, self.message
+        )
+    }
+}
+
+/// Two sides, and the answer that one gave the other.
+struct Call {
+    offerer: Side,
+    answerer: Side,
+    answer: String,
+}
+
+impl Call {
+    async fn new(offerer: PeerSettings, answerer: PeerSettings) -> Self {
+        gst::init().expect("GStreamer starts");
+        let (mut a, offer, a_events) = Peer::offer(offerer).await.expect("an offer");
+        let (b, answer, b_events) = Peer::answer(answerer, &offer).await.expect("an answer");
+        if std::env::var_os("SHOW_SDP").is_some() {
+            println!("{offer}\n-----\n{answer}");
+        }
+        a.accept(&answer).await.expect("the answer is taken");
+        Self {
+            offerer: Side::new(a, a_events),
+            answerer: Side::new(b, b_events),
+            answer,
+        }
+    }
+
+    /// Carries events from one side to the other until `done`.
+    async fn run_until(&mut self, what: &str, mut done: impl FnMut(&Side, &Side) -> bool) {
+        let limit = tokio::time::Instant::now() + LIMIT;
+        let mut look = tokio::time::interval(Duration::from_millis(20));
+        let (a, b) = (&mut self.offerer, &mut self.answerer);
+        while !done(a, b) {
+            tokio::select! {
+                event = a.events.recv() => a.on_event(&b.peer, event.expect("the offerer lives")),
+                event = b.events.recv() => b.on_event(&a.peer, event.expect("the answerer lives")),
+                _ = look.tick() => {}
+                () = tokio::time::sleep_until(limit) => panic!("within {LIMIT:?}: {what}; found {a:?} and {b:?}"),
+            }
+        }
+    }
+}
+
+async fn a_call_both_ways(offered: Vec<Codec>) -> String {
+    let decoded = Receive::Decoded {
+        audio: true,
+        video: true,
+    };
+    let mut call = Call::new(
+        settings("a", offered, decoded.clone()),
+        settings("b", vec![], decoded),
+    )
+    .await;
+    call.run_until("frames and chat on both sides", |a, b| {
+        [a, b]
+            .iter()
+            .all(|s| s.chat && s.frames(MediaKind::Audio) > 20 && s.frames(MediaKind::Video) > 20)
+    })
+    .await;
+    call.offerer
+        .peer
+        .send_message("from a")
+        .expect("the channel is open");
+    call.answerer
+        .peer
+        .send_message("from b")
+        .expect("the channel is open");
+    call.run_until("a message on both sides", |a, b| {
+        a.message.is_some() && b.message.is_some()
+    })
+    .await;
+    assert_eq!(call.offerer.message.as_deref(), Some("from b"));
+    assert_eq!(call.answerer.message.as_deref(), Some("from a"));
+    assert_eq!(
+        (call.offerer.tracks.len(), call.answerer.tracks.len()),
+        (2, 2)
+    );
+    call.offerer.peer.close().await;
+    call.answerer.peer.close().await;
+    call.answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sound_picture_and_chat_flow_both_ways_in_vp8() {
+    let answer = a_call_both_ways(vec![Codec::Vp8, Codec::H264]).await;
+    assert!(
+        answer.contains("VP8/90000") && !answer.contains("H264/90000"),
+        "the offer's first codec is taken"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sound_picture_and_chat_flow_both_ways_in_h264() {
+    let answer = a_call_both_ways(vec![Codec::H264, Codec::Vp8]).await;
+    assert!(
+        answer.contains("H264/90000") && !answer.contains("VP8/90000"),
+        "the offer's first codec is taken"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_sends_nothing_gets_whole_encoded_frames() {
+    let counts = [Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0))];
+    let counted = counts.clone();
+    let sink: EncodedSink = Arc::new(move |kind, sample: gst::Sample| {
+        let caps = sample
+            .caps()
+            .and_then(|caps| caps.structure(0))
+            .expect("caps")
+            .name()
+            .to_string();
+        let (index, right) = match kind {
+            MediaKind::Audio => (0, "audio/x-opus"),
+            MediaKind::Video => (1, "video/x-vp8"),
+        };
+        assert_eq!(caps, right);
+        counted[index].fetch_add(1, Ordering::Relaxed);
+        Wish::Nothing
+    });
+    let mut recorder = settings(
+        "recorder",
+        vec![Codec::Vp8, Codec::H264],
+        Receive::Encoded(sink),
+    );
+    recorder.sends = Sends::default();
+    recorder.producers = None;
+    let sender = settings(
+        "kiosk",
+        vec![],
+        Receive::Decoded {
+            audio: true,
+            video: true,
+        },
+    );
+    let mut call = Call::new(recorder, sender).await;
+    assert_eq!(
+        call.answer.matches("a=sendonly").count(),
+        2,
+        "the kiosk only sends"
+    );
+    call.run_until("20 frames of each kind", |_, _| {
+        counts.iter().all(|c| c.load(Ordering::Relaxed) > 20)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_without_a_fingerprint_is_refused_with_the_reason() {
+    gst::init().expect("GStreamer starts");
+    let offer = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n\
+                 m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n";
+    let answer = Peer::answer(settings("b", vec![], Receive::Nothing), offer).await;
+    let error = format!("{:#}", answer.err().expect("it is refused"));
+    assert!(
+        error.contains("m-line 0 has no DTLS fingerprint"),
+        "{error}"
+    );
+}

@@ -1,0 +1,197 @@
+//! The real `attache serve` as a child process, driven over its API.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// Everything awaited here comes within this time, also on a busy machine.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// A running server with a folder of its own.
+pub struct Daemon {
+    child: Child,
+    /// Where its API is.
+    pub url: String,
+    /// Holds configuration and recordings.
+    pub folder: tempfile::TempDir,
+    http: reqwest::Client,
+}
+
+impl Daemon {
+    /// Starts it on a free port of loopback; `more` is added to the configuration.
+    pub fn start(more: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipelines = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
+        let recordings = folder.path().join("recordings");
+        let config =
+            format!("[jobs]\npipelines = {pipelines:?}\nrecordings = {recordings:?}\n{more}");
+        let file = folder.path().join("attache.toml");
+        std::fs::write(&file, config).expect("the configuration is written");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_attache"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+            .arg(&file)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("attache starts");
+        let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let url = lines
+            .map_while(Result::ok)
+            .find_map(|line| {
+                Some(
+                    line[line.find("http://")?..]
+                        .trim()
+                        .trim_end_matches('/')
+                        .to_owned(),
+                )
+            })
+            .expect("attache prints its address");
+        Self {
+            child,
+            url,
+            folder,
+            http: reqwest::Client::new(),
+        }
+    }
+
+    /// The server's process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Starts a job; returns its id.
+    pub async fn job(&self, role: &str, description: &str, room: &str) -> String {
+        let spec = json!({ "role": role, "room": room, "description": description });
+        let answer = self
+            .http
+            .post(format!("{}/api/v1/jobs", self.url))
+            .json(&spec)
+            .send()
+            .await
+            .expect("an answer");
+        let status = answer.status();
+        let view: Value = answer.json().await.expect("JSON");
+        assert!(status.is_success(), "{status}: {view}");
+        view["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// What the server says of a job.
+    pub async fn view(&self, id: &str) -> Value {
+        self.get(&format!("/api/v1/jobs/{id}")).await
+    }
+
+    /// What the server says at a path of its API.
+    pub async fn get(&self, path: &str) -> Value {
+        let answer = self
+            .http
+            .get(format!("{}{path}", self.url))
+            .send()
+            .await
+            .expect("an answer");
+        answer.json().await.expect("JSON")
+    }
+
+    /// Asks a job to end.
+    pub async fn end(&self, id: &str) {
+        let answer = self
+            .http
+            .delete(format!("{}/api/v1/jobs/{id}", self.url))
+            .send()
+            .await
+            .expect("an answer");
+        assert!(answer.status().is_success(), "{}", answer.status());
+    }
+
+    /// Waits until the server says of a job what `done` looks for.
+    pub async fn until(&self, id: &str, what: &str, done: impl Fn(&Value) -> bool) -> Value {
+        let since = Instant::now();
+        loop {
+            let view = self.view(id).await;
+            if done(&view) {
+                return view;
+            }
+            assert!(
+                since.elapsed() < LIMIT,
+                "within {LIMIT:?}: {what}; found {view:#}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Sends a signal and waits for the end.
+    pub fn signal(&mut self, name: &str) -> ExitStatus {
+        kill(self.child.id(), name);
+        let since = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            assert!(
+                since.elapsed() < LIMIT,
+                "the server did not end within {LIMIT:?} of SIG{name}"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The one recording that was made.
+    pub fn recording(&self) -> PathBuf {
+        let folder = self.folder.path().join("recordings");
+        let found: Vec<_> = std::fs::read_dir(folder)
+            .expect("recordings")
+            .flatten()
+            .map(|entry| entry.path())
+            .collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        found[0].clone()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.signal("TERM");
+        }
+    }
+}
+
+/// Sends a signal to a process.
+pub fn kill(pid: u32, name: &str) {
+    let sent = Command::new("kill")
+        .args([format!("-{name}"), pid.to_string()])
+        .status()
+        .expect("kill runs");
+    assert!(sent.success(), "SIG{name} to {pid}");
+}
+
+/// Whether a process is there and not a zombie.
+pub fn is_alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')')
+        .next()
+        .is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with('Z'))
+}
+
+/// The media files of a recording, by name.
+pub fn media_files(recording: &Path) -> Vec<PathBuf> {
+    let is_media = |path: &PathBuf| {
+        path.extension()
+            .is_some_and(|end| end == "webm" || end == "mkv")
+    };
+    let mut files: Vec<_> = std::fs::read_dir(recording)
+        .expect("a folder")
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(is_media)
+        .collect();
+    files.sort();
+    files
+}
+
+/// Its `recording.json`.
+pub fn manifest(recording: &Path) -> Value {
+    let text = std::fs::read_to_string(recording.join("recording.json")).expect("a manifest");
+    serde_json::from_str(&text).expect("JSON")
+}
