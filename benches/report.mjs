@@ -1,0 +1,82 @@
+// From measurements to what is written down: percentiles, rounding, the table in docs/benchmarks.md.
+
+/** The value that a part of all values does not exceed (nearest rank). */
+function percentile(sorted, part) {
+  return sorted[Math.max(0, Math.ceil(sorted.length * part) - 1)];
+}
+
+export function spread(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return { p50: percentile(sorted, 0.5), p95: percentile(sorted, 0.95), min: sorted[0], max: sorted.at(-1) };
+}
+
+/** Rounds every number in a tree, so that the files do not claim more than was measured. */
+export function rounded(value) {
+  if (typeof value === 'number') return Number.isInteger(value) ? value : Number(value.toFixed(Math.abs(value) < 10 ? 3 : 1));
+  if (Array.isArray(value)) return value.map(rounded);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, rounded(inner)]));
+}
+
+const milliseconds = (value) => `${Math.round(value)} ms`;
+const cores = (value) => value.toFixed(3);
+const mebibytes = (value) => `${value.toFixed(1)} MiB`;
+const cost = (measured) => `${cores(measured.cores)}, ${mebibytes(measured.rss_mib)}`;
+
+function difference(more, less) {
+  return { cores: more.cores - less.cores, rss_mib: more.rss_mib - less.rss_mib };
+}
+
+function rows({ join, latency, kiosk, recorder }) {
+  const { bare_encoder: bare, one_viewer: viewer, one_person: person } = kiosk;
+  return [
+    ['join: "Start" to first frame, p50', milliseconds(join.first_frame_ms.p50), '300 ms'],
+    ['join: "Start" to first frame, p95', milliseconds(join.first_frame_ms.p95), '500 ms'],
+    ['join: "Start" to the tile showing it, p50 / p95', `${milliseconds(join.shown_ms.p50)} / ${milliseconds(join.shown_ms.p95)}`, ''],
+    ['daemon to page latency, page sends nothing, median', milliseconds(latency.one_way.latency_ms.p50), '50 ms'],
+    ['daemon to page latency, page sends nothing, p95', milliseconds(latency.one_way.latency_ms.p95), ''],
+    ['daemon to page latency, page sends 720p, median', milliseconds(latency.two_way.latency_ms.p50), '50 ms'],
+    ['daemon to page latency, page sends 720p, p95', milliseconds(latency.two_way.latency_ms.p95), ''],
+    ['bare encoder (gst-launch-1.0): cores, memory', cost(bare), ''],
+    ['kiosk, one viewer: cores, memory', cost(viewer), ''],
+    ['kiosk, one viewer, over the bare encoder: cores, memory', cost(difference(viewer, bare)), ''],
+    ['kiosk, one person who sends 720p too: cores, memory', cost(person), ''],
+    ['recorder, one person: cores', cores(recorder.cores), '0.05'],
+    ['recorder, one person: memory', mebibytes(recorder.rss_mib), '60 MB'],
+  ];
+}
+
+export function page(results) {
+  const { machine, join, latency, kiosk, recorder } = results;
+  return `# Numbers
+
+\`make bench\` measures these and writes this page and \`target/bench/results.json\`. Nothing here is typed by hand.
+
+| what | measured | goal |
+| --- | --- | --- |
+${rows(results).map((cells) => `| ${cells.join(' | ')} |`).join('\n')}
+
+Memory is what is resident (RSS), shared libraries included; \`results.json\` has the proportional share (PSS), too. Cores
+are processor seconds per second.
+
+## How
+
+- **Join**: ${join.joins} joins, one after the other, none left out. Chromium sends 720p itself; its camera is a file. From the
+  press of "Start" in the lobby to the first frame of a kiosk's picture (\`requestVideoFrameCallback\`).
+- **Latency**: ${latency.one_way.frames} and ${latency.two_way.frames} frames of 720p. Each picture of \`kiosk-test\` carries the time it was made; the page reads it from the pixels of
+  the frame it is about to show and compares it with the clock of the same machine. Capture devices and displays have
+  their own delays, which are not in it; encoder, network, jitter buffer and decoder are.
+- **Kiosk**: ${kiosk.picture.width}x${kiosk.picture.height} at ${kiosk.picture.framerate}, VP8 at ${kiosk.picture.bitrate_kbps} kb/s and Opus, ${kiosk.seconds} s. The bare encoder has the same source, encoders and
+  settings and no network. A viewer sends nothing; a person sends a picture and sound, which the kiosk decodes. The pages
+  decoded ${kiosk.one_viewer.pictures_per_second} and ${kiosk.one_person.pictures_per_second} pictures per second.
+- **Recorder**: ${recorder.seconds} s of one Chromium that sends 720p VP8 and Opus; ${Math.round(recorder.written_kbps)} kb/s were written.
+
+Browser, server and worker share the machine's cores, so every number contains their competition.
+
+## The machine
+
+| | |
+| --- | --- |
+${Object.entries(machine).map(([name, value]) => `| ${name.replaceAll('_', ' ')} | ${value} |`).join('\n')}
+`;
+}

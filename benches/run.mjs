@@ -1,0 +1,30 @@
+// `make bench`: every measurement, to target/bench/results.json and docs/benchmarks.md.
+// `ATTACHE_BIN=target/release/attache node benches/run.mjs join` measures one thing and prints it.
+
+import { mkdirSync, writeFileSync } from 'node:fs';
+
+import { measureJoin } from './join.mjs';
+import { measureKiosk } from './kiosk.mjs';
+import { measureLatency } from './latency.mjs';
+import { describeMachine } from './machine.mjs';
+import { measureRecorder } from './recorder.mjs';
+import { page, rounded } from './report.mjs';
+
+const MEASUREMENTS = { join: measureJoin, latency: measureLatency, kiosk: measureKiosk, recorder: measureRecorder };
+const ROOT = new URL('..', import.meta.url).pathname;
+
+const wanted = process.argv[2];
+const names = wanted === undefined ? Object.keys(MEASUREMENTS) : [wanted];
+const results = { machine: describeMachine() };
+for (const name of names) {
+  const measure = MEASUREMENTS[name];
+  if (!measure) throw new Error(`no measurement is called "${name}": there are ${Object.keys(MEASUREMENTS).join(', ')}`);
+  results[name] = rounded(await measure());
+  console.log(JSON.stringify({ [name]: results[name] }));
+}
+if (wanted === undefined) {
+  mkdirSync(`${ROOT}target/bench`, { recursive: true });
+  writeFileSync(`${ROOT}target/bench/results.json`, `${JSON.stringify(results, null, 2)}\n`);
+  writeFileSync(`${ROOT}docs/benchmarks.md`, page(results));
+  console.log('wrote target/bench/results.json and docs/benchmarks.md');
+}
