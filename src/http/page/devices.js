@@ -101,7 +101,7 @@ export class LocalMedia extends EventTarget {
 
   /** A device that is still opening counts as on: whoever mutes meanwhile comes in muted. @param {MediaKind} kind */
   toggle(kind) {
-    return this.set(kind, !this.wanted[kind] || this.troubles[kind] !== null);
+    return this.set(kind, !(this.#opening ? this.wanted[kind] : this.isOn(kind)));
   }
 
   /** Changes the device. @param {MediaKind} kind @param {string} id */
