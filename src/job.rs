@@ -16,6 +16,18 @@ pub enum Role {
     Kiosk,
     /// Writes down what others send.
     Recorder,
+    /// Gives one participant's media back, improved.
+    Filter,
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Kiosk => "kiosk",
+            Self::Recorder => "recorder",
+            Self::Filter => "filter",
+        })
+    }
 }
 
 impl Role {
@@ -24,6 +36,7 @@ impl Role {
         match self {
             Self::Kiosk => Kind::Kiosk,
             Self::Recorder => Kind::Recorder,
+            Self::Filter => Kind::Filter,
         }
     }
 
@@ -32,6 +45,7 @@ impl Role {
         match self {
             Self::Kiosk => "kiosk",
             Self::Recorder => "recorder",
+            Self::Filter => "filter-noise",
         }
     }
 }
@@ -62,7 +76,7 @@ pub struct JobSpec {
     /// Where to do it.
     #[schema(value_type = String)]
     pub room: RoomName,
-    /// The description to use; absent: the role's own (`kiosk`, `recorder`).
+    /// The description to use; absent: the role's own (`kiosk`, `recorder`, `filter-noise`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Values for the description's parameters.

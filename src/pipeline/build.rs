@@ -13,9 +13,11 @@ pub enum End {
     Source,
     /// A sink pad: it plays.
     Sink,
+    /// One of each: media passes through it.
+    Both,
 }
 
-/// Parses a fragment's filled launch text into a bin with one ghost pad, `src` or `sink`.
+/// Parses a fragment's filled launch text into a bin with the ghost pads `src`, `sink` or both.
 pub fn bin(
     description: &Description,
     fragment: &Fragment,
@@ -29,61 +31,56 @@ pub fn bin(
     let not_a_bin =
         |_| description.error(Some(fragment.line), fragment.key, "no bin", "a launch text");
     let bin = bin.downcast::<gst::Bin>().map_err(not_a_bin)?;
-    let pad = free_pad(description, fragment, &bin, end)?;
-    let ghost = gst::GhostPad::with_target(&pad).map_err(|error| {
-        description.error(
-            Some(fragment.line),
-            fragment.key,
-            error.to_string(),
-            "another pad",
-        )
-    })?;
-    ghost
-        .set_active(true)
-        .and_then(|()| bin.add_pad(&ghost))
-        .map_err(|error| {
-            description.error(
-                Some(fragment.line),
-                fragment.key,
-                error.to_string(),
-                "another pad",
-            )
-        })?;
+    for pad in free_pads(description, fragment, &bin, end)? {
+        let no_ghost = |error: gst::glib::BoolError| {
+            let found = error.to_string();
+            description.error(Some(fragment.line), fragment.key, found, "another pad")
+        };
+        let ghost = gst::GhostPad::with_target(&pad).map_err(no_ghost)?;
+        ghost
+            .set_active(true)
+            .and_then(|()| bin.add_pad(&ghost))
+            .map_err(no_ghost)?;
+    }
     Ok(bin)
 }
 
-/// The one pad that is free, at the right end.
-fn free_pad(
+/// The pads that are free, one at each end that is wanted, and none elsewhere.
+fn free_pads(
     description: &Description,
     fragment: &Fragment,
     bin: &gst::Bin,
     end: End,
-) -> Result<gst::Pad, DescriptionError> {
-    let (wanted, other, right) = match end {
-        End::Source => (
-            gst::PadDirection::Src,
-            "sink",
-            "a capture fragment ends with one free source pad",
-        ),
-        End::Sink => (
-            gst::PadDirection::Sink,
-            "src",
-            "a playback fragment begins with one free sink pad",
+) -> Result<Vec<gst::Pad>, DescriptionError> {
+    use gst::PadDirection::{Sink, Src};
+    let (wanted, right): (&[_], _) = match end {
+        End::Source => (&[Src], "this fragment ends with one free source pad"),
+        End::Sink => (&[Sink], "this fragment begins with one free sink pad"),
+        End::Both => (
+            &[Sink, Src],
+            "this fragment begins with one free sink pad and ends with one free source pad",
         ),
     };
     let wrong = |found: String| description.error(Some(fragment.line), fragment.key, found, right);
-    let Some(pad) = bin.find_unlinked_pad(wanted) else {
-        return Err(wrong("no free pad found".to_owned()));
-    };
+    let mut free = Vec::new();
+    for direction in wanted {
+        let pad = bin.find_unlinked_pad(*direction);
+        free.push(pad.ok_or_else(|| wrong("no free pad found".to_owned()))?);
+    }
     // Elements may leave side entrances free (textoverlay's text_sink), but not their main one.
+    let pads = |element: gst::Element| {
+        ["sink", "src"]
+            .into_iter()
+            .filter_map(move |name| element.static_pad(name))
+    };
     let elements = bin.iterate_elements().into_iter().flatten();
     let dangling = elements
-        .filter_map(|element| element.static_pad(other))
-        .find(|pad| !pad.is_linked());
+        .flat_map(pads)
+        .find(|pad| !pad.is_linked() && !free.contains(pad));
     if let Some(pad) = dangling {
         return Err(wrong(format!("the pad {} leads nowhere", path(&pad))));
     }
-    Ok(pad)
+    Ok(free)
 }
 
 fn path(pad: &gst::Pad) -> String {

@@ -69,6 +69,12 @@ pub struct Description {
     pub capture: Fragments,
     /// Sinks: each has one free sink pad.
     pub playback: Fragments,
+    /// Of a kiosk: sources that it plays to itself while nobody else who sends is in the room.
+    pub attract: Fragments,
+    /// Of a filter: what a remote track goes through; one free sink pad, one free source pad.
+    pub chain: Fragments,
+    /// Of a recorder that mixes: what the mix goes through before it is encoded; pads as of `chain`.
+    pub record: Fragments,
     /// The description whose capture serves where a device is missing.
     pub fallback: Option<Box<Description>>,
     fallback_name: Option<Text>,
@@ -170,6 +176,9 @@ impl Description {
         }
         let capture = read_fragments(root.table("capture")?, "capture.video", "capture.audio")?;
         let playback = read_fragments(root.table("playback")?, "playback.video", "playback.audio")?;
+        let attract = read_fragments(root.table("attract")?, "attract.video", "attract.audio")?;
+        let chain = read_fragments(root.table("chain")?, "chain.video", "chain.audio")?;
+        let record = read_fragments(root.table("record")?, "record.video", "record.audio")?;
         let settings = settings::Declared::read(root.table("settings")?)?;
         root.finish()?;
         let description = Self {
@@ -180,6 +189,9 @@ impl Description {
             parameters,
             capture,
             playback,
+            attract,
+            chain,
+            record,
             fallback: None,
             fallback_name,
             settings,
@@ -190,18 +202,27 @@ impl Description {
 
     /// Checks what spans several tables.
     fn check(&self) -> Result<(), DescriptionError> {
-        let fragments = [
-            &self.capture.video,
-            &self.capture.audio,
-            &self.playback.video,
-            &self.playback.audio,
+        let tables = [
+            (&self.capture, Role::Kiosk),
+            (&self.playback, Role::Kiosk),
+            (&self.attract, Role::Kiosk),
+            (&self.chain, Role::Filter),
+            (&self.record, Role::Recorder),
         ];
-        for fragment in fragments.into_iter().flatten() {
-            if self.role == Role::Recorder {
-                let found = "a recorder neither captures nor plays";
-                return Err(self.error(Some(fragment.line), fragment.key, found, "leave this out"));
+        for (fragments, role) in tables {
+            for fragment in [&fragments.video, &fragments.audio].into_iter().flatten() {
+                if self.role != role {
+                    let found = format!("found in a description for a {}", self.role);
+                    let right = format!("leave this out: it is for a {role}");
+                    return Err(self.error(Some(fragment.line), fragment.key, found, right));
+                }
+                self.check_placeholders(fragment)?;
             }
-            self.check_placeholders(fragment)?;
+        }
+        if self.role == Role::Filter && self.chain == Fragments::default() {
+            let right =
+                "a filter says what it does under [chain], as audio = \"...\" or video = \"...\"";
+            return Err(self.error(None, "chain", "found nothing", right));
         }
         let room = "room"
             .parse()
@@ -356,11 +377,12 @@ fn read_role(root: &mut Table<'_>) -> Result<Role, DescriptionError> {
     match role.text.as_str() {
         "kiosk" => Ok(Role::Kiosk),
         "recorder" => Ok(Role::Recorder),
+        "filter" => Ok(Role::Filter),
         other => Err(root.error(
             role.line,
             "role",
             format!("found {other:?}"),
-            "one of kiosk, recorder",
+            "one of kiosk, recorder, filter",
         )),
     }
 }

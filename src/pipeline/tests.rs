@@ -126,7 +126,7 @@ fn every_mistake_in_a_file_is_told_with_its_line_and_key() {
         .to_string();
     assert_eq!(
         found,
-        "x.toml:1: role: found \"singer\"; one of kiosk, recorder"
+        "x.toml:1: role: found \"singer\"; one of kiosk, recorder, filter"
     );
     let found = parse("role = \"kiosk\"\n").unwrap_err().to_string();
     assert_eq!(
@@ -247,7 +247,7 @@ fn gst_launch_mistakes_are_told_with_the_line_of_the_element() {
         (
             "identity",
             End::Source,
-            "leads nowhere; a capture fragment ends with one free source pad",
+            "leads nowhere; this fragment ends with one free source pad",
         ),
         (
             "videotestsrc ! fakesink",
@@ -257,7 +257,7 @@ fn gst_launch_mistakes_are_told_with_the_line_of_the_element() {
         (
             "videotestsrc",
             End::Sink,
-            "no free pad found; a playback fragment begins with one free sink pad",
+            "no free pad found; this fragment begins with one free sink pad",
         ),
         ("videotestsrc ! ", End::Source, "capture.video: "),
     ] {
@@ -316,5 +316,61 @@ fn a_description_name_cannot_leave_its_folder() {
             error.right.starts_with("a description's name is"),
             "{error}"
         );
+    }
+}
+
+#[test]
+fn each_role_has_its_own_tables() {
+    for (role, table, wanted) in [
+        ("kiosk", "attract", None),
+        ("filter", "chain", None),
+        ("recorder", "record", None),
+        ("kiosk", "chain", Some("leave this out: it is for a filter")),
+        (
+            "filter",
+            "attract",
+            Some("leave this out: it is for a kiosk"),
+        ),
+        (
+            "recorder",
+            "capture",
+            Some("leave this out: it is for a kiosk"),
+        ),
+        (
+            "kiosk",
+            "record",
+            Some("leave this out: it is for a recorder"),
+        ),
+    ] {
+        let text = format!("role = \"{role}\"\nsummary = \"x\"\n[{table}]\naudio = \"identity\"\n");
+        let right = parse(&text).err().map(|error| {
+            assert_eq!(error.line, Some(4), "{error}");
+            error.right
+        });
+        assert_eq!(right.as_deref(), wanted, "{text}");
+    }
+    let error = parse("role = \"filter\"\nsummary = \"x\"\n").unwrap_err();
+    assert_eq!(error.key, "chain");
+}
+
+#[test]
+fn a_chain_has_a_free_pad_at_each_end() {
+    gst::init().unwrap();
+    for (launch, wanted) in [
+        ("audioconvert ! audiodynamic", None),
+        ("audiotestsrc ! identity", Some("no free pad found")),
+        ("identity ! fakesink", Some("no free pad found")),
+    ] {
+        let text = format!("role = \"filter\"\nsummary = \"x\"\n[chain]\naudio = \"{launch}\"\n");
+        let description = parse(&text).unwrap();
+        let audio = description.chain.audio.as_ref().unwrap();
+        match build::bin(&description, audio, &audio.text, End::Both) {
+            Ok(bin) => {
+                use gst::prelude::*;
+                assert_eq!(wanted, None, "{launch}");
+                assert!(bin.static_pad("sink").is_some() && bin.static_pad("src").is_some());
+            }
+            Err(error) => assert_eq!(Some(error.found.as_str()), wanted, "{launch}"),
+        }
     }
 }

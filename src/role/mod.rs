@@ -134,6 +134,7 @@ impl RoleMedia {
                 .await
                 .map(Box::new)
                 .map(Self::Recorder),
+            Role::Filter => Err(anyhow!("the role filter is not built yet")),
         };
         started.map_err(|error| JobError::Broken(format!("{error:#}")))
     }

@@ -172,7 +172,7 @@ impl Job {
     fn assignment(&self) -> Assignment {
         let view = self.view.borrow();
         let allow: &[Permission] = match view.spec.role {
-            Role::Kiosk => &[Permission::Join, Permission::Send],
+            Role::Kiosk | Role::Filter => &[Permission::Join, Permission::Send],
             Role::Recorder => &[Permission::Join, Permission::Send, Permission::Record],
         };
         Assignment {
