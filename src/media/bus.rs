@@ -3,7 +3,7 @@
 use gst::prelude::*;
 use gstreamer as gst;
 
-use super::{MediaError, MediaEvent, MediaEvents};
+use super::{MediaError, MediaEvent};
 
 /// The application message that ends a watch.
 const END: &str = "attache-end";
@@ -15,11 +15,11 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts to read. `name` is the pipeline's in errors.
+    /// Starts to read. `name` is the pipeline's in errors; `tell` is called on a thread of its own.
     pub fn start(
         pipeline: &gst::Pipeline,
         name: &'static str,
-        events: MediaEvents,
+        tell: impl Fn(MediaEvent) + Send + 'static,
     ) -> Result<Self, MediaError> {
         let bus = pipeline.bus().ok_or(MediaError::GStreamer {
             doing: "watch a pipeline",
@@ -28,7 +28,7 @@ impl Watch {
         let (reader, pipeline) = (bus.clone(), pipeline.downgrade());
         std::thread::Builder::new()
             .name(format!("{name}-bus"))
-            .spawn(move || read(&reader, &pipeline, name, &events))
+            .spawn(move || read(&reader, &pipeline, name, &tell))
             .map_err(|error| MediaError::GStreamer {
                 doing: "watch a pipeline",
                 reason: error.to_string(),
@@ -54,7 +54,7 @@ fn read(
     bus: &gst::Bus,
     pipeline: &gst::glib::WeakRef<gst::Pipeline>,
     name: &str,
-    events: &MediaEvents,
+    tell: &impl Fn(MediaEvent),
 ) {
     let wanted = [
         gst::MessageType::Application,
@@ -76,8 +76,7 @@ fn read(
                 element: element(),
                 reason,
             };
-            // Nobody listens any more once the job has ended.
-            let _ = events.send(MediaEvent::Failed(error));
+            tell(MediaEvent::Failed(error));
         };
         match message.view() {
             gst::MessageView::Application(ended)

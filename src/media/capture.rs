@@ -1,45 +1,63 @@
-//! Capture: a description's sources in one pipeline, encoded once per codec for all peers.
+//! Capture: what a description captures, raw and encoded, for all peers; it can be exchanged while they watch.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_utils::StreamProducer;
 
-use super::bus::Watch;
-use super::devices::{self, Wanted};
-use super::encoder::{self, capsfilter, make};
-use super::fanout::Branch;
-use super::{Codec, MediaError, MediaEvent, MediaEvents, MediaKind, clock};
+use super::encoder::Encoders;
+use super::encodings::{Encodings, RawOutlets};
+use super::fanout::Outlet;
+use super::source::{Plan, Source};
+use super::{Codec, MediaError, MediaEvents, MediaKind};
 use crate::job::Parameters;
-use crate::pipeline::build::{self, End};
-use crate::pipeline::fragment::Fragment;
-use crate::pipeline::parameters::Values;
 use crate::pipeline::{Description, Settings};
 use crate::signalling::ids::RoomName;
 use crate::signalling::protocol::Sends;
 
-/// What a description's placeholders may tell besides its parameters.
+/// How long a source that replaces another may take to its first frame.
+const PROOF: Duration = Duration::from_secs(10);
+
+/// What a description's placeholders may tell besides its parameters, and what there is to encode with.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// The room's name, for the test picture.
     pub room: RoomName,
+    /// The encoders of this machine.
+    pub encoders: Encoders,
 }
 
-/// A running source pipeline. Clones are the same capture.
+/// Does what blocks on a thread for it.
+async fn blocking<T: Send + 'static>(
+    doing: &'static str,
+    work: impl FnOnce() -> Result<T, MediaError> + Send + 'static,
+) -> Result<T, MediaError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|stopped| {
+        let reason = stopped.to_string();
+        Err(MediaError::GStreamer { doing, reason })
+    })
+}
+
+/// Running sources and encoders. Clones are the same capture.
 #[derive(Debug, Clone)]
 pub struct Capture(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    pipeline: gst::Pipeline,
-    settings: Settings,
-    video: Option<gst::Element>,
-    audio: Option<gst::Element>,
-    branches: Mutex<HashMap<Codec, Branch>>,
-    watch: Watch,
+    raw: RawOutlets,
+    encodings: Encodings,
+    sources: Mutex<Sources>,
     events: MediaEvents,
+}
+
+/// Held while sources start and stop; no callback of GStreamer takes the lock around it.
+#[derive(Debug)]
+struct Sources {
+    plan: Plan,
+    audio: Option<Source>,
+    video: Option<Source>,
 }
 
 impl Capture {
@@ -52,250 +70,193 @@ impl Capture {
         events: MediaEvents,
     ) -> Result<Self, MediaError> {
         let (description, parameters) = (description.clone(), parameters.clone());
-        let start = move || Self::start_blocking(&description, &parameters, &context, events);
-        tokio::task::spawn_blocking(start)
-            .await
-            .unwrap_or_else(|stopped| {
-                Err(MediaError::GStreamer {
-                    doing: "start the capture",
-                    reason: stopped.to_string(),
-                })
-            })
+        blocking("start the capture", move || {
+            super::init()?;
+            let plan = Plan::new(description, &parameters, context)?;
+            Self::start_plan(plan, events)
+        })
+        .await
     }
 
-    fn start_blocking(
-        description: &Description,
-        parameters: &Parameters,
-        context: &Context,
-        events: MediaEvents,
-    ) -> Result<Self, MediaError> {
-        super::init()?;
-        let values = description.values(parameters, &context.room)?;
-        let settings = description.settings(&values)?;
-        let pipeline = gst::Pipeline::with_name("capture");
-        clock::prepare(&pipeline);
-        let watch = Watch::start(&pipeline, "capture", events.clone())?;
-        let plan = Plan {
-            description,
-            values: &values,
-            settings: &settings,
-            context,
-            events: &events,
+    fn start_plan(plan: Plan, events: MediaEvents) -> Result<Self, MediaError> {
+        let (audio_out, video_out) = (Outlet::raw()?, Outlet::raw()?);
+        let video = Source::start(&plan, MediaKind::Video, &video_out, &events)?;
+        let audio = Source::start(&plan, MediaKind::Audio, &audio_out, &events)?;
+        for source in [&audio, &video].into_iter().flatten() {
+            source.accept(&events);
+        }
+        let raw = RawOutlets {
+            audio: audio.is_some().then_some(audio_out),
+            video: video.is_some().then_some(video_out),
         };
-        let video = plan.add_source(&pipeline, MediaKind::Video)?;
-        let audio = plan.add_source(&pipeline, MediaKind::Audio)?;
-        clock::align_test_sources(pipeline.upcast_ref(), settings.video.framerate);
-        let inner = Inner {
-            pipeline,
-            settings,
-            video,
-            audio,
-            branches: Mutex::default(),
-            watch,
+        let encoders = plan.context.encoders.clone();
+        let settings = plan.settings.clone();
+        let encodings = Encodings::new(raw.clone(), encoders, settings, events.clone())?;
+        Ok(Self(Arc::new(Inner {
+            raw,
+            encodings,
+            sources: Mutex::new(Sources { plan, audio, video }),
             events,
-        };
-        let capture = Self(Arc::new(inner));
-        capture
-            .0
-            .pipeline
-            .set_state(gst::State::Playing)
-            .map_err(|error| {
-                // The element's own words are on the bus and reach the events.
-                MediaError::GStreamer {
-                    doing: "start the capture",
-                    reason: error.to_string(),
-                }
-            })?;
-        Ok(capture)
+        })))
     }
 
     /// What the description captures.
     pub fn sends(&self) -> Sends {
+        let sources = self.0.sources();
         Sends {
-            audio: self.0.audio.is_some(),
-            video: self.0.video.is_some(),
+            audio: sources.audio.is_some(),
+            video: sources.video.is_some(),
         }
     }
 
     /// The settings in force.
-    pub fn settings(&self) -> &Settings {
-        &self.0.settings
+    pub fn settings(&self) -> Settings {
+        self.0.sources().plan.settings.clone()
     }
 
-    /// Encoded frames: VP8 frames, H.264 access units in byte-stream form with SPS and PPS on each key frame, or Opus
-    /// packets of 20 ms; their PTS are running times of [`clock`]. The encoder starts with the first call, serves all
-    /// callers, and pauses in [`Capture::rest`]. Call this once for each new consumer: it gets a key frame at once.
+    /// See [`Encodings::producer`].
     pub fn producer(&self, codec: Codec) -> Result<StreamProducer, MediaError> {
-        let inner = &self.0;
-        // Held while a branch is built, so that there is only one; no callback of GStreamer takes this lock.
-        let mut branches = inner
-            .branches
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(branch) = branches.get(&codec) {
-            branch.wake();
-            return Ok(branch.producer.clone());
-        }
-        let tee = match codec.kind() {
-            MediaKind::Video => inner.video.as_ref(),
-            MediaKind::Audio => inner.audio.as_ref(),
-        };
-        let tee = tee.ok_or(MediaError::NotCaptured(codec))?;
-        let candidate = encoder::choose(codec, encoder::exists)?;
-        // Nobody listens any more once the job has ended.
-        let _ = inner.events.send(MediaEvent::Notice(candidate.notice()));
-        let branch = Branch::add(&inner.pipeline, tee, candidate, &inner.settings)?;
-        let producer = branch.producer.clone();
-        branches.insert(codec, branch);
-        Ok(producer)
+        self.0.encodings.producer(codec)
     }
 
-    /// Lets the encoders rest until the next call of [`Capture::producer`]: nobody is there to see or hear.
+    /// See [`Encodings::rest`].
     pub fn rest(&self) {
-        let branches = self.0.branches.lock();
-        let branches = branches.unwrap_or_else(PoisonError::into_inner);
-        branches.values().for_each(Branch::rest);
+        self.0.encodings.rest();
+    }
+
+    /// Goes on with another description or other values, while the consumers stay. A source whose text changed is
+    /// started anew, beside the former one where its device allows that; encoders whose settings changed likewise.
+    ///
+    /// # Errors
+    /// Whatever keeps the new sources from delivering; then everything goes on as before.
+    pub async fn replace(
+        &self,
+        description: &Description,
+        parameters: &Parameters,
+    ) -> Result<(), MediaError> {
+        let (description, parameters) = (description.clone(), parameters.clone());
+        let inner = Arc::clone(&self.0);
+        blocking("replace the capture", move || {
+            let context = inner.sources().plan.context.clone();
+            inner.replace(Plan::new(description, &parameters, context)?)
+        })
+        .await
+    }
+
+    /// The running pipelines, for pictures of them.
+    pub fn pipelines(&self) -> Vec<gst::Pipeline> {
+        let sources = self.0.sources();
+        let sources = [&sources.video, &sources.audio].into_iter().flatten();
+        let mut pipelines: Vec<_> = sources.map(|source| source.pipeline().clone()).collect();
+        pipelines.extend(self.0.encodings.pipelines());
+        pipelines
     }
 
     /// Stops sources and encoders and frees the devices.
     pub async fn stop(&self) {
-        let inner = self.0.clone();
+        let inner = Arc::clone(&self.0);
         // The task cannot be cancelled and does not panic.
         let _ = tokio::task::spawn_blocking(move || inner.stop()).await;
     }
 }
 
 impl Inner {
+    fn sources(&self) -> MutexGuard<'_, Sources> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn stop(&self) {
-        self.watch.end();
-        if let Err(error) = self.pipeline.set_state(gst::State::Null) {
-            tracing::warn!(%error, "the capture did not stop");
-        }
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        let pipeline = self.pipeline.clone();
-        // Stopping waits for streaming threads; the last owner may be an async thread.
-        std::thread::spawn(move || pipeline.set_state(gst::State::Null));
-    }
-}
-
-/// What sources are built from.
-struct Plan<'a> {
-    description: &'a Description,
-    values: &'a Values,
-    settings: &'a Settings,
-    context: &'a Context,
-    events: &'a MediaEvents,
-}
-
-impl Plan<'_> {
-    /// Adds a fragment, what brings its stream into one form, and a tee for the encoders.
-    fn add_source(
-        &self,
-        pipeline: &gst::Pipeline,
-        kind: MediaKind,
-    ) -> Result<Option<gst::Element>, MediaError> {
-        let Some(bin) = self.source(kind)? else {
-            return Ok(None);
-        };
-        let mut chain = vec![bin.upcast()];
-        chain.extend(match kind {
-            MediaKind::Video => picture_form(self.settings)?,
-            MediaKind::Audio => sound_form(self.settings)?,
-        });
-        let tee = make("tee", "libgstreamer1.0-0")?;
-        tee.set_property("allow-not-linked", true);
-        chain.push(tee.clone());
-        add_linked(pipeline, &chain)?;
-        Ok(Some(tee))
+        self.encodings.stop();
+        let mut sources = self.sources();
+        sources.audio = None;
+        sources.video = None;
     }
 
-    /// The description's fragment with its device, or the fallback's where there is no device.
-    fn source(&self, kind: MediaKind) -> Result<Option<gst::Bin>, MediaError> {
-        let Some(fragment) = fragment_of(self.description, kind) else {
-            return Ok(None);
-        };
-        let wanted = Wanted::of(self.description, fragment, self.values);
-        let missing = match devices::find(&wanted, self.settings) {
-            Ok(found) => {
-                found
-                    .notices()
-                    .into_iter()
-                    .for_each(|text| self.notice(text));
-                let launch = fragment.fill(self.values, |name| found.launch(name));
-                return Ok(Some(build::bin(
-                    self.description,
-                    fragment,
-                    &launch,
-                    End::Source,
-                )?));
+    fn replace(&self, plan: Plan) -> Result<(), MediaError> {
+        let mut sources = self.sources();
+        for kind in [MediaKind::Audio, MediaKind::Video] {
+            if plan.launch(kind).is_some() && self.raw.of(kind).is_none() {
+                return Err(MediaError::NewTrack(kind));
             }
-            Err(missing) => missing,
+        }
+        let Sources {
+            plan: former,
+            audio,
+            video,
+        } = &mut *sources;
+        self.exchange(video, (former, &plan), MediaKind::Video)?;
+        if let Err(error) = self.exchange(audio, (former, &plan), MediaKind::Audio) {
+            // All or nothing: the picture goes back to what it was.
+            self.exchange(video, (&plan, former), MediaKind::Video)?;
+            return Err(error);
+        }
+        sources.plan = plan;
+        Ok(())
+    }
+
+    /// Takes one kind from one plan to another.
+    fn exchange(
+        &self,
+        present: &mut Option<Source>,
+        (former, plan): (&Plan, &Plan),
+        kind: MediaKind,
+    ) -> Result<(), MediaError> {
+        let Some(outlet) = self.raw.of(kind) else {
+            return Ok(());
         };
-        let fallback = self.description.fallback.as_deref();
-        let Some((fallback, fragment)) =
-            fallback.and_then(|other| Some((other, fragment_of(other, kind)?)))
-        else {
-            self.notice(format!("{missing}; nothing is sent instead"));
+        if plan.launch(kind) != former.launch(kind) || plan.form(kind) != former.form(kind) {
+            self.succeed(present, (former, plan), kind, outlet)?;
+        }
+        if plan.encodes(kind) != former.encodes(kind) {
+            self.encodings.change(kind, &plan.settings)?;
+        }
+        Ok(())
+    }
+
+    /// A proven source of the new plan takes over; where there is none, the former one goes on.
+    fn succeed(
+        &self,
+        present: &mut Option<Source>,
+        (former, plan): (&Plan, &Plan),
+        kind: MediaKind,
+        outlet: &Outlet,
+    ) -> Result<(), MediaError> {
+        match self.proven(plan, kind, outlet) {
+            Ok(source) => {
+                *present = source;
+                return Ok(());
+            }
+            Err(error) => {
+                let may_be_busy =
+                    former.has_device(kind) && !matches!(error, MediaError::Description(_));
+                if present.is_none() || !may_be_busy {
+                    return Err(error);
+                }
+            }
+        }
+        // Most cameras open once only: let go of it, try again.
+        *present = None;
+        match self.proven(plan, kind, outlet) {
+            Ok(source) => *present = source,
+            Err(error) => {
+                *present = self.proven(former, kind, outlet)?;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn proven(
+        &self,
+        plan: &Plan,
+        kind: MediaKind,
+        outlet: &Outlet,
+    ) -> Result<Option<Source>, MediaError> {
+        let Some(source) = Source::start(plan, kind, outlet, &self.events)? else {
             return Ok(None);
         };
-        self.notice(format!(
-            "{missing}; {} of the description {} is sent instead",
-            fragment.key, fallback.name
-        ));
-        let values = self
-            .description
-            .fallback_values(fallback, self.values, &self.context.room)?;
-        let launch = fragment.fill(&values, |_| None);
-        Ok(Some(build::bin(fallback, fragment, &launch, End::Source)?))
+        source.prove(PROOF)?;
+        source.accept(&self.events);
+        Ok(Some(source))
     }
-
-    fn notice(&self, text: String) {
-        // Nobody listens any more once the job has ended.
-        let _ = self.events.send(MediaEvent::Notice(text));
-    }
-}
-
-fn fragment_of(description: &Description, kind: MediaKind) -> Option<&Fragment> {
-    match kind {
-        MediaKind::Video => description.capture.video.as_ref(),
-        MediaKind::Audio => description.capture.audio.as_ref(),
-    }
-}
-
-/// Passes I420 of the right size through untouched; converts what a camera gives otherwise.
-fn picture_form(settings: &Settings) -> Result<Vec<gst::Element>, MediaError> {
-    let video = &settings.video;
-    let rate = make("videorate", "gstreamer1.0-plugins-base")?;
-    // It must not wait for the next picture to decide about this one, nor fill the time before the first.
-    rate.set_property("drop-only", true);
-    rate.set_property("skip-to-first", true);
-    let convert = make("videoconvertscale", "gstreamer1.0-plugins-base")?;
-    let caps = format!(
-        "video/x-raw,format=I420,width={},height={},framerate=[1/1,{}/1],pixel-aspect-ratio=1/1",
-        video.width, video.height, video.framerate
-    );
-    Ok(vec![rate, convert, capsfilter(&caps)?])
-}
-
-fn sound_form(settings: &Settings) -> Result<Vec<gst::Element>, MediaError> {
-    let convert = make("audioconvert", "gstreamer1.0-plugins-base")?;
-    let resample = make("audioresample", "gstreamer1.0-plugins-base")?;
-    let channels = settings.audio.channels;
-    let caps =
-        format!("audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels={channels}");
-    Ok(vec![convert, resample, capsfilter(&caps)?])
-}
-
-pub(super) fn add_linked(
-    pipeline: &gst::Pipeline,
-    chain: &[gst::Element],
-) -> Result<(), MediaError> {
-    pipeline
-        .add_many(chain)
-        .map_err(MediaError::gstreamer("build the capture"))?;
-    gst::Element::link_many(chain).map_err(MediaError::gstreamer("link the capture"))
 }

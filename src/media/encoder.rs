@@ -1,17 +1,23 @@
 //! Encoders: a table of what GStreamer may have, the choice among them, and their low-latency settings.
 
+use std::time::Duration;
+
 use gst::prelude::*;
 use gstreamer as gst;
 
+use super::elements::{capsfilter, make};
 use super::{Codec, MediaError};
 use crate::pipeline::Settings;
 
 /// One encoder that attache knows how to set.
+#[derive(Debug)]
 pub struct Candidate {
     /// What it makes.
     pub codec: Codec,
     /// The GStreamer element.
     pub factory: &'static str,
+    /// Whether a device of its own does the work.
+    pub is_hardware: bool,
     /// Debian's package of it.
     package: &'static str,
     /// Why it stands at this place of the table.
@@ -21,10 +27,11 @@ pub struct Candidate {
 }
 
 /// The encoders of each codec, the preferred one first.
-const CANDIDATES: [Candidate; 4] = [
+static CANDIDATES: [Candidate; 4] = [
     Candidate {
         codec: Codec::Vp8,
         factory: "vp8enc",
+        is_hardware: false,
         package: "gstreamer1.0-plugins-good",
         reason: "libvpx on the processor",
         configure: configure_vp8enc,
@@ -32,6 +39,7 @@ const CANDIDATES: [Candidate; 4] = [
     Candidate {
         codec: Codec::H264,
         factory: "x264enc",
+        is_hardware: false,
         package: "gstreamer1.0-plugins-ugly",
         reason: "x264 on the processor, the best picture of the two in software",
         configure: configure_x264enc,
@@ -39,6 +47,7 @@ const CANDIDATES: [Candidate; 4] = [
     Candidate {
         codec: Codec::H264,
         factory: "openh264enc",
+        is_hardware: false,
         package: "gstreamer1.0-plugins-bad",
         reason: "OpenH264 on the processor, since x264enc is not installed",
         configure: configure_openh264enc,
@@ -46,6 +55,7 @@ const CANDIDATES: [Candidate; 4] = [
     Candidate {
         codec: Codec::Opus,
         factory: "opusenc",
+        is_hardware: false,
         package: "gstreamer1.0-plugins-base",
         reason: "libopus on the processor",
         configure: configure_opusenc,
@@ -55,18 +65,58 @@ const CANDIDATES: [Candidate; 4] = [
 /// Without a request, a key frame comes this often: receivers ask when they need one.
 const KEY_FRAME_SECONDS: u32 = 60;
 
-/// The best encoder of a codec among those that exist.
-pub fn choose(
-    codec: Codec,
-    exists: impl Fn(&str) -> bool,
-) -> Result<&'static Candidate, MediaError> {
+/// An encoder that may be used, and why.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    /// Which one.
+    pub candidate: &'static Candidate,
+    /// Why it stands where it stands.
+    pub reason: String,
+    /// What one frame took when it was proven.
+    pub time_per_frame: Option<Duration>,
+}
+
+impl Choice {
+    /// The choice and its reason, for the operator.
+    pub fn notice(&self) -> String {
+        let Candidate { codec, factory, .. } = self.candidate;
+        format!("{codec} is encoded by {factory} ({})", self.reason)
+    }
+
+    /// The encoder and what must follow it: each one's pads link in order. In go I420 or S16LE at 48 kHz; out come VP8
+    /// frames, H.264 access units in byte-stream form with SPS and PPS on each key frame, or Opus packets.
+    pub fn build(&self, settings: &Settings) -> Result<Vec<gst::Element>, MediaError> {
+        self.candidate.build(settings)
+    }
+}
+
+/// The encoders of this machine.
+#[derive(Debug, Clone, Default)]
+pub struct Encoders;
+
+impl Encoders {
+    /// Those that may encode this, the best one first; at least one.
+    pub fn choices(&self, codec: Codec, _settings: &Settings) -> Result<Vec<Choice>, MediaError> {
+        choices(codec, exists)
+    }
+}
+
+fn choices(codec: Codec, exists: impl Fn(&str) -> bool) -> Result<Vec<Choice>, MediaError> {
     let of_codec = || {
         CANDIDATES
             .iter()
             .filter(|candidate| candidate.codec == codec)
     };
-    if let Some(candidate) = of_codec().find(|candidate| exists(candidate.factory)) {
-        return Ok(candidate);
+    let choices: Vec<Choice> = of_codec()
+        .filter(|candidate| exists(candidate.factory))
+        .map(|candidate| Choice {
+            candidate,
+            reason: candidate.reason.to_owned(),
+            time_per_frame: None,
+        })
+        .collect();
+    if !choices.is_empty() {
+        return Ok(choices);
     }
     let names: Vec<_> = of_codec().map(|candidate| candidate.factory).collect();
     Err(MediaError::Missing {
@@ -83,16 +133,7 @@ pub fn exists(factory: &str) -> bool {
 }
 
 impl Candidate {
-    /// The choice and its reason, for the operator.
-    pub fn notice(&self) -> String {
-        format!(
-            "{} is encoded by {} ({})",
-            self.codec, self.factory, self.reason
-        )
-    }
-
-    /// The encoder and what must follow it: each one's pads link in order.
-    pub fn build(&self, settings: &Settings) -> Result<Vec<gst::Element>, MediaError> {
+    fn build(&self, settings: &Settings) -> Result<Vec<gst::Element>, MediaError> {
         let encoder = make(self.factory, self.package)?;
         (self.configure)(&encoder, settings);
         let mut chain = vec![encoder];
@@ -111,26 +152,6 @@ impl Candidate {
         }
         Ok(chain)
     }
-}
-
-/// Makes an element or says what to install.
-pub(super) fn make(
-    factory: &'static str,
-    package: &'static str,
-) -> Result<gst::Element, MediaError> {
-    gst::ElementFactory::make(factory)
-        .build()
-        .map_err(|_| MediaError::Missing {
-            element: factory.to_owned(),
-            package,
-        })
-}
-
-/// A filter of these caps.
-pub(super) fn capsfilter(caps: &str) -> Result<gst::Element, MediaError> {
-    let filter = make("capsfilter", "libgstreamer1.0-0")?;
-    filter.set_property_from_str("caps", caps);
-    Ok(filter)
 }
 
 /// One thread does 720p30 at a third of a core. More only for larger pictures and where cores are free: libvpx's threads
@@ -214,18 +235,15 @@ mod tests {
 
     #[test]
     fn x264_is_preferred_and_openh264_serves_without_it() {
-        assert_eq!(choose(Codec::H264, |_| true).unwrap().factory, "x264enc");
-        assert_eq!(
-            choose(Codec::H264, |name| name != "x264enc")
-                .unwrap()
-                .factory,
-            "openh264enc"
-        );
+        let best =
+            |exists: fn(&str) -> bool| choices(Codec::H264, exists).unwrap()[0].candidate.factory;
+        assert_eq!(best(|_| true), "x264enc");
+        assert_eq!(best(|name| name != "x264enc"), "openh264enc");
     }
 
     #[test]
     fn a_codec_without_encoder_says_what_to_install() {
-        let Err(error) = choose(Codec::Vp8, |_| false) else {
+        let Err(error) = choices(Codec::Vp8, |_| false) else {
             panic!("chose something")
         };
         assert_eq!(

@@ -1,7 +1,8 @@
-//! Fan-out: one encoder behind a tee, its frames for any number of consumers, their key frame requests merged.
+//! Fan-out: where the frames of a track leave for any number of consumers, whatever pipeline makes them at the moment.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use gstreamer as gst;
@@ -10,160 +11,272 @@ use gstreamer_utils::StreamProducer;
 use gstreamer_utils::streamproducer::ProducerSettings;
 use gstreamer_video as gst_video;
 
-use super::capture::add_linked;
-use super::encoder::{self, make};
 use super::key_frames::KeyFrames;
-use super::{MediaError, MediaKind};
-use crate::pipeline::Settings;
+use super::{Codec, MediaError, MediaKind};
 
-/// One encoder and its way out.
+/// The stable end of one track, raw or encoded. Consumers attach to its [`StreamProducer`] and stay, while the
+/// pipelines behind it, each with a [`Feed`], are replaced. Clones are the same outlet.
+#[derive(Debug, Clone)]
+pub struct Outlet(Arc<Inner>);
+
 #[derive(Debug)]
-pub(super) struct Branch {
-    pub producer: StreamProducer,
-    /// Between the tee and the encoder; shut while nobody is there.
-    valve: gst::Element,
-    key_frames: Arc<Mutex<KeyFrames>>,
+struct Inner {
+    producer: StreamProducer,
+    /// Our end of the link to the producer's appsink, which stands in no pipeline.
+    pad: gst::Pad,
+    state: Arc<Mutex<State>>,
+    /// Told when a feed has taken over.
+    taken_over: Condvar,
+    /// Held while a frame passes: events and frames of two feeds never mix. Consumers only queue what they get, so
+    /// nothing that waits comes back here.
+    turn: Mutex<()>,
+    feeds: AtomicU64,
+    frames: AtomicU64,
 }
 
-impl Branch {
-    /// Adds queue, encoder and appsink to the running pipeline and then lets frames in.
-    pub fn add(
-        pipeline: &gst::Pipeline,
-        tee: &gst::Element,
-        candidate: &encoder::Candidate,
-        settings: &Settings,
-    ) -> Result<Self, MediaError> {
-        let valve = make("valve", "libgstreamer1.0-0")?;
-        let queue = make("queue", "libgstreamer1.0-0")?;
-        // An encoder that cannot keep up loses pictures instead of gathering delay.
-        queue.set_property_from_str("leaky", "downstream");
-        queue.set_property(
-            "max-size-buffers",
-            match candidate.codec.kind() {
-                MediaKind::Video => 2u32,
-                MediaKind::Audio => 25u32,
-            },
-        );
-        queue.set_property("max-size-bytes", 0u32);
-        queue.set_property("max-size-time", 0u64);
+#[derive(Debug, Default)]
+struct State {
+    /// The feed whose frames pass; 0 is none.
+    current: u64,
+    /// Where key frames are asked for.
+    upstream: Option<gst::glib::WeakRef<gst::Pad>>,
+    key_frames: Option<KeyFrames>,
+    caps: Option<gst::Caps>,
+    segment_sent: bool,
+    last: Option<gst::ClockTime>,
+}
+
+/// The way of one pipeline's frames into an [`Outlet`].
+#[derive(Debug, Clone)]
+pub struct Feed {
+    outlet: Outlet,
+    number: u64,
+}
+
+impl Outlet {
+    /// An outlet for raw frames.
+    pub fn raw() -> Result<Self, MediaError> {
+        Self::new(None)
+    }
+
+    /// An outlet for a codec's frames. Of a video codec's, each consumer gets a key frame first; requests for key
+    /// frames are merged as [`KeyFrames`] says and go to the pipeline that feeds.
+    pub fn encoded(codec: Codec) -> Result<Self, MediaError> {
+        Self::new((codec.kind() == MediaKind::Video).then(KeyFrames::default))
+    }
+
+    fn new(key_frames: Option<KeyFrames>) -> Result<Self, MediaError> {
         let appsink = gst_app::AppSink::builder()
             .async_(false)
             .wait_on_eos(false)
             .build();
         let producer = StreamProducer::with(&appsink, ProducerSettings { sync: false });
-        let key_frames = Arc::new(Mutex::new(KeyFrames::default()));
-        if candidate.codec.kind() == MediaKind::Video {
-            merge_key_frame_requests(&appsink, &key_frames);
-        }
-        let mut chain = vec![valve.clone(), queue];
-        chain.extend(candidate.build(settings)?);
-        if let Some(pad) = appsink.static_pad("sink") {
-            stamp_running_time(&pad);
-        }
-        chain.push(appsink.upcast());
-        add_linked(pipeline, &chain)?;
-        for element in chain.iter().rev() {
-            element
-                .sync_state_with_parent()
-                .map_err(MediaError::gstreamer("start an encoder"))?;
-        }
-        tee.link(&valve)
-            .map_err(MediaError::gstreamer("start an encoder"))?;
-        let branch = Self {
-            producer,
-            valve,
+        let state = Arc::new(Mutex::new(State {
             key_frames,
-        };
-        branch.expect_newcomer();
-        Ok(branch)
+            ..State::default()
+        }));
+        let asked = Arc::clone(&state);
+        let pad = gst::Pad::builder(gst::PadDirection::Src)
+            .event_function(move |_, _, event| on_upstream_event(&asked, event))
+            .build();
+        let doing = "make an outlet";
+        let wrong = |reason: String| MediaError::GStreamer { doing, reason };
+        let sink = appsink.static_pad("sink");
+        let sink = sink.ok_or_else(|| wrong("an appsink without a pad".to_owned()))?;
+        pad.link(&sink).map_err(|error| wrong(error.to_string()))?;
+        pad.set_active(true).map_err(MediaError::gstreamer(doing))?;
+        let playing = appsink.set_state(gst::State::Playing);
+        playing.map_err(|error| wrong(error.to_string()))?;
+        let stream = gst::event::StreamStart::builder("attache").group_id(gst::GroupId::next());
+        pad.push_event(stream.build());
+        Ok(Self(Arc::new(Inner {
+            producer,
+            pad,
+            state,
+            taken_over: Condvar::new(),
+            turn: Mutex::new(()),
+            feeds: AtomicU64::new(0),
+            frames: AtomicU64::new(0),
+        })))
     }
 
-    /// Somebody comes: frames flow, the next one a key frame.
-    pub fn wake(&self) {
-        self.valve.set_property("drop", false);
-        self.expect_newcomer();
-        let request = gst_video::UpstreamForceKeyUnitEvent::builder()
+    /// What consumers attach to.
+    pub fn producer(&self) -> StreamProducer {
+        self.0.producer.clone()
+    }
+
+    /// A way in for another pipeline. It takes over from older feeds with its first frame; where there are key frames,
+    /// with its first key frame.
+    pub fn feed(&self) -> Feed {
+        let number = self.0.feeds.fetch_add(1, Ordering::Relaxed) + 1;
+        Feed {
+            outlet: self.clone(),
+            number,
+        }
+    }
+
+    /// Frames that passed so far.
+    pub fn frames(&self) -> u64 {
+        self.0.frames.load(Ordering::Relaxed)
+    }
+
+    /// Somebody will attach: the next request for a key frame passes without waiting.
+    pub fn expect_newcomer(&self) {
+        if let Some(key_frames) = &mut self.state().key_frames {
+            key_frames.expect_newcomer();
+        }
+    }
+
+    /// Asks the pipeline that feeds for a key frame, merged with what consumers ask.
+    pub fn request_key_frame(&self) {
+        let event = gst_video::UpstreamForceKeyUnitEvent::builder()
             .all_headers(true)
             .build();
-        if let Some(pad) = self.producer.appsink().static_pad("sink") {
-            pad.push_event(request);
-        }
-        self.expect_newcomer();
+        on_upstream_event(&self.0.state, event);
     }
 
-    /// Nobody is there: no frame reaches the encoder.
-    pub fn rest(&self) {
-        self.valve.set_property("drop", true);
-    }
-
-    fn expect_newcomer(&self) {
-        let mut key_frames = self
-            .key_frames
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        key_frames.expect_newcomer();
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.0.state)
     }
 }
 
-/// Lets only those key frame requests pass upstream that [`KeyFrames`] grants.
-fn merge_key_frame_requests(appsink: &gst_app::AppSink, key_frames: &Arc<Mutex<KeyFrames>>) {
-    let Some(pad) = appsink.static_pad("sink") else {
-        return;
-    };
-    let requests = key_frames.clone();
-    pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |_, info| {
-        let Some(gst::PadProbeData::Event(event)) = info.data.as_mut() else {
-            return gst::PadProbeReturn::Ok;
+impl Feed {
+    /// The end of the pipeline that feeds: its frames go to the outlet, with running times as timestamps.
+    pub fn appsink(&self) -> gst_app::AppSink {
+        let feed = self.clone();
+        let callbacks = gst_app::AppSinkCallbacks::builder()
+            .new_sample(move |appsink| {
+                let sample = appsink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+                feed.push(appsink, &sample);
+                Ok(gst::FlowSuccess::Ok)
+            })
+            .build();
+        gst_app::AppSink::builder()
+            .async_(false)
+            .sync(false)
+            .wait_on_eos(false)
+            .callbacks(callbacks)
+            .build()
+    }
+
+    /// Waits until this feed's frames pass; false if they do not within the limit. Blocks: not for async threads.
+    pub fn wait(&self, limit: Duration) -> bool {
+        let waits = |state: &mut State| state.current < self.number;
+        let state = self.outlet.state();
+        let waited = self
+            .outlet
+            .0
+            .taken_over
+            .wait_timeout_while(state, limit, waits);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.current >= self.number
+    }
+
+    /// Whether this feed's frames pass, or a later one's.
+    pub fn has_taken_over(&self) -> bool {
+        self.outlet.state().current >= self.number
+    }
+
+    fn push(&self, appsink: &gst_app::AppSink, sample: &gst::Sample) {
+        let (Some(buffer), Some(caps)) = (sample.buffer_owned(), sample.caps_owned()) else {
+            return;
         };
-        let is_request = gst_video::UpstreamForceKeyUnitEvent::parse(event).is_ok();
-        let mut frames = requests.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_request && !frames.on_request(Instant::now()) {
-            // Replaced by one that nobody knows: GStreamer 1.22 complains when an event of this way is dropped.
-            *event = gst::event::CustomUpstream::new(gst::Structure::new_empty("attache-merged"));
+        let inner = &self.outlet.0;
+        let _turn = inner.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(frame) = self.admit(appsink, sample, buffer, &caps) else {
+            return;
+        };
+        for event in frame.events {
+            inner.pad.push_event(event);
         }
-        gst::PadProbeReturn::Ok
-    });
-    let frames = key_frames.clone();
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        if info
-            .buffer()
-            .is_some_and(|buffer| !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT))
-        {
-            frames
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .on_key_frame(Instant::now());
+        if inner.pad.push(frame.buffer).is_ok() {
+            inner.frames.fetch_add(1, Ordering::Relaxed);
         }
-        gst::PadProbeReturn::Ok
-    });
+    }
+
+    /// Decides whether a frame passes, and stamps it with its running time.
+    fn admit(
+        &self,
+        appsink: &gst_app::AppSink,
+        sample: &gst::Sample,
+        mut buffer: gst::Buffer,
+        caps: &gst::Caps,
+    ) -> Option<Frame> {
+        let mut state = self.outlet.state();
+        if self.number < state.current {
+            return None;
+        }
+        let is_key_frame = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+        let takes_over = self.number > state.current;
+        if takes_over && state.key_frames.is_some() && !is_key_frame {
+            return None;
+        }
+        // x264enc counts from 1000 hours, to have room for negative decoding times.
+        let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
+        let time = segment.to_running_time(buffer.pts())?;
+        // Two sources overlap for a moment; time does not go back.
+        if state.last.is_some_and(|last| time <= last) {
+            return None;
+        }
+        state.last = Some(time);
+        let made = buffer.make_mut();
+        made.set_pts(time);
+        // No encoder here reorders pictures.
+        made.set_dts(time);
+        if takes_over {
+            made.set_flags(gst::BufferFlags::DISCONT);
+            state.current = self.number;
+            state.upstream = appsink.static_pad("sink").map(|pad| pad.downgrade());
+            self.outlet.0.taken_over.notify_all();
+        }
+        if let (true, Some(key_frames)) = (is_key_frame, &mut state.key_frames) {
+            key_frames.on_key_frame(Instant::now());
+        }
+        let mut events = Vec::new();
+        if state.caps.as_ref() != Some(caps) {
+            events.push(gst::event::Caps::new(caps));
+            state.caps = Some(caps.clone());
+        }
+        if !std::mem::replace(&mut state.segment_sent, true) {
+            let plain = gst::FormattedSegment::<gst::ClockTime>::new();
+            events.push(gst::event::Segment::new(&plain));
+        }
+        Some(Frame { events, buffer })
+    }
 }
 
-/// Turns timestamps into running times and the segment into the plain one. x264enc counts from 1000 hours, to have
-/// room for negative decoding times.
-fn stamp_running_time(pad: &gst::Pad) {
-    let segment = Mutex::new(gst::FormattedSegment::<gst::ClockTime>::new());
-    let wanted = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
-    pad.add_probe(wanted, move |_, info| {
-        let mut segment = segment.lock().unwrap_or_else(PoisonError::into_inner);
-        match info.data.as_mut() {
-            Some(gst::PadProbeData::Event(event)) => {
-                if let gst::EventView::Segment(found) = event.view()
-                    && let Some(found) = found.segment().downcast_ref::<gst::ClockTime>()
-                {
-                    *segment = found.clone();
-                    *event =
-                        gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new());
-                }
-            }
-            Some(gst::PadProbeData::Buffer(buffer)) => {
-                let buffer = buffer.make_mut();
-                let pts = segment.to_running_time(buffer.pts());
-                buffer.set_pts(pts);
-                // No encoder here reorders pictures.
-                buffer.set_dts(pts);
-            }
-            _ => {}
-        }
-        gst::PadProbeReturn::Ok
-    });
+/// A frame on its way out, and what is told before it.
+struct Frame {
+    events: Vec<gst::Event>,
+    buffer: gst::Buffer,
+}
+
+/// Lets only those requests for key frames pass that [`KeyFrames`] grants.
+fn on_upstream_event(state: &Mutex<State>, event: gst::Event) -> bool {
+    if gst_video::UpstreamForceKeyUnitEvent::parse(&event).is_err() {
+        return true;
+    }
+    let upstream = {
+        let mut state = lock(state);
+        let granted = state
+            .key_frames
+            .as_mut()
+            .is_some_and(|key_frames| key_frames.on_request(Instant::now()));
+        state.upstream.clone().filter(|_| granted)
+    };
+    if let Some(pad) = upstream.and_then(|pad| pad.upgrade()) {
+        pad.push_event(event);
+    }
+    true
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Without this the appsink, which is in no pipeline, would be freed while it plays.
+        let _ = self.producer.appsink().set_state(gst::State::Null);
+    }
 }

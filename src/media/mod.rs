@@ -1,8 +1,10 @@
 //! Clock, capture, encoders, fan-out and playback.
 //!
 //! * [`clock`]: one clock and base time for all pipelines; [`bus`]: what a pipeline says becomes [`MediaEvent`]s.
-//! * [`capture`]: a description's sources, encoded once for all peers; [`encoder`]: which encoder, and why;
-//!   `fanout`: its frames for everybody; [`key_frames`]: when one is made.
+//! * [`capture`]: what a description captures, for all peers; `source`: the pipeline of one fragment.
+//! * [`fanout`]: where frames leave, whatever pipeline makes them; [`key_frames`]: when a key frame is made.
+//! * [`encoder`]: which encoders, and why; [`encodings`]: those at work; `encoding`: one of them; [`health`]: whether it
+//!   keeps up.
 //! * [`playback`]: what others send, mixed; [`grid`]: where each picture lies.
 //! * [`devices`]: cameras, microphones, speakers and displays of this machine.
 //! * [`timecode`]: what the test picture tells machines; [`marks`]: the elements that draw it, flash and beep.
@@ -11,12 +13,17 @@ pub mod bus;
 pub mod capture;
 pub mod clock;
 pub mod devices;
+pub mod elements;
 pub mod encoder;
-mod fanout;
+mod encoding;
+pub mod encodings;
+pub mod fanout;
 pub mod grid;
+pub mod health;
 pub mod key_frames;
 pub mod marks;
 pub mod playback;
+mod source;
 mod stage;
 pub mod timecode;
 
@@ -63,6 +70,9 @@ pub enum MediaError {
     /// What is asked for is not there.
     #[error("{0} is not captured by this description: it has no fragment for it")]
     NotCaptured(Codec),
+    /// Peers were made without this kind of media.
+    #[error("{0} was not captured when the job began; stop the job and start it again")]
+    NewTrack(MediaKind),
     /// GStreamer refused.
     #[error("{doing}: {reason}")]
     GStreamer {
@@ -102,6 +112,15 @@ pub enum MediaKind {
     Audio,
     /// Picture.
     Video,
+}
+
+impl std::fmt::Display for MediaKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Audio => "sound",
+            Self::Video => "picture",
+        })
+    }
 }
 
 /// The codecs that attache sends and receives.

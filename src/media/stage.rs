@@ -7,7 +7,7 @@ use gstreamer_utils::streamproducer::ConsumerSettings;
 use gstreamer_utils::{ConsumptionLink, StreamProducer};
 
 use super::bus::Watch;
-use super::encoder::{capsfilter, make};
+use super::elements::{capsfilter, make};
 use super::{MediaError, MediaEvents, MediaKind, clock, grid};
 use crate::pipeline::build::{self, End};
 use crate::pipeline::fragment::Fragment;
@@ -87,7 +87,10 @@ impl Stage {
         clock::prepare(&pipeline);
         let zero = clock::running_time();
         pipeline.set_base_time(clock::base_time() + zero);
-        let watch = Watch::start(&pipeline, "playback", events)?;
+        let watch = Watch::start(&pipeline, "playback", move |event| {
+            // Nobody listens any more once the job has ended.
+            let _ = events.send(event);
+        })?;
         let video = &plan.settings.video;
         let mut stage = Self {
             pipeline,

@@ -10,6 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::Events;
 use crate::job::{Assignment, Event};
 use crate::media::capture::{Capture, Context};
+use crate::media::encoder::Encoders;
 use crate::media::playback::{Attachment, Playback};
 use crate::media::{MediaEvent, MediaKind};
 use crate::peer::{Peer, PeerSettings, Receive};
@@ -36,6 +37,7 @@ impl Kiosk {
         let job = &assignment.job;
         let context = Context {
             room: job.room.clone(),
+            encoders: Encoders::default(),
         };
         let (to_us, from_media) = unbounded_channel();
         let capture =
