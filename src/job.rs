@@ -133,6 +133,39 @@ pub enum Command {
     },
     /// Leave the room, finish the files, end. The end of standard input says the same.
     Stop,
+    /// Do something and answer with an [`Event::Answer`] of the same number.
+    Request {
+        /// Chosen by whoever asks.
+        number: u64,
+        /// What to do.
+        request: Request,
+    },
+}
+
+/// Something asked of a worker while it works.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Read the description again, which was checked, and move to it; peers stay.
+    Reload,
+    /// Go on with other values for some of the description's parameters; peers stay.
+    SetParameters {
+        /// Those that change.
+        parameters: Parameters,
+    },
+}
+
+/// How a [`Request`] ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// It cannot be done; everything is as it was.
+    Refused {
+        /// Where, what was found, what would be right.
+        message: String,
+    },
 }
 
 /// Where a job stands. It only goes forward, but for `Reconnecting`, which goes back to `Joined`.
@@ -222,6 +255,14 @@ pub enum Event {
         duration_ms: u64,
         /// It is finished: nothing more will be written.
         finished: bool,
+    },
+    /// A request was answered.
+    Answer {
+        /// Which one.
+        number: u64,
+        /// How.
+        #[serde(flatten)]
+        answer: Answer,
     },
     /// Something went wrong; the job goes on unless `fatal`.
     Error {

@@ -4,10 +4,10 @@ use std::io::{BufRead, Write};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot::{Receiver, channel};
 
-use crate::job::{Assignment, Command, Event};
+use crate::job::{Assignment, Command, Event, Request};
 use crate::role::{self, JobError};
 
 /// Once asked to stop, a worker that still hangs after this long ends itself: nobody may be left to kill it.
@@ -22,12 +22,16 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// # Errors
 /// As [`run_one`], and when standard input assigns no job.
 pub async fn run() -> Result<()> {
-    let (assignment, stop) = read_commands();
+    let Commands {
+        assignment,
+        requests,
+        stop,
+    } = read_commands();
     let assignment = assignment
         .await
         .context("standard input ended before a job was assigned")??;
     let (events, printed) = print_events();
-    let job = run_one(*assignment, events, async {
+    let job = run_one(*assignment, events, requests, async {
         // An error means that the reader has ended, and so has standard input.
         let _ = stop.await;
     });
@@ -37,16 +41,21 @@ pub async fn run() -> Result<()> {
     ended
 }
 
-/// Does one job in this process until `stop` is ready; what happens is told through `events`.
+/// Numbered requests to a job.
+pub type Requests = UnboundedReceiver<(u64, Request)>;
+
+/// Does one job in this process until `stop` is ready; what happens is told through `events`, answers to requests
+/// included.
 ///
 /// # Errors
 /// When the job ended before it was asked to; the same is told as a last event.
 pub async fn run_one(
     assignment: Assignment,
     events: UnboundedSender<Event>,
+    requests: Requests,
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
-    let Err(error) = role::attend(assignment, events.clone(), stop).await else {
+    let Err(error) = role::attend(assignment, events.clone(), requests, stop).await else {
         return Ok(());
     };
     let fatal = matches!(error, JobError::Hopeless(_));
@@ -57,9 +66,17 @@ pub async fn run_one(
     bail!(error)
 }
 
+/// What standard input says.
+struct Commands {
+    assignment: Receiver<Result<Box<Assignment>>>,
+    requests: Requests,
+    stop: Receiver<()>,
+}
+
 /// Reads commands on a thread of its own: it works, and ends the process, even when everything else hangs.
-fn read_commands() -> (Receiver<Result<Box<Assignment>>>, Receiver<()>) {
+fn read_commands() -> Commands {
     let (assign, assignment) = channel();
+    let (ask, requests) = unbounded_channel();
     let (stop, stopped) = channel();
     std::thread::spawn(move || {
         let mut assign = Some(assign);
@@ -67,6 +84,10 @@ fn read_commands() -> (Receiver<Result<Box<Assignment>>>, Receiver<()>) {
             match serde_json::from_str(&line) {
                 Ok(Command::Start { assignment }) => {
                     let _ = assign.take().map(|assign| assign.send(Ok(assignment)));
+                }
+                Ok(Command::Request { number, request }) => {
+                    // A job that has ended answers nothing.
+                    let _ = ask.send((number, request));
                 }
                 Ok(Command::Stop) => break,
                 Err(error) => {
@@ -83,12 +104,16 @@ fn read_commands() -> (Receiver<Result<Box<Assignment>>>, Receiver<()>) {
         );
         std::process::exit(HUNG);
     });
-    (assignment, stopped)
+    Commands {
+        assignment,
+        requests,
+        stop: stopped,
+    }
 }
 
 /// Prints events as JSON lines from a thread of its own: a parent that does not read holds up nothing else.
 fn print_events() -> (UnboundedSender<Event>, Receiver<()>) {
-    let (events, mut received) = tokio::sync::mpsc::unbounded_channel::<Event>();
+    let (events, mut received) = unbounded_channel::<Event>();
     let (done, printed) = channel();
     std::thread::spawn(move || {
         let mut out = std::io::stdout().lock();

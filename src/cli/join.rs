@@ -83,8 +83,9 @@ async fn attend(
             print_event(&event, json);
         }
     });
-    let result =
-        crate::worker::run_one(assignment, events, async move { signals.next().await }).await;
+    let (_, no_requests) = mpsc::unbounded_channel();
+    let stop = async move { signals.next().await };
+    let result = crate::worker::run_one(assignment, events, no_requests, stop).await;
     printer.await.context("the events could not be printed")?;
     result.map_err(Failure::Failed)
 }
@@ -169,6 +170,7 @@ fn words(event: &Event) -> Option<String> {
                 file.display()
             )
         }
+        Event::Answer { .. } => return None,
         Event::Error { message, fatal } => {
             format!("{}: {message}", if *fatal { "fatal" } else { "error" })
         }

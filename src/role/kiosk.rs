@@ -37,7 +37,7 @@ impl Kiosk {
         let job = &assignment.job;
         let context = Context {
             room: job.room.clone(),
-            encoders: Encoders::default(),
+            encoders: Encoders,
         };
         let (to_us, from_media) = unbounded_channel();
         let capture =
@@ -52,6 +52,11 @@ impl Kiosk {
         };
         Peer::warm_up(kiosk.peer_settings("warm-up".to_owned(), Ice::default())).await?;
         Ok(kiosk)
+    }
+
+    /// What it captures, to be moved to another description.
+    pub fn capture(&self) -> Capture {
+        self.capture.clone()
     }
 
     /// What there is to send.

@@ -1,31 +1,36 @@
 //! What a kiosk and a recorder do with their peers' media.
 //!
 //! [`attend`] keeps one job in its room: it connects, joins, and comes back when the server was lost. A [`call`] is one
-//! stay: it owns the peers. [`kiosk`] and [`recorder`] are what differs between the roles.
+//! stay: it owns the peers. `reload` moves a running job to another description or other values. [`kiosk`] and [`recorder`] are what differs between the roles.
 
 mod call;
 mod kiosk;
 mod other;
 mod over;
 mod recorder;
+mod reload;
 
 use std::time::Duration;
 
 use anyhow::anyhow;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::task::AbortOnDropHandle;
 
 use self::call::Call;
 use self::over::Over;
 use crate::job::{Assignment, Event, JobState, Role};
 use crate::media;
+use crate::media::capture::Capture;
 use crate::peer::{PeerEvent, PeerSettings};
 use crate::pipeline::Description;
 use crate::recording::End;
 use crate::signalling::ids::{Generation, ParticipantId};
 use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
+use crate::worker::Requests;
 
 use kiosk::Kiosk;
 use recorder::Recorder;
+use reload::Reload;
 
 /// The first wait after the server was lost; it doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -45,17 +50,20 @@ pub enum JobError {
     Broken(String),
 }
 
-/// Takes part in the room until `stop` is ready, then leaves and finishes what is to be finished.
+/// Takes part in the room until `stop` is ready, answering requests meanwhile; then leaves and finishes what is to be finished.
 ///
 /// # Errors
 /// See [`JobError`]; what was recorded is finished all the same.
 pub async fn attend(
     assignment: Assignment,
     events: Events,
+    requests: Requests,
     stop: impl Future<Output = ()>,
 ) -> Result<(), JobError> {
     media::init().map_err(|error| JobError::Hopeless(error.to_string()))?;
     let mut role = RoleMedia::start(&assignment, &events).await?;
+    let reload = Reload::new(&assignment, role.capture());
+    let _answering = AbortOnDropHandle::new(tokio::spawn(reload.serve(requests, events.clone())));
     let ended = stay(&assignment, &mut role, &events, stop).await;
     tell(&events, JobState::Stopping, None);
     role.finish().await;
@@ -137,6 +145,14 @@ impl RoleMedia {
             Role::Filter => Err(anyhow!("the role filter is not built yet")),
         };
         started.map_err(|error| JobError::Broken(format!("{error:#}")))
+    }
+
+    /// What it captures, if it does.
+    fn capture(&self) -> Option<Capture> {
+        match self {
+            Self::Kiosk(kiosk) => Some(kiosk.capture()),
+            Self::Recorder(_) => None,
+        }
     }
 
     /// What the participant sends.

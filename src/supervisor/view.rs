@@ -156,8 +156,8 @@ impl JobView {
                     peer.video_frames = video_frames;
                 }
             }
-            // What people write to each other is not the operator's.
-            Event::Message { .. } => {}
+            // What people write to each other is not the operator's; answers are for whoever asked.
+            Event::Message { .. } | Event::Answer { .. } => {}
             Event::Recording {
                 participant,
                 file,

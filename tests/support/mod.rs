@@ -27,7 +27,7 @@ pub fn shipped(name: &str) -> Description {
 pub fn context() -> Context {
     Context {
         room: "lobby".parse().unwrap(),
-        encoders: attache::media::encoder::Encoders::default(),
+        encoders: attache::media::encoder::Encoders,
     }
 }
 
