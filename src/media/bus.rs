@@ -3,6 +3,7 @@
 use gst::prelude::*;
 use gstreamer as gst;
 
+use super::feed::notice_of;
 use super::{MediaError, MediaEvent};
 
 /// The application message that ends a watch.
@@ -87,6 +88,10 @@ fn read(
             gst::MessageView::Error(error) => failed(error.error().to_string()),
             gst::MessageView::Eos(_) => failed("the source has ended".to_owned()),
             gst::MessageView::Warning(warning) => {
+                if let Some(notice) = notice_of(warning) {
+                    tell(MediaEvent::Notice(notice));
+                    continue;
+                }
                 tracing::warn!(pipeline = name, element = element(), reason = %warning.error(), "warning");
             }
             gst::MessageView::Latency(_) => {

@@ -7,6 +7,7 @@
 //!   keeps up.
 //! * [`playback`]: what others send, mixed; [`grid`]: where each picture lies.
 //! * [`devices`]: cameras, microphones, speakers and displays of this machine.
+//! * [`rtsp`]: a camera of the network, as an element; `feed`: what such elements have in common.
 //! * [`timecode`]: what the test picture tells machines; [`marks`]: the elements that draw it, flash and beep.
 
 pub mod bus;
@@ -18,11 +19,13 @@ pub mod encoder;
 mod encoding;
 pub mod encodings;
 pub mod fanout;
+mod feed;
 pub mod grid;
 pub mod health;
 pub mod key_frames;
 pub mod marks;
 pub mod playback;
+pub mod rtsp;
 mod source;
 mod stage;
 pub mod timecode;
@@ -100,7 +103,10 @@ pub fn init() -> Result<(), MediaError> {
         reason: error.to_string(),
     })?;
     clock::base_time();
-    static REGISTERED: LazyLock<Result<(), gst::glib::BoolError>> = LazyLock::new(marks::register);
+    static REGISTERED: LazyLock<Result<(), gst::glib::BoolError>> = LazyLock::new(|| {
+        marks::register()?;
+        rtsp::register()
+    });
     let registered = REGISTERED.clone();
     registered.map_err(MediaError::gstreamer("register attache's elements"))
 }

@@ -155,7 +155,7 @@ pub fn with_luma<T>(sample: &gst::Sample, look: impl FnOnce(&Luma<'_>) -> T) -> 
     })
 }
 
-fn mono(sample: &gst::Sample) -> Vec<f64> {
+pub fn mono(sample: &gst::Sample) -> Vec<f64> {
     let channels = sample
         .caps()
         .unwrap()
@@ -284,7 +284,7 @@ impl Drop for Outlet {
 }
 
 /// One point of the Fourier transform, at 48 kHz.
-fn amplitude(samples: &[f64], hertz: u32) -> f64 {
+pub fn amplitude(samples: &[f64], hertz: u32) -> f64 {
     let step = std::f64::consts::TAU * f64::from(hertz) / 48_000.0;
     let (mut real, mut imaginary) = (0.0, 0.0);
     for (index, sample) in samples.iter().enumerate() {
