@@ -38,6 +38,9 @@ test  chromium                         command:chromium
 test  coturn                           command:turnserver
 test  ffmpeg                           command:ffmpeg
 test  espeak-ng                        command:espeak-ng
+test  python3-gi                       -
+test  gir1.2-gst-rtsp-server-1.0       -
+test  xvfb                             command:Xvfb
 bench gstreamer1.0-tools               command:gst-launch-1.0
 '
 

@@ -16,7 +16,7 @@ video = {
     "h263": "videoscale ! video/x-raw,width=176,height=144 ! avenc_h263 ! rtph263pay name=pay0 pt=34",
 }[codec]
 factory = GstRtspServer.RTSPMediaFactory()
-factory.set_shared(True)
+factory.set_shared(False)
 factory.set_launch(
     "( videotestsrc is-live=true pattern=blue ! video/x-raw,format=I420,width=320,height=240,framerate=10/1 ! "
     + video

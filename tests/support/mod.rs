@@ -1,4 +1,5 @@
 //! What the pipeline tests share: consumers, decoders, sources and an ear and an eye on the playback.
+#![allow(dead_code, reason = "each test file takes what it needs")]
 
 use std::path::Path;
 use std::time::Duration;
