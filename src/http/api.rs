@@ -8,7 +8,7 @@ use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get};
+use axum::routing::{delete, get, patch};
 use axum::{Json, Router};
 use serde::Serialize;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -18,15 +18,15 @@ use utoipa::{Modify, OpenApi, ToSchema};
 use super::App;
 use super::error::{ApiError, ApiErrorCode};
 use crate::config::check_job;
-use crate::job::JobSpec;
+use crate::job::{JobSpec, Parameters, Request as JobRequest};
 use crate::signalling::ids::{JobId, ParticipantId, RoomName};
 use crate::signalling::room::RoomView;
-use crate::supervisor::{JobView, StartError};
+use crate::supervisor::{JobView, RequestError, StartError};
 
 /// Bytes of a request's body.
 const BODY: usize = 64 * 1024;
 /// How long a request may take, its body included.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(40);
 
 /// Every job at work, and those that ended lately.
 #[derive(Debug, Serialize, ToSchema)]
@@ -50,6 +50,7 @@ pub struct RoomList {
         start_job,
         get_job,
         stop_job,
+        set_parameters,
         list_rooms,
         remove_participant,
         super::health::healthz,
@@ -81,6 +82,7 @@ pub fn routes(app: &App) -> Router<App> {
     let behind_token = Router::new()
         .route("/api/v1/jobs", get(list_jobs).post(start_job))
         .route("/api/v1/jobs/{id}", get(get_job).delete(stop_job))
+        .route("/api/v1/jobs/{id}/parameters", patch(set_parameters))
         .route("/api/v1/rooms", get(list_rooms))
         .route_layer(middleware::from_fn_with_state(app.clone(), api_token));
     Router::new()
@@ -212,6 +214,33 @@ async fn stop_job(
     Ok((StatusCode::ACCEPTED, Json(job)))
 }
 
+/// Gives a running job other values for some of its description's parameters. Its peers stay: what an element can change
+/// while it plays is set at once, else the source is built anew behind them. Wrong values change nothing.
+#[utoipa::path(patch, path = "/api/v1/jobs/{id}/parameters", tag = "jobs",
+    params(("id" = String, Path, description = "The job's id")),
+    request_body = Parameters,
+    responses(
+        (status = 200, body = JobView),
+        (status = 400, body = ApiError, description = "a value is wrong; the message says what would be right"),
+        (status = 401, body = ApiError),
+        (status = 404, body = ApiError),
+        (status = 409, body = ApiError, description = "the job has no worker at this moment"),
+    )
+)]
+async fn set_parameters(
+    State(app): State<App>,
+    id: Result<Path<JobId>, PathRejection>,
+    body: Result<Json<Parameters>, JsonRejection>,
+) -> Result<Json<JobView>, ApiError> {
+    let (Path(id), Json(parameters)) = (id?, body?);
+    let request = JobRequest::SetParameters { parameters };
+    app.supervisor.request(&id, request).await?;
+    app.supervisor
+        .get(&id)
+        .map(Json)
+        .ok_or_else(|| no_such_job(&id))
+}
+
 /// Lists the rooms and who is in them.
 #[utoipa::path(get, path = "/api/v1/rooms", tag = "rooms", responses(
     (status = 200, body = RoomList),
@@ -256,6 +285,18 @@ impl From<StartError> for ApiError {
         let code = match error {
             StartError::TooManyJobs { .. } => ApiErrorCode::TooManyJobs,
             StartError::Stopping => ApiErrorCode::ServerStopping,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<RequestError> for ApiError {
+    fn from(error: RequestError) -> Self {
+        let code = match error {
+            RequestError::NoSuchJob => ApiErrorCode::NotFound,
+            RequestError::NotRunning => ApiErrorCode::NotRunning,
+            RequestError::NoAnswer => ApiErrorCode::Timeout,
+            RequestError::Refused(_) => ApiErrorCode::InvalidRequest,
         };
         Self::new(code, error.to_string())
     }

@@ -13,13 +13,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use crate::auth::Auth;
-use crate::job::{JobSpec, ServerAddress};
+use crate::job::{Answer, JobSpec, Request, ServerAddress};
 use crate::signalling::ids::JobId;
 
 pub use restart::RestartPolicy;
@@ -92,6 +92,31 @@ pub enum StartError {
     Stopping,
 }
 
+/// How long a worker may take to answer a request: a source that replaces another has ten seconds, twice.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// Requests of one job that wait for their turn.
+const WAITING_REQUESTS: usize = 8;
+
+/// Why a job did not do what was asked of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// There is none of this id.
+    #[error("there is no such job")]
+    NoSuchJob,
+    /// It has ended, or its worker is being started again.
+    #[error("the job has no worker at this moment; its state says why")]
+    NotRunning,
+    /// Too many wait already, or it took too long.
+    #[error("the worker did not answer in time")]
+    NoAnswer,
+    /// The worker says why; everything is as it was.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// A request on its way to a worker, and where its answer goes.
+type Asked = (Request, oneshot::Sender<Answer>);
+
 /// By when a worker has to be gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Deadline {
@@ -137,6 +162,7 @@ struct Entry {
     id: JobId,
     view: watch::Receiver<JobView>,
     stop: watch::Sender<Option<Deadline>>,
+    requests: mpsc::Sender<Asked>,
 }
 
 impl Entry {
@@ -177,15 +203,18 @@ impl Supervisor {
         let view = JobView::new(id.clone(), spec);
         let (publish, watched) = watch::channel(view.clone());
         let (stop, stopped) = watch::channel(None);
+        let (requests, asked) = mpsc::channel(WAITING_REQUESTS);
         registry.jobs.push(Entry {
             id,
             view: watched,
             stop,
+            requests,
         });
         self.shared.tasks.spawn(run::run(
             Arc::clone(&self.shared.settings),
             publish,
             stopped,
+            asked,
         ));
         info!(job = %view.id, role = ?view.spec.role, room = %view.spec.room, "job started");
         Ok(view)
@@ -221,6 +250,32 @@ impl Supervisor {
         let entry = registry.jobs.iter().find(|entry| entry.id == *id)?;
         entry.hurry(self.shared.settings.stop_limit);
         Some(entry.view.borrow().clone())
+    }
+
+    /// Asks a job to do something while it works, and waits for its answer.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn request(&self, id: &JobId, request: Request) -> Result<Answer, RequestError> {
+        let requests = {
+            let registry = self.registry();
+            let entry = registry.jobs.iter().find(|entry| entry.id == *id);
+            let entry = entry.ok_or(RequestError::NoSuchJob)?;
+            if entry.view.borrow().pid.is_none() {
+                return Err(RequestError::NotRunning);
+            }
+            entry.requests.clone()
+        };
+        let (answer, answered) = oneshot::channel();
+        requests
+            .try_send((request, answer))
+            .map_err(|_| RequestError::NoAnswer)?;
+        match tokio::time::timeout(ANSWER_LIMIT, answered).await {
+            Ok(Ok(Answer::Refused { message })) => Err(RequestError::Refused(message)),
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(RequestError::NotRunning),
+            Err(_) => Err(RequestError::NoAnswer),
+        }
     }
 
     /// Ends all jobs, gracefully as long as the limit allows, and returns when no worker is left. Nothing starts

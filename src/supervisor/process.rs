@@ -15,7 +15,7 @@ use super::lines::{Line, Lines};
 use crate::job::Command;
 
 /// A report of a recording is some 300 bytes.
-const LINE_BYTES: usize = 64 * 1024;
+const LINE_BYTES: usize = 1024 * 1024;
 
 /// What a dead worker left in its pipe is there at once; a grandchild that holds the pipe is not waited for.
 const LAST_LINES_LIMIT: Duration = Duration::from_secs(1);

@@ -1,5 +1,6 @@
 //! One job from its start to its end, over all the processes it takes.
 
+use std::collections::HashMap;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -7,16 +8,16 @@ use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal;
 use rand::RngExt;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument, info, info_span, warn};
 
 use super::lines::Line;
 use super::process::{Process, Step};
 use super::restart::Crashes;
-use super::{Deadline, JobView, Settings};
+use super::{Asked, Deadline, JobView, Settings};
 use crate::auth::Permission;
-use crate::job::{Assignment, Command, Event, JobState, Role};
+use crate::job::{Answer, Assignment, Command, Event, JobState, Request, Role};
 use crate::signalling::rate::Bucket;
 
 /// A worker that announced its own end and does not come to it is ended.
@@ -45,12 +46,14 @@ pub async fn run(
     settings: Arc<Settings>,
     view: watch::Sender<JobView>,
     stop: watch::Receiver<Option<Deadline>>,
+    asked: mpsc::Receiver<Asked>,
 ) {
     let span = info_span!("job", id = %view.borrow().id);
     Job {
         settings,
         view,
         stop,
+        asked,
     }
     .run()
     .instrument(span)
@@ -78,6 +81,7 @@ struct Job {
     settings: Arc<Settings>,
     view: watch::Sender<JobView>,
     stop: watch::Receiver<Option<Deadline>>,
+    asked: mpsc::Receiver<Asked>,
 }
 
 impl Job {
@@ -136,6 +140,10 @@ impl Job {
                     watch.on_asked(deadline);
                     self.view.send_modify(|view| view.state = JobState::Stopping);
                     process.stop();
+                    continue;
+                }
+                Some((request, answer)) = self.asked.recv() => {
+                    process.command(watch.on_request(request, answer));
                     continue;
                 }
                 step = process.next(watch.lines_from(), watch.due()) => step,
@@ -199,6 +207,16 @@ impl Job {
             Line::TooLong => Err("the line is too long".to_owned()),
         };
         match event {
+            Ok(Event::Answer { number, answer }) => {
+                let Some((request, waiting)) = watch.open.remove(&number) else {
+                    return;
+                };
+                if answer == Answer::Done {
+                    self.view.send_modify(|view| view.on_done(request));
+                }
+                // Whoever asked may have gone.
+                let _ = waiting.send(answer);
+            }
             Ok(event) => {
                 if let Event::Error { message, fatal } = &event {
                     watch.on_error(message.clone(), *fatal);
@@ -221,6 +239,9 @@ struct Watch {
     fatal: bool,
     garbage: u64,
     allowance: Bucket,
+    requests: u64,
+    /// Those without an answer yet; dropped with the process, which tells who asked.
+    open: HashMap<u64, Asked>,
 }
 
 impl Watch {
@@ -234,6 +255,20 @@ impl Watch {
             fatal: false,
             garbage: 0,
             allowance: Bucket::new(EVENT_BURST, EVENTS_PER_SECOND, std::time::Instant::now()),
+            requests: 0,
+            open: HashMap::new(),
+        }
+    }
+
+    /// The command that asks the worker.
+    fn on_request(&mut self, request: Request, answer: oneshot::Sender<Answer>) -> Command {
+        self.requests += 1;
+        // Whoever stopped waiting needs no answer any more.
+        self.open.retain(|_, (_, waiting)| !waiting.is_closed());
+        self.open.insert(self.requests, (request.clone(), answer));
+        Command::Request {
+            number: self.requests,
+            request,
         }
     }
 

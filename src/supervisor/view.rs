@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::job::{Event, JobSpec, JobState, PeerState};
+use crate::job::{Event, JobSpec, JobState, PeerState, Request};
 use crate::signalling::ids::{Generation, JobId, ParticipantId};
 
 /// Of each list, the last so many are kept.
@@ -125,6 +125,14 @@ impl JobView {
         self.peers.clear();
         if let Some(error) = error {
             self.last_error = Some(cut(error));
+        }
+    }
+
+    /// The worker did what was asked: a new process begins with the same values.
+    pub fn on_done(&mut self, request: Request) {
+        match request {
+            Request::SetParameters { parameters } => self.spec.parameters.extend(parameters),
+            Request::Reload => {}
         }
     }
 
