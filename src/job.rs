@@ -87,6 +87,14 @@ pub struct JobSpec {
     pub name: Option<String>,
 }
 
+impl JobSpec {
+    /// The name of the description in use.
+    pub fn description(&self) -> &str {
+        let own = self.role.default_description();
+        self.description.as_deref().unwrap_or(own)
+    }
+}
+
 /// How a worker reaches the server.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]

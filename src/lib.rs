@@ -6,7 +6,7 @@
 //! * [`server`]: `attache serve`, the control process: starts what follows and stops it in order.
 //! * [`auth`]: who may do what; [`tls`]: certificates; [`ice`]: STUN and TURN for everybody.
 //! * [`signalling`]: rooms, the protocol, the server's socket and the client's. No GStreamer here.
-//! * [`http`]: the page, the API, health.
+//! * [`http`]: the page, the API, health, metrics; [`descriptions`]: changed files are checked, and running jobs follow.
 //! * [`job`]: what a worker is asked to do and what it reports; [`supervisor`]: the parent's side of that
 //!   conversation, [`worker`]: the child's.
 //! * [`pipeline`]: descriptions, read and checked, become GStreamer bins.
@@ -16,6 +16,7 @@
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod descriptions;
 pub mod http;
 pub mod ice;
 pub mod job;

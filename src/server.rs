@@ -16,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::config::Config;
+use crate::descriptions::{self, Descriptions};
 use crate::http::guard::Guard;
 use crate::http::health::Health;
 use crate::http::listen::{self, Listener};
@@ -38,6 +39,7 @@ pub struct Server {
     close: CancellationToken,
     listeners: Vec<JoinHandle<()>>,
     _watcher: Option<AbortOnDropHandle<()>>,
+    _descriptions: Option<descriptions::Watch>,
     /// Holds the workers' socket; removed with the server.
     _folder: TempDir,
 }
@@ -61,6 +63,7 @@ impl Server {
             .local_addr()
             .context("the listening address has no name")?;
         let (folder, unix) = private_socket()?;
+        let program = worker.clone();
 
         let auth = config.auth.to_auth();
         let hub = Hub::new(config.limits.clone(), auth.clone(), config.ice.clone());
@@ -75,12 +78,21 @@ impl Server {
                 auth.clone(),
             )
         });
+        let descriptions = Descriptions::new(config.jobs.pipelines.clone(), program, Vec::new());
+        let watch = match descriptions.watch(supervisor.clone()) {
+            Ok(watch) => Some(watch),
+            Err(error) => {
+                warn!("{error:#}; changed descriptions are read by new jobs only");
+                None
+            }
+        };
         let health = Arc::new(Health::default());
         let app = App {
             hub: hub.clone(),
             supervisor: supervisor.clone(),
             auth,
             jobs: Arc::new(config.jobs.clone()),
+            descriptions: descriptions.clone(),
             health: Arc::clone(&health),
         };
 
@@ -113,6 +125,7 @@ impl Server {
             close,
             listeners,
             _watcher: watcher,
+            _descriptions: watch,
             _folder: folder,
         };
         server.start_kiosks(&config)?;

@@ -18,6 +18,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 use super::App;
 use super::error::{ApiError, ApiErrorCode};
 use crate::config::check_job;
+use crate::descriptions::DescriptionView;
 use crate::job::{JobSpec, Parameters, Request as JobRequest};
 use crate::signalling::ids::{JobId, ParticipantId, RoomName};
 use crate::signalling::room::RoomView;
@@ -42,6 +43,13 @@ pub struct RoomList {
     pub rooms: Vec<RoomView>,
 }
 
+/// Every description of the folder that was checked.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DescriptionList {
+    /// By name.
+    pub descriptions: Vec<DescriptionView>,
+}
+
 #[derive(OpenApi)]
 #[openapi(
     info(title = "attache", description = "Jobs and rooms of an attache server."),
@@ -52,6 +60,7 @@ pub struct RoomList {
         stop_job,
         set_parameters,
         list_rooms,
+        list_descriptions,
         remove_participant,
         super::health::healthz,
         super::health::readyz
@@ -84,6 +93,8 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/api/v1/jobs/{id}", get(get_job).delete(stop_job))
         .route("/api/v1/jobs/{id}/parameters", patch(set_parameters))
         .route("/api/v1/rooms", get(list_rooms))
+        .route("/api/v1/descriptions", get(list_descriptions))
+        .route("/metrics", get(super::metrics::metrics))
         .route_layer(middleware::from_fn_with_state(app.clone(), api_token));
     Router::new()
         .route(
@@ -249,6 +260,17 @@ async fn set_parameters(
 async fn list_rooms(State(app): State<App>) -> Json<RoomList> {
     Json(RoomList {
         rooms: app.hub.snapshot(),
+    })
+}
+
+/// Lists the descriptions, whether each can be used, and how often jobs moved to a changed one.
+#[utoipa::path(get, path = "/api/v1/descriptions", tag = "descriptions", responses(
+    (status = 200, body = DescriptionList),
+    (status = 401, body = ApiError),
+))]
+async fn list_descriptions(State(app): State<App>) -> Json<DescriptionList> {
+    Json(DescriptionList {
+        descriptions: app.descriptions.list(),
     })
 }
 

@@ -1,13 +1,14 @@
 //! The page, the API and health behind one listening address.
 //!
 //! [`listen`] accepts connections, [`guard`] keeps other sites' pages out, [`page`] serves the page's files,
-//! [`api`] the HTTP API and [`health`] the two probes. The same router serves the workers' private socket.
+//! [`api`] the HTTP API, [`health`] the two probes and `metrics` what Prometheus reads. The same router serves the workers' private socket.
 
 pub mod api;
 pub mod error;
 pub mod guard;
 pub mod health;
 pub mod listen;
+mod metrics;
 mod page;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use axum::{Router, middleware};
 
 use crate::auth::Auth;
 use crate::config::JobsConfig;
+use crate::descriptions::Descriptions;
 use crate::signalling::{Entrance, Hub};
 use crate::supervisor::Supervisor;
 use guard::Guard;
@@ -36,6 +38,8 @@ pub struct App {
     pub auth: Auth,
     /// Folders of jobs.
     pub jobs: Arc<JobsConfig>,
+    /// The folder of descriptions.
+    pub descriptions: Descriptions,
     /// Whether the server is ready.
     pub health: Arc<Health>,
 }

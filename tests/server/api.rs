@@ -239,6 +239,9 @@ async fn the_api_wants_its_token_on_every_path() {
         (Method::GET, "/api/v1/jobs/x"),
         (Method::DELETE, "/api/v1/jobs/x"),
         (Method::GET, "/api/v1/rooms"),
+        (Method::PATCH, "/api/v1/jobs/x/parameters"),
+        (Method::GET, "/api/v1/descriptions"),
+        (Method::GET, "/metrics"),
         (Method::DELETE, "/api/v1/rooms/a/participants/b"),
     ];
     for (method, path) in paths {
@@ -286,7 +289,9 @@ async fn the_openapi_document_names_every_path() {
     for (path, methods) in [
         ("/api/v1/jobs", &["get", "post"][..]),
         ("/api/v1/jobs/{id}", &["get", "delete"]),
+        ("/api/v1/jobs/{id}/parameters", &["patch"]),
         ("/api/v1/rooms", &["get"]),
+        ("/api/v1/descriptions", &["get"]),
         ("/api/v1/rooms/{room}/participants/{id}", &["delete"]),
         ("/healthz", &["get"]),
         ("/readyz", &["get"]),

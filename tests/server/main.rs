@@ -7,6 +7,7 @@
 )]
 
 mod api;
+mod descriptions;
 mod guard;
 mod process;
 mod signalling;
@@ -31,6 +32,7 @@ const KEYS: &str =
 
 /// A worker that joins at once and leaves when asked; it notes its assignment beside itself.
 const JOINS: &str = r#"#!/bin/sh
+[ "$1" = worker ] || exit 0
 read -r line
 echo "$line" > "$(dirname "$0")/assignment"
 echo '{"event":"state","state":"joined","participant":"worker"}'

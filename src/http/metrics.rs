@@ -1,0 +1,148 @@
+//! `/metrics`: the server's counters for Prometheus, in the OpenMetrics text format.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use super::App;
+use crate::job::JobState;
+
+const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Shows the metrics; like the API, behind the API token where there is one.
+pub async fn metrics(State(app): State<App>) -> Response {
+    let mut registry = Registry::with_prefix("attache");
+    registry.register_collector(Box::new(Snapshot(app)));
+    let mut body = String::new();
+    match text::encode(&mut body, &registry) {
+        Ok(()) => ([(CONTENT_TYPE, CONTENT)], body).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// Reads the state when it is asked for.
+#[derive(Debug)]
+struct Snapshot(App);
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.rooms(&mut encoder)?;
+        self.jobs(&mut encoder)?;
+        self.descriptions(&mut encoder)
+    }
+}
+
+impl Snapshot {
+    fn rooms(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+        let rooms = self.0.hub.snapshot();
+        let participants: usize = rooms.iter().map(|room| room.participants.len()).sum();
+        gauge(encoder, "rooms", "Rooms that somebody is in", rooms.len())?;
+        gauge(
+            encoder,
+            "participants",
+            "Participants in all rooms",
+            participants,
+        )
+    }
+
+    fn jobs(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+        let mut by_state: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut restarts = 0;
+        for job in self.0.supervisor.list() {
+            *by_state.entry(name_of(job.state)).or_default() += 1;
+            restarts += u64::from(job.restarts);
+        }
+        let jobs = by_state.into_iter();
+        let jobs = jobs.map(|(state, count)| ([("state", state.to_owned())], whole(count)));
+        gauges(
+            encoder,
+            "jobs",
+            "Jobs by state, those that ended lately included",
+            jobs,
+        )?;
+        let restarted = ConstCounter::new(restarts);
+        let help = "Starts of workers after a crash, of the jobs that are listed";
+        let encoder =
+            encoder.encode_descriptor("job_restarts", help, None, restarted.metric_type())?;
+        restarted.encode(encoder)
+    }
+
+    fn descriptions(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+        let views = self.0.descriptions.list();
+        let valid = views.iter();
+        let valid = valid.map(|view| ([("description", view.name.clone())], i64::from(view.valid)));
+        let help = "Whether the description's file, as it is now, can be used";
+        gauges(encoder, "description_valid", help, valid)?;
+        let counts = views.iter().flat_map(|view| {
+            let label = |result: &str| {
+                [
+                    ("description", view.name.clone()),
+                    ("result", result.to_owned()),
+                ]
+            };
+            [
+                (label("moved"), view.reloads),
+                (label("refused"), view.refused),
+            ]
+        });
+        let kind = ConstCounter::<u64>::new(0).metric_type();
+        let help = "Jobs that moved to a changed description, and changes that were refused";
+        let mut encoder = encoder.encode_descriptor("description_reloads", help, None, kind)?;
+        for (labels, count) in counts {
+            let metric = encoder.encode_family(&labels)?;
+            ConstCounter::new(count).encode(metric)?;
+        }
+        Ok(())
+    }
+}
+
+fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: usize,
+) -> std::fmt::Result {
+    let value = ConstGauge::new(whole(value));
+    let encoder = encoder.encode_descriptor(name, help, None, value.metric_type())?;
+    value.encode(encoder)
+}
+
+fn gauges<const N: usize>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl Iterator<Item = ([(&'static str, String); N], i64)>,
+) -> std::fmt::Result {
+    let kind = ConstGauge::<i64>::new(0).metric_type();
+    let mut encoder = encoder.encode_descriptor(name, help, None, kind)?;
+    for (labels, value) in values {
+        let metric = encoder.encode_family(&labels)?;
+        ConstGauge::new(value).encode(metric)?;
+    }
+    Ok(())
+}
+
+fn whole(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// As the API writes it.
+fn name_of(state: JobState) -> &'static str {
+    match state {
+        JobState::Starting => "starting",
+        JobState::Joined => "joined",
+        JobState::Reconnecting => "reconnecting",
+        JobState::Stopping => "stopping",
+        JobState::Stopped => "stopped",
+        JobState::Restarting => "restarting",
+        JobState::Failed => "failed",
+    }
+}
