@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::media::encoder::Policy;
 use crate::signalling::ids::{Generation, JobId, ParticipantId, RoomName};
 use crate::signalling::protocol::Kind;
 
@@ -128,6 +129,9 @@ pub struct Assignment {
     pub pipelines: PathBuf,
     /// The folder recordings go to.
     pub recordings: PathBuf,
+    /// What the operator says of encoders.
+    #[serde(default)]
+    pub encoders: Policy,
 }
 
 /// Down to the worker.

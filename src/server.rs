@@ -70,6 +70,7 @@ impl Server {
         let supervisor = Supervisor::new(Settings {
             jobs_at_most: config.jobs.maximum,
             stop_limit: config.server.stop_timeout,
+            encoders: config.encoders.clone(),
             ..Settings::new(
                 worker,
                 folder.path().join(SOCKET),

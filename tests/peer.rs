@@ -40,6 +40,7 @@ fn producers() -> Producers {
                  ! h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au \
                  ! appsink name=sink"
             }
+            Codec::Vp9 | Codec::Av1 | Codec::H265 => panic!("not negotiated"),
         };
         let pipeline = gst::parse::launch(text)?
             .downcast::<gst::Pipeline>()

@@ -10,6 +10,7 @@ use super::values::{RoomUrl, parameter, room_url};
 use super::{Failure, StopSignals, print_line};
 use crate::config::{check_job, default_pipelines};
 use crate::job::{Assignment, Event, JobSpec, JobState, PeerState, Role, ServerAddress, Value};
+use crate::media::encoder::Policy;
 use crate::signalling::ids::JobId;
 
 #[derive(Debug, Args)]
@@ -115,6 +116,7 @@ fn assignment(
         token: arguments.token.or(arguments.join.token),
         pipelines,
         recordings,
+        encoders: Policy::default(),
     })
 }
 

@@ -3,6 +3,7 @@
 //! [`join`]: `attache kiosk` and `attache record`; [`values`]: what stands in single arguments.
 
 mod join;
+mod prove;
 mod values;
 
 use std::io::{IsTerminal, Write};
@@ -43,6 +44,9 @@ enum Command {
     /// Run one job for a server that talks over standard input and output
     #[command(hide = true)]
     Worker,
+    /// Prove one encoder and print the verdict
+    #[command(hide = true)]
+    ProveEncoder(prove::ProveArguments),
 }
 
 #[derive(Debug, Args)]
@@ -118,6 +122,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Token(arguments) => token(arguments),
         Command::Kiosk(arguments) => join::kiosk(arguments).await,
         Command::Record(arguments) => join::record(arguments).await,
+        Command::ProveEncoder(arguments) => prove::prove(arguments).map_err(Failure::Failed),
         Command::Worker => crate::worker::run().await.map_err(Failure::Failed),
     };
     match result {

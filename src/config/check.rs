@@ -12,6 +12,7 @@ use super::{
 use crate::auth::{SHORTEST_API_TOKEN, SHORTEST_ROOM_KEY, Secret};
 use crate::ice::{IceSettings, Turn, TurnCredentials};
 use crate::job::{JobSpec, Role};
+use crate::media::encoder::Policy;
 use crate::signalling::Limits;
 use crate::signalling::protocol::IceTransportPolicy;
 
@@ -51,6 +52,7 @@ pub fn check(file: File, source: Source<'_>, overrides: Overrides) -> Result<Con
         recordings: checker.resolve(&file.jobs.recordings.unwrap_or_else(|| "recordings".into())),
         maximum: file.jobs.maximum.map_or(16, as_usize),
     };
+    let encoders = checker.encoders(file.encoders);
     let kiosks = checker.kiosks(file.kiosk, &jobs);
 
     if checker.mistakes.is_empty() {
@@ -61,6 +63,7 @@ pub fn check(file: File, source: Source<'_>, overrides: Overrides) -> Result<Con
             limits,
             ice,
             jobs,
+            encoders,
             kiosks,
         });
     }
@@ -81,6 +84,14 @@ impl Checker<'_> {
             .and_then(Path::parent)
             .unwrap_or(Path::new(""));
         folder.join(path)
+    }
+
+    fn encoders(&mut self, mut policy: Policy) -> Policy {
+        for (key, message) in policy.mistakes() {
+            self.wrong(&format!("encoders.{key}"), message);
+        }
+        policy.cache = policy.cache.map(|folder| self.resolve(&folder));
+        policy
     }
 
     fn tls(&mut self, tls: file::Tls, self_signed: bool) -> Option<TlsConfig> {

@@ -11,6 +11,7 @@ use serde::de::{Deserializer, Error, Visitor};
 use crate::auth::{RoomPattern, Secret};
 use crate::ice::{StunUrl, TurnUrl};
 use crate::job::Parameters;
+use crate::media::encoder::Policy;
 use crate::signalling::ids::RoomName;
 use crate::signalling::protocol::IceTransportPolicy;
 
@@ -24,6 +25,7 @@ pub struct File {
     pub limits: Limits,
     pub ice: Ice,
     pub jobs: Jobs,
+    pub encoders: Policy,
     pub kiosk: Vec<Kiosk>,
 }
 

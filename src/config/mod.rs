@@ -15,6 +15,7 @@ use std::time::Duration;
 use crate::auth::{Auth, RoomPattern, Secret};
 use crate::ice::IceSettings;
 use crate::job::JobSpec;
+use crate::media::encoder::Policy;
 use crate::signalling::Limits;
 use crate::signalling::limits::NAME_CHARACTERS;
 
@@ -40,6 +41,8 @@ pub struct Config {
     pub ice: IceSettings,
     /// Folders and number of jobs.
     pub jobs: JobsConfig,
+    /// Which encoders are used.
+    pub encoders: Policy,
     /// Kiosks that start with the server.
     pub kiosks: Vec<JobSpec>,
 }

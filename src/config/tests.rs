@@ -268,3 +268,33 @@ fn secrets_are_not_shown() {
     let wrong = "[auth]\nroom_key = \"hunter2\"\n";
     assert!(!mistakes(wrong)[0].contains("hunter2"));
 }
+
+#[test]
+fn encoders_are_named_as_docs_say_and_others_are_mistakes_with_their_line() {
+    let config = parse(
+        "[encoders]\nprefer = [\"openh264enc\", \"hardware\"]\nforbid = [\"v4l2h264enc\"]\ncache = \"verdicts\"\n\
+         [encoders.pin]\nvp8 = \"vp8enc\"\n",
+    )
+    .unwrap();
+    assert_eq!(config.encoders.prefer, ["openh264enc", "hardware"]);
+    assert_eq!(
+        config.encoders.cache.as_deref(),
+        Some(Path::new("etc/verdicts"))
+    );
+    let found = mistakes("[encoders]\nforbid = [\"x264\"]\n\n[encoders.pin]\nh264 = \"vp8enc\"\n");
+    assert_eq!(found.len(), 2);
+    assert!(
+        found[0].starts_with(
+            "etc/attache.toml:2: encoders.forbid: \"x264\" is no encoder that attache knows"
+        ),
+        "{}",
+        found[0]
+    );
+    assert!(
+        found[1].starts_with(
+            "etc/attache.toml:5: encoders.pin.h264: \"vp8enc\" is no encoder of H.264"
+        ),
+        "{}",
+        found[1]
+    );
+}

@@ -129,8 +129,11 @@ impl std::fmt::Display for MediaKind {
     }
 }
 
-/// The codecs that attache sends and receives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The codecs that attache knows. Peers send and receive Opus, VP8 and H.264; the others can be encoded.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Codec {
     /// Opus (RFC 6716), 48 kHz.
     Opus,
@@ -138,14 +141,47 @@ pub enum Codec {
     Vp8,
     /// H.264, constrained baseline.
     H264,
+    /// VP9.
+    Vp9,
+    /// AV1.
+    Av1,
+    /// H.265.
+    H265,
 }
 
 impl Codec {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Opus,
+        Self::Vp8,
+        Self::H264,
+        Self::Vp9,
+        Self::Av1,
+        Self::H265,
+    ];
+
+    /// The word for it in files and arguments: `opus`, `vp8`, `h264`, `vp9`, `av1`, `h265`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Opus => "opus",
+            Self::Vp8 => "vp8",
+            Self::H264 => "h264",
+            Self::Vp9 => "vp9",
+            Self::Av1 => "av1",
+            Self::H265 => "h265",
+        }
+    }
+
+    /// The codec of this [`Codec::name`].
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|codec| codec.name() == name)
+    }
+
     /// What it carries.
     pub fn kind(self) -> MediaKind {
         match self {
             Self::Opus => MediaKind::Audio,
-            Self::Vp8 | Self::H264 => MediaKind::Video,
+            Self::Vp8 | Self::H264 | Self::Vp9 | Self::Av1 | Self::H265 => MediaKind::Video,
         }
     }
 }
@@ -156,6 +192,9 @@ impl std::fmt::Display for Codec {
             Self::Opus => "Opus",
             Self::Vp8 => "VP8",
             Self::H264 => "H.264",
+            Self::Vp9 => "VP9",
+            Self::Av1 => "AV1",
+            Self::H265 => "H.265",
         })
     }
 }

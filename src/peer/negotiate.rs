@@ -217,6 +217,9 @@ fn offered_format(codec: Codec) -> Format {
         Codec::Opus => 111,
         Codec::Vp8 => 96,
         Codec::H264 => 102,
+        Codec::Vp9 => 98,
+        Codec::Av1 => 45,
+        Codec::H265 => 104,
     };
     Format {
         codec,
@@ -233,6 +236,11 @@ fn preference(
     twcc: Option<u8>,
     ssrc: Option<u32>,
 ) -> gst::Structure {
+    let picture = |caps: gst::structure::Builder, name: &str| {
+        caps.field("media", "video")
+            .field("encoding-name", name)
+            .field("clock-rate", 90_000i32)
+    };
     let mut caps = gst::Structure::builder("application/x-rtp")
         .field("payload", i32::from(format.payload_type));
     caps = match format.codec {
@@ -241,14 +249,11 @@ fn preference(
             .field("encoding-name", "OPUS")
             .field("clock-rate", 48_000i32)
             .field("encoding-params", "2"),
-        Codec::Vp8 => caps
-            .field("media", "video")
-            .field("encoding-name", "VP8")
-            .field("clock-rate", 90_000i32),
-        Codec::H264 => caps
-            .field("media", "video")
-            .field("encoding-name", "H264")
-            .field("clock-rate", 90_000i32),
+        Codec::Vp8 => picture(caps, "VP8"),
+        Codec::H264 => picture(caps, "H264"),
+        Codec::Vp9 => picture(caps, "VP9"),
+        Codec::Av1 => picture(caps, "AV1"),
+        Codec::H265 => picture(caps, "H265"),
     };
     caps = match (format.codec, offered) {
         (Codec::Opus, true) => caps.field("minptime", "10").field("useinbandfec", "1"),
@@ -256,7 +261,7 @@ fn preference(
             .field("packetization-mode", "1")
             .field("profile-level-id", "42e01f")
             .field("level-asymmetry-allowed", "1"),
-        (Codec::Vp8, true) | (_, false) => caps,
+        (Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::H265, true) | (_, false) => caps,
     };
     if format.codec.kind() == MediaKind::Video {
         caps = caps

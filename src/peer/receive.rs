@@ -152,6 +152,10 @@ fn chain(codec: Codec, decoded: bool) -> String {
             "rtph264depay request-keyframe=true wait-for-keyframe=true ! h264parse config-interval=-1 \
              ! capsfilter caps=video/x-h264,stream-format=byte-stream,alignment=au"
         }
+        // Never agreed on yet.
+        Codec::Vp9 => "rtpvp9depay",
+        Codec::Av1 => "rtpav1depay",
+        Codec::H265 => "rtph265depay",
     };
     let decoder = match (decoded, codec) {
         (false, _) => return depay.to_owned(),
@@ -160,6 +164,11 @@ fn chain(codec: Codec, decoded: bool) -> String {
              ! capsfilter caps=audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=2"
         }
         (true, Codec::Vp8) => "vp8dec ! videoconvert ! capsfilter caps=video/x-raw,format=I420",
+        (true, Codec::Vp9) => "vp9dec ! videoconvert ! capsfilter caps=video/x-raw,format=I420",
+        (true, Codec::Av1) => "av1dec ! videoconvert ! capsfilter caps=video/x-raw,format=I420",
+        (true, Codec::H265) => {
+            "avdec_h265 max-threads=1 ! videoconvert ! capsfilter caps=video/x-raw,format=I420"
+        }
         (true, Codec::H264) => match gst::ElementFactory::find("avdec_h264") {
             // One thread: threads by frame hold frames back.
             Some(_) => {

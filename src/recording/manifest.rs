@@ -158,6 +158,9 @@ pub enum TrackCodec {
     Opus,
     Vp8,
     H264,
+    Vp9,
+    Av1,
+    H265,
 }
 
 impl Manifest {
@@ -298,6 +301,9 @@ impl MediaEntry {
                 Codec::Opus => TrackCodec::Opus,
                 Codec::Vp8 => TrackCodec::Vp8,
                 Codec::H264 => TrackCodec::H264,
+                Codec::Vp9 => TrackCodec::Vp9,
+                Codec::Av1 => TrackCodec::Av1,
+                Codec::H265 => TrackCodec::H265,
             },
             offset_ms: milliseconds(track.offset),
             frames: track.frames,

@@ -51,8 +51,9 @@ impl Container {
     /// Whether a track of this codec may be in it.
     pub fn takes(self, codec: Codec) -> bool {
         match (self, codec) {
-            (Self::Matroska, _) | (Self::WebM, Codec::Opus | Codec::Vp8) => true,
-            (Self::WebM, Codec::H264) => false,
+            (Self::Matroska, _)
+            | (Self::WebM, Codec::Opus | Codec::Vp8 | Codec::Vp9 | Codec::Av1) => true,
+            (Self::WebM, Codec::H264 | Codec::H265) => false,
         }
     }
 

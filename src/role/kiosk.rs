@@ -11,12 +11,23 @@ use super::Events;
 use crate::job::{Assignment, Event};
 use crate::media::capture::{Capture, Context};
 use crate::media::encoder::Encoders;
+use crate::media::encoder::prover::own_program;
 use crate::media::playback::{Attachment, Playback};
 use crate::media::{MediaEvent, MediaKind};
 use crate::peer::{Peer, PeerSettings, Receive};
 use crate::pipeline::Description;
 use crate::signalling::ids::ParticipantId;
 use crate::signalling::protocol::{Ice, Sends};
+
+/// The encoders of this machine, the ones that this job may need proven.
+async fn encoders(assignment: &Assignment, description: &Description) -> Result<Encoders> {
+    let job = &assignment.job;
+    let values = description.values(&job.parameters, &job.room)?;
+    let settings = description.settings(&values)?;
+    let policy = assignment.encoders.clone();
+    let codecs = &settings.video.codecs;
+    Ok(Encoders::prove(policy, codecs, &settings, own_program()).await)
+}
 
 /// A kiosk at work.
 pub struct Kiosk {
@@ -37,7 +48,7 @@ impl Kiosk {
         let job = &assignment.job;
         let context = Context {
             room: job.room.clone(),
-            encoders: Encoders,
+            encoders: encoders(assignment, description).await?,
         };
         let (to_us, from_media) = unbounded_channel();
         let capture =

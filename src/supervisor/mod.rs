@@ -20,6 +20,7 @@ use tracing::info;
 
 use crate::auth::Auth;
 use crate::job::{Answer, JobSpec, Request, ServerAddress};
+use crate::media::encoder::Policy;
 use crate::signalling::ids::JobId;
 
 pub use restart::RestartPolicy;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub pipelines: PathBuf,
     /// The folder recordings go to.
     pub recordings: PathBuf,
+    /// What the operator says of encoders.
+    pub encoders: Policy,
     /// Makes room tokens for workers, where the server has a room key.
     pub auth: Auth,
     /// Jobs at work at the same time.
@@ -65,6 +68,7 @@ impl Settings {
             socket,
             pipelines,
             recordings,
+            encoders: Policy::default(),
             auth,
             jobs_at_most: 64,
             ended_jobs_kept: 50,

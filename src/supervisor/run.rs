@@ -195,6 +195,7 @@ impl Job {
             ),
             pipelines: self.settings.pipelines.clone(),
             recordings: self.settings.recordings.clone(),
+            encoders: self.settings.encoders.clone(),
         }
     }
 

@@ -29,7 +29,7 @@ pub fn video(codec: Codec, size: (u32, u32), range: Range<u64>) -> Vec<gst::Samp
             "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=60 bitrate=300 ! video/x-h264,profile=constrained-baseline \
              ! h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au"
         }
-        Codec::Opus => panic!("Opus is no picture"),
+        Codec::Opus | Codec::Vp9 | Codec::Av1 | Codec::H265 => panic!("not one of ours"),
     };
     let (width, height) = size;
     let caps = format!("video/x-raw,format=I420,width={width},height={height},framerate={FPS}/1");
