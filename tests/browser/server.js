@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,6 +23,12 @@ export class Server {
   /** @param {string} config attache.toml's text */
   constructor(config = '') {
     this.#config = config;
+    cpSync(join(ROOT, 'pipelines'), this.pipelines, { recursive: true });
+  }
+
+  /** A copy of the shipped descriptions, for tests to edit. */
+  get pipelines() {
+    return join(this.folder, 'pipelines');
   }
 
   get url() {
@@ -43,7 +49,7 @@ export class Server {
   async start() {
     this.#port ||= await freePort();
     const file = join(this.folder, 'attache.toml');
-    const jobs = `[jobs]\npipelines = "${join(ROOT, 'pipelines')}"\nrecordings = "${join(this.folder, 'recordings')}"\n`;
+    const jobs = `[jobs]\npipelines = "${this.pipelines}"\nrecordings = "${join(this.folder, 'recordings')}"\n`;
     writeFileSync(file, `${this.#config}\n${jobs}`);
     const child = spawn(BINARY, ['serve', '--config', file, '--listen', `127.0.0.1:${this.#port}`], {
       stdio: ['ignore', 'pipe', 'pipe'],
