@@ -190,3 +190,16 @@ pub(super) fn templates() -> Vec<gst::PadTemplate> {
     .into_iter()
     .collect()
 }
+
+/// Puts a chain of elements into a bin of ours; the last one's source pad becomes the bin's `src`.
+pub(super) fn fit(bin: &gst::Bin, chain: &[gst::Element]) -> Result<(), glib::BoolError> {
+    bin.add_many(chain)?;
+    gst::Element::link_many(chain)?;
+    let target = chain.last().and_then(|last| last.static_pad("src"));
+    let template = bin.pad_template("src");
+    let (Some(target), Some(template)) = (target, template) else {
+        return Err(glib::bool_error!("a chain without an end"));
+    };
+    let pad = gst::GhostPad::builder_from_template_with_target(&template, &target)?;
+    bin.add_pad(&pad.name("src").build())
+}

@@ -7,11 +7,12 @@
 //!   keeps up.
 //! * [`playback`]: what others send, mixed; [`grid`]: where each picture lies.
 //! * [`devices`]: cameras, microphones, speakers and displays of this machine.
-//! * [`rtsp`]: a camera of the network, as an element; `feed`: what such elements have in common.
+//! * [`rtsp`]: a camera of the network, as an element; [`clip`]: a file; `feed`: what these two have in common.
 //! * [`timecode`]: what the test picture tells machines; [`marks`]: the elements that draw it, flash and beep.
 
 pub mod bus;
 pub mod capture;
+pub mod clip;
 pub mod clock;
 pub mod devices;
 pub mod elements;
@@ -105,7 +106,8 @@ pub fn init() -> Result<(), MediaError> {
     clock::base_time();
     static REGISTERED: LazyLock<Result<(), gst::glib::BoolError>> = LazyLock::new(|| {
         marks::register()?;
-        rtsp::register()
+        rtsp::register()?;
+        clip::register()
     });
     let registered = REGISTERED.clone();
     registered.map_err(MediaError::gstreamer("register attache's elements"))
