@@ -127,11 +127,22 @@ pub struct Assignment {
     pub token: Option<String>,
     /// The folder of descriptions.
     pub pipelines: PathBuf,
+    /// The folder of clips that descriptions name; absent: `media` in the folder of descriptions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media: Option<PathBuf>,
     /// The folder recordings go to.
     pub recordings: PathBuf,
     /// What the operator says of encoders.
     #[serde(default)]
     pub encoders: Policy,
+}
+
+impl Assignment {
+    /// The folder of clips that descriptions name.
+    pub fn media(&self) -> PathBuf {
+        let default = || self.pipelines.join("media");
+        self.media.clone().unwrap_or_else(default)
+    }
 }
 
 /// Down to the worker.

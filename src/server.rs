@@ -69,6 +69,7 @@ impl Server {
         let hub = Hub::new(config.limits.clone(), auth.clone(), config.ice.clone());
         let supervisor = Supervisor::new(Settings {
             jobs_at_most: config.jobs.maximum,
+            media: config.jobs.media.clone(),
             stop_limit: config.server.stop_timeout,
             encoders: config.encoders.clone(),
             ..Settings::new(

@@ -51,6 +51,9 @@ struct CommonArguments {
     /// The folder of descriptions [default: ./pipelines, else /usr/share/attache/pipelines]
     #[arg(long, value_name = "DIR")]
     pipelines: Option<PathBuf>,
+    /// The folder of clips that descriptions name [default: media in the folder of descriptions]
+    #[arg(long, value_name = "DIR")]
+    media: Option<PathBuf>,
     /// Print every event as a line of JSON
     #[arg(long)]
     json: bool,
@@ -115,6 +118,7 @@ fn assignment(
         },
         token: arguments.token.or(arguments.join.token),
         pipelines,
+        media: arguments.media,
         recordings,
         encoders: Policy::default(),
     })

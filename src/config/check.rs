@@ -49,6 +49,7 @@ pub fn check(file: File, source: Source<'_>, overrides: Overrides) -> Result<Con
             .jobs
             .pipelines
             .map_or_else(default_pipelines, |path| checker.resolve(&path)),
+        media: file.descriptions.media.map(|path| checker.resolve(&path)),
         recordings: checker.resolve(&file.jobs.recordings.unwrap_or_else(|| "recordings".into())),
         maximum: file.jobs.maximum.map_or(16, as_usize),
     };

@@ -24,6 +24,7 @@ pub struct File {
     pub rooms: Rooms,
     pub limits: Limits,
     pub ice: Ice,
+    pub descriptions: Descriptions,
     pub jobs: Jobs,
     pub encoders: Policy,
     pub kiosk: Vec<Kiosk>,
@@ -100,6 +101,12 @@ pub struct Jobs {
     pub pipelines: Option<PathBuf>,
     pub recordings: Option<PathBuf>,
     pub maximum: Option<Whole<1, 1000>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Descriptions {
+    pub media: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -108,6 +108,8 @@ impl AuthConfig {
 pub struct JobsConfig {
     /// The folder of descriptions.
     pub pipelines: PathBuf,
+    /// The folder of clips that descriptions name; absent: `media` in the folder of descriptions.
+    pub media: Option<PathBuf>,
     /// The folder recordings go to.
     pub recordings: PathBuf,
     /// Jobs at one time.

@@ -61,6 +61,7 @@ pub async fn attend(
     stop: impl Future<Output = ()>,
 ) -> Result<(), JobError> {
     media::init().map_err(|error| JobError::Hopeless(error.to_string()))?;
+    media::clip::set_folder(&assignment.media());
     let mut role = RoleMedia::start(&assignment, &events).await?;
     let reload = Reload::new(&assignment, role.capture());
     let _answering = AbortOnDropHandle::new(tokio::spawn(reload.serve(requests, events.clone())));

@@ -37,6 +37,8 @@ pub struct Settings {
     pub socket: PathBuf,
     /// The folder of descriptions.
     pub pipelines: PathBuf,
+    /// The folder of clips that descriptions name; absent: `media` in the folder of descriptions.
+    pub media: Option<PathBuf>,
     /// The folder recordings go to.
     pub recordings: PathBuf,
     /// What the operator says of encoders.
@@ -67,6 +69,7 @@ impl Settings {
             arguments: vec!["worker".to_owned()],
             socket,
             pipelines,
+            media: None,
             recordings,
             encoders: Policy::default(),
             auth,

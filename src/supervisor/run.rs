@@ -194,6 +194,7 @@ impl Job {
                 SystemTime::now() + TOKEN_LIFETIME,
             ),
             pipelines: self.settings.pipelines.clone(),
+            media: self.settings.media.clone(),
             recordings: self.settings.recordings.clone(),
             encoders: self.settings.encoders.clone(),
         }

@@ -33,7 +33,7 @@ pub fn context() -> Context {
 }
 
 /// Hands over every sample of an appsink.
-fn samples_of(sink: &gst_app::AppSink) -> mpsc::UnboundedReceiver<gst::Sample> {
+pub fn samples_of(sink: &gst_app::AppSink) -> mpsc::UnboundedReceiver<gst::Sample> {
     let (sender, samples) = mpsc::unbounded_channel();
     sink.set_callbacks(
         gst_app::AppSinkCallbacks::builder()
@@ -46,14 +46,14 @@ fn samples_of(sink: &gst_app::AppSink) -> mpsc::UnboundedReceiver<gst::Sample> {
     samples
 }
 
-async fn next(samples: &mut mpsc::UnboundedReceiver<gst::Sample>) -> gst::Sample {
+pub async fn next(samples: &mut mpsc::UnboundedReceiver<gst::Sample>) -> gst::Sample {
     let sample = tokio::time::timeout(LIMIT, samples.recv()).await;
     sample
         .expect("a sample in time")
         .expect("the pipeline lives")
 }
 
-fn pipeline(launch: &str) -> gst::Pipeline {
+pub fn pipeline(launch: &str) -> gst::Pipeline {
     let pipeline = gst::parse::launch(launch)
         .unwrap()
         .downcast::<gst::Pipeline>()
@@ -62,7 +62,7 @@ fn pipeline(launch: &str) -> gst::Pipeline {
     pipeline
 }
 
-fn named<T: IsA<gst::Element>>(pipeline: &gst::Pipeline, name: &str) -> T {
+pub fn named<T: IsA<gst::Element>>(pipeline: &gst::Pipeline, name: &str) -> T {
     pipeline.by_name(name).unwrap().downcast().unwrap()
 }
 
