@@ -222,7 +222,7 @@ impl Plan {
             let is_device = devices.iter().any(|(device, _)| *device == name);
             is_device.then(|| format!("{{{}}}", self.values.text(name).unwrap_or_default()))
         };
-        Some(fragment.fill(&self.values, device))
+        Some(fragment.fill(&self.values, device).to_string())
     }
 
     /// The description's fragment with its device, or the fallback's where there is no device.

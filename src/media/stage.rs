@@ -10,7 +10,7 @@ use super::bus::Watch;
 use super::elements::{capsfilter, make};
 use super::{MediaError, MediaEvents, MediaKind, clock, grid};
 use crate::pipeline::build::{self, End};
-use crate::pipeline::fragment::Fragment;
+use crate::pipeline::fragment::{Filled, Fragment};
 use crate::pipeline::{Description, Settings};
 use crate::signalling::ids::ParticipantId;
 
@@ -30,7 +30,7 @@ pub(super) struct Plan {
 /// A playback fragment, filled.
 pub(super) struct Sink {
     pub fragment: Fragment,
-    pub launch: String,
+    pub launch: Filled,
 }
 
 /// One participant's sound or picture.

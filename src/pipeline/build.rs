@@ -1,10 +1,20 @@
-//! Fragments become GStreamer bins, with errors that name file, line and element.
+//! Fragments become GStreamer bins, element by element: no text of a description or of a value reaches a launch parser.
+
+use std::str::FromStr;
 
 use gst::prelude::*;
 use gstreamer as gst;
 
-use super::description::{Description, DescriptionError};
-use super::fragment::Fragment;
+use super::change::{NewValue, Setting};
+use super::description::Description;
+use super::ends;
+use super::fragment::{Filled, Fragment, literal};
+use super::launch::{Property, Template, What};
+use super::live;
+use super::packages;
+use super::problem::{DescriptionError, Problem};
+use super::property::{self, WrongProperty};
+use crate::job::Value;
 
 /// Which free pad a fragment must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,101 +27,385 @@ pub enum End {
     Both,
 }
 
-/// Parses a fragment's filled launch text into a bin with the ghost pads `src`, `sink` or both.
+/// Where a parameter's value went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// The parameter.
+    pub parameter: String,
+    /// The name of the built element.
+    pub element: String,
+    /// Its property.
+    pub property: String,
+    /// Whether the parameter is the property's whole value, and the element takes a new one while it plays.
+    pub is_live: bool,
+}
+
+/// A fragment, built.
+#[derive(Debug)]
+pub struct Built {
+    /// The bin, with the ghost pads `src`, `sink` or both.
+    pub bin: gst::Bin,
+    /// Where the values of the parameters went.
+    pub bindings: Vec<Binding>,
+}
+
+/// Why a value cannot be set in place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetError {
+    /// Nothing here has it.
+    #[error("{0} is not used here")]
+    Unknown(String),
+    /// The element takes it only before it plays.
+    #[error("{element} does not take {property} while it plays")]
+    NotLive {
+        /// The element's name.
+        element: String,
+        /// Its property.
+        property: String,
+    },
+    /// The value does not fit the property.
+    #[error("{element}: {property}: {found}; {right}")]
+    Wrong {
+        /// The element's name.
+        element: String,
+        /// Its property.
+        property: String,
+        /// What was found.
+        found: String,
+        /// What would be right.
+        right: String,
+    },
+}
+
+impl Built {
+    /// Gives a parameter another value while the bin plays: all of its properties, or none.
+    ///
+    /// # Errors
+    /// Where a property does not take it while playing, or the value does not fit.
+    pub fn set(&self, parameter: &str, value: &Value) -> Result<(), SetError> {
+        let is_of_it = |binding: &&Binding| binding.parameter == parameter;
+        let bindings: Vec<&Binding> = self.bindings.iter().filter(is_of_it).collect();
+        if bindings.is_empty() {
+            return Err(SetError::Unknown(parameter.to_owned()));
+        }
+        if let Some(fixed) = bindings.iter().find(|binding| !binding.is_live) {
+            return Err(SetError::NotLive {
+                element: fixed.element.clone(),
+                property: fixed.property.clone(),
+            });
+        }
+        let value = NewValue::Parameter(value.clone());
+        let typed = |binding: &&Binding| self.typed(&binding.element, &binding.property, &value);
+        let values: Result<Vec<_>, SetError> = bindings.iter().map(typed).collect();
+        for (binding, (object, value)) in bindings.iter().zip(values?) {
+            object.set_property_from_value(property::last(&binding.property), &value);
+        }
+        Ok(())
+    }
+
+    /// Sets one property as [`Description::changes`] says.
+    ///
+    /// # Errors
+    /// Where there is no such element, or the value does not fit.
+    pub fn apply(&self, setting: &Setting) -> Result<(), SetError> {
+        let (object, value) = self.typed(&setting.element, &setting.property, &setting.value)?;
+        object.set_property_from_value(property::last(&setting.property), &value);
+        Ok(())
+    }
+
+    fn typed(
+        &self,
+        element: &str,
+        property: &str,
+        value: &NewValue,
+    ) -> Result<(gst::glib::Object, gst::glib::Value), SetError> {
+        let found = self.bin.by_name(element);
+        let found = found.ok_or_else(|| SetError::Unknown(element.to_owned()))?;
+        let wrong = |wrong: WrongProperty| SetError::Wrong {
+            element: element.to_owned(),
+            property: property.to_owned(),
+            found: wrong.found,
+            right: wrong.right,
+        };
+        let (object, spec) = property::find(&found, property).map_err(wrong)?;
+        let value = match value {
+            NewValue::Parameter(value) => property::typed(&spec, value),
+            NewValue::Written(text) => property::read(&spec, text),
+        };
+        Ok((object, value.map_err(wrong)?))
+    }
+}
+
+/// The bin of a fragment, without its bindings.
+///
+/// # Errors
+/// Every problem of the fragment.
 pub fn bin(
     description: &Description,
     fragment: &Fragment,
-    launch: &str,
-    end: End,
+    filled: &Filled,
+    _end: End,
 ) -> Result<gst::Bin, DescriptionError> {
-    let name = fragment.key.replace('.', "-");
-    let flags = gst::ParseFlags::FATAL_ERRORS;
-    let bin = gst::parse::bin_from_description_with_name_full(launch, false, &name, None, flags)
-        .map_err(|error| parse_error(description, fragment, &error))?;
-    let not_a_bin =
-        |_| description.error(Some(fragment.line), fragment.key, "no bin", "a launch text");
-    let bin = bin.downcast::<gst::Bin>().map_err(not_a_bin)?;
-    for pad in free_pads(description, fragment, &bin, end)? {
-        let no_ghost = |error: gst::glib::BoolError| {
-            let found = error.to_string();
-            description.error(Some(fragment.line), fragment.key, found, "another pad")
+    build(description, fragment, filled).map(|built| built.bin)
+}
+
+/// Builds a fragment with these values.
+///
+/// # Errors
+/// Every problem: elements that do not exist, properties, values, links, free pads.
+pub fn build(
+    description: &Description,
+    fragment: &Fragment,
+    filled: &Filled,
+) -> Result<Built, DescriptionError> {
+    build_with(description, fragment, filled, &|_| None)
+}
+
+/// Builds a fragment; `stand_in` may give the launch text of what stands in for a factory's element.
+pub(super) fn build_with(
+    description: &Description,
+    fragment: &Fragment,
+    filled: &Filled,
+    stand_in: &dyn Fn(&str) -> Option<&'static str>,
+) -> Result<Built, DescriptionError> {
+    let mut builder = Builder {
+        description,
+        fragment,
+        filled,
+        stand_in,
+        bin: gst::Bin::with_name(&fragment.key.replace('.', "-")),
+        elements: Vec::new(),
+        bindings: Vec::new(),
+        problems: Vec::new(),
+    };
+    for index in 0..fragment.launch.elements.len() {
+        let element = builder.element(index);
+        builder.elements.push(element);
+    }
+    builder.set_properties(|property| !property.name.contains("::"));
+    if builder.elements.iter().all(Option::is_some) && builder.problems.is_empty() {
+        builder.link();
+        builder.set_properties(|property| property.name.contains("::"));
+    }
+    if builder.problems.is_empty() {
+        let elements: Vec<gst::Element> = builder.elements.iter().flatten().cloned().collect();
+        let ends = ends::expose(&builder.bin, &elements, fragment);
+        for wrong in ends.err().into_iter().flatten() {
+            builder.problem(wrong.element, wrong.at, wrong.found, wrong.right);
+        }
+    }
+    DescriptionError::unless_empty(builder.problems)?;
+    Ok(Built {
+        bin: builder.bin,
+        bindings: builder.bindings,
+    })
+}
+
+struct Builder<'a> {
+    description: &'a Description,
+    fragment: &'a Fragment,
+    filled: &'a Filled,
+    stand_in: &'a dyn Fn(&str) -> Option<&'static str>,
+    bin: gst::Bin,
+    elements: Vec<Option<gst::Element>>,
+    bindings: Vec<Binding>,
+    problems: Vec<Problem>,
+}
+
+impl Builder<'_> {
+    fn problem(
+        &mut self,
+        element: Option<usize>,
+        at: usize,
+        found: impl Into<String>,
+        right: impl Into<String>,
+    ) {
+        let place = Some(self.fragment.place(at));
+        let key = self.fragment.key;
+        let mut problem = self.description.problem(place, key, found, right);
+        problem.element = element.map(|index| self.fragment.element_name(index));
+        self.problems.push(problem);
+    }
+
+    fn literal(&self, template: &Template) -> String {
+        template.filled(|name| {
+            self.filled
+                .values
+                .get(name)
+                .map(literal)
+                .unwrap_or_default()
+        })
+    }
+
+    /// Makes an element and puts it into the bin.
+    fn element(&mut self, index: usize) -> Option<gst::Element> {
+        let fragment = self.fragment;
+        let (name, at) = (
+            fragment.element_name(index),
+            fragment.launch.elements[index].at,
+        );
+        let element = match &fragment.launch.elements[index].what {
+            What::Factory(factory) => match (self.stand_in)(factory) {
+                Some(launch) => self.from_launch(index, &name, launch),
+                None => self.from_factory(index, &name, factory),
+            },
+            What::Caps(template) => self.capsfilter(index, &name, template),
+            What::Device(device) => {
+                let Some(launch) = self.filled.devices.get(device).cloned() else {
+                    self.problem(Some(index), at, "there is no such device", "another device");
+                    return None;
+                };
+                self.from_launch(index, &name, &launch)
+            }
+        }?;
+        if let Err(error) = self.bin.add(&element) {
+            let right = "names that no two elements share";
+            self.problem(Some(index), at, error.to_string(), right);
+            return None;
+        }
+        Some(element)
+    }
+
+    fn from_factory(&mut self, index: usize, name: &str, factory: &str) -> Option<gst::Element> {
+        let at = self.fragment.launch.elements[index].at;
+        let Some(found) = gst::ElementFactory::find(factory) else {
+            let right = packages::advice(factory);
+            self.problem(None, at, format!("no element {factory}"), right);
+            return None;
         };
-        let ghost = gst::GhostPad::with_target(&pad).map_err(no_ghost)?;
-        ghost
-            .set_active(true)
-            .and_then(|()| bin.add_pad(&ghost))
-            .map_err(no_ghost)?;
-    }
-    Ok(bin)
-}
-
-/// The pads that are free, one at each end that is wanted, and none elsewhere.
-fn free_pads(
-    description: &Description,
-    fragment: &Fragment,
-    bin: &gst::Bin,
-    end: End,
-) -> Result<Vec<gst::Pad>, DescriptionError> {
-    use gst::PadDirection::{Sink, Src};
-    let (wanted, right): (&[_], _) = match end {
-        End::Source => (&[Src], "this fragment ends with one free source pad"),
-        End::Sink => (&[Sink], "this fragment begins with one free sink pad"),
-        End::Both => (
-            &[Sink, Src],
-            "this fragment begins with one free sink pad and ends with one free source pad",
-        ),
-    };
-    let wrong = |found: String| description.error(Some(fragment.line), fragment.key, found, right);
-    let mut free = Vec::new();
-    for direction in wanted {
-        let pad = bin.find_unlinked_pad(*direction);
-        free.push(pad.ok_or_else(|| wrong("no free pad found".to_owned()))?);
-    }
-    // Elements may leave side entrances free (textoverlay's text_sink), but not their main one.
-    let pads = |element: gst::Element| {
-        ["sink", "src"]
-            .into_iter()
-            .filter_map(move |name| element.static_pad(name))
-    };
-    let elements = bin.iterate_elements().into_iter().flatten();
-    let dangling = elements
-        .flat_map(pads)
-        .find(|pad| !pad.is_linked() && !free.contains(pad));
-    if let Some(pad) = dangling {
-        return Err(wrong(format!("the pad {} leads nowhere", path(&pad))));
-    }
-    Ok(free)
-}
-
-fn path(pad: &gst::Pad) -> String {
-    let element = pad
-        .parent()
-        .map(|element| element.name().to_string())
-        .unwrap_or_default();
-    format!("{element}.{}", pad.name())
-}
-
-/// GStreamer's words with the line of the element or property they name in quotes.
-fn parse_error(
-    description: &Description,
-    fragment: &Fragment,
-    error: &gst::glib::Error,
-) -> DescriptionError {
-    let message = error.message();
-    let named = message.split('"').nth(1).filter(|word| !word.is_empty());
-    let line = named.map_or(fragment.line, |word| fragment.line_with(word));
-    let right = match error.kind::<gst::ParseError>() {
-        Some(gst::ParseError::NoSuchElement) => {
-            "an element that gst-inspect-1.0 lists, or its plugin installed"
+        match found.create().name(name).build() {
+            Ok(element) => Some(element),
+            Err(error) => {
+                let right =
+                    "an element whose plugin loads: see GST_DEBUG=3 attache pipelines check";
+                self.problem(Some(index), at, error.to_string(), right);
+                None
+            }
         }
-        Some(gst::ParseError::NoSuchProperty) => {
-            "a property that gst-inspect-1.0 shows for this element"
+    }
+
+    /// A launch text that attache made itself.
+    fn from_launch(&mut self, index: usize, name: &str, launch: &str) -> Option<gst::Element> {
+        let flags = gst::ParseFlags::FATAL_ERRORS;
+        let made = gst::parse::bin_from_description_with_name_full(launch, true, name, None, flags);
+        match made {
+            Ok(bin) => Some(bin),
+            Err(error) => {
+                let at = self.fragment.launch.elements[index].at;
+                let right = "a device whose element works on this machine";
+                self.problem(Some(index), at, error.message().to_owned(), right);
+                None
+            }
         }
-        Some(gst::ParseError::CouldNotSetProperty) => {
-            "a value that gst-inspect-1.0 shows for this property"
+    }
+
+    fn capsfilter(
+        &mut self,
+        index: usize,
+        name: &str,
+        template: &Template,
+    ) -> Option<gst::Element> {
+        let at = self.fragment.launch.elements[index].at;
+        let text = self.literal(template);
+        let Ok(caps) = gst::Caps::from_str(&text) else {
+            let right = "caps are like video/x-raw,format=I420,width=640,framerate=30/1";
+            self.problem(None, at, format!("{text:?} are no caps"), right);
+            return None;
+        };
+        for (parameter, _) in template.placeholders() {
+            self.bindings.push(Binding {
+                parameter: parameter.to_owned(),
+                element: name.to_owned(),
+                property: "caps".to_owned(),
+                is_live: false,
+            });
         }
-        Some(gst::ParseError::Link) => "elements whose caps fit, or a converter between them",
-        _ => "a text that gst-launch-1.0 accepts",
-    };
-    description.error(Some(line), fragment.key, message.trim().to_owned(), right)
+        match gst::ElementFactory::make("capsfilter")
+            .name(name)
+            .property("caps", &caps)
+            .build()
+        {
+            Ok(element) => Some(element),
+            Err(error) => {
+                self.problem(None, at, error.to_string(), packages::advice("capsfilter"));
+                None
+            }
+        }
+    }
+
+    fn set_properties(&mut self, is_meant: impl Fn(&Property) -> bool) {
+        let fragment = self.fragment;
+        for (index, written) in fragment.launch.elements.iter().enumerate() {
+            let What::Factory(factory) = &written.what else {
+                continue;
+            };
+            // What stands in has properties of its own.
+            if (self.stand_in)(factory).is_some() {
+                continue;
+            }
+            let Some(element) = self.elements[index].clone() else {
+                continue;
+            };
+            for property in written
+                .properties
+                .iter()
+                .filter(|property| is_meant(property))
+            {
+                if let Err(wrong) = self.set(index, factory, &element, property) {
+                    let at = if wrong.is_name {
+                        property.at
+                    } else {
+                        property.value_at
+                    };
+                    self.problem(Some(index), at, wrong.found, wrong.right);
+                }
+            }
+        }
+    }
+
+    fn set(
+        &mut self,
+        index: usize,
+        factory: &str,
+        element: &gst::Element,
+        written: &Property,
+    ) -> Result<(), WrongProperty> {
+        let (object, spec) = property::find(element, &written.name)?;
+        let whole = written.value.whole();
+        let value = match whole.and_then(|name| self.filled.values.get(name)) {
+            Some(value) => property::typed(&spec, value)?,
+            None => property::read(&spec, &self.literal(&written.value))?,
+        };
+        object.set_property_from_value(spec.name(), &value);
+        let is_live = whole.is_some() && live::is_live(factory, &written.name, &spec);
+        for (parameter, _) in written.value.placeholders() {
+            self.bindings.push(Binding {
+                parameter: parameter.to_owned(),
+                element: self.fragment.element_name(index),
+                property: written.name.clone(),
+                is_live,
+            });
+        }
+        Ok(())
+    }
+
+    fn link(&mut self) {
+        let fragment = self.fragment;
+        for link in &fragment.launch.links {
+            let ends = (
+                self.elements[link.from.element].clone(),
+                self.elements[link.to.element].clone(),
+            );
+            let (Some(from), Some(to)) = ends else {
+                continue;
+            };
+            let pads = (link.from.pad.as_deref(), link.to.pad.as_deref());
+            if let Err(wrong) = ends::link((&from, pads.0), (&to, pads.1)) {
+                let name = self.fragment.element_name(link.to.element);
+                let from = self.fragment.element_name(link.from.element);
+                let found = format!("{from} does not link to {name}: {}", wrong.found);
+                self.problem(Some(link.to.element), link.at, found, wrong.right);
+            }
+        }
+    }
 }

@@ -5,43 +5,17 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-use super::fragment::Fragment;
+use super::fragment::{Fragment, Section};
+use super::launch::{self, Template, What};
 use super::parameters::{Parameter, ParameterType, Values};
+use super::problem::{DescriptionError, Place, Problem, did_you_mean};
 use super::reader::{Source, Table, Text};
+use super::schema::{FRAGMENTS, ROLES, ROOT, SETTINGS};
 use super::settings::{self, Settings};
 use crate::job::{Parameters, Role, Value};
+use crate::media::MediaKind;
 use crate::media::devices::DeviceKind;
 use crate::signalling::ids::RoomName;
-
-/// What is wrong in a description or with a value for it: where, what was found, what would be right.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DescriptionError {
-    /// The description's file.
-    pub file: PathBuf,
-    /// The line, from 1; none where the mistake is not in the file (a value that a job gave, a file that is missing).
-    pub line: Option<usize>,
-    /// The key, parameter or element.
-    pub key: String,
-    /// What was found.
-    pub found: String,
-    /// What would be right.
-    pub right: String,
-}
-
-impl std::error::Error for DescriptionError {}
-
-impl std::fmt::Display for DescriptionError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.file.display())?;
-        if let Some(line) = self.line {
-            write!(f, ":{line}")?;
-        }
-        if !self.key.is_empty() {
-            write!(f, ": {}", self.key)?;
-        }
-        write!(f, ": {}; {}", self.found, self.right)
-    }
-}
 
 /// The launch texts of one direction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -84,29 +58,53 @@ pub struct Description {
 /// Placeholders that every fragment may use besides the description's parameters.
 const BUILT_IN: [&str; 4] = ["room", "width", "height", "framerate"];
 
+impl Fragments {
+    /// The fragment of a kind.
+    pub fn of(&self, kind: MediaKind) -> Option<&Fragment> {
+        match kind {
+            MediaKind::Video => self.video.as_ref(),
+            MediaKind::Audio => self.audio.as_ref(),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Fragment> {
+        self.video.iter().chain(&self.audio)
+    }
+}
+
 impl Description {
-    /// Reads `NAME.toml` from the folder of descriptions, and its fallback. Reads files: not for async threads.
-    pub fn load(folder: &Path, name: &str) -> Result<Self, DescriptionError> {
-        let mut description = Self::load_one(folder, name)?;
+    /// Reads `NAME.toml` from the folder of descriptions, and its fallback, and checks them as far as that goes without
+    /// GStreamer. Reads files: not for async threads.
+    ///
+    /// # Errors
+    /// Every problem of the file; where it has none, those of its fallback.
+    pub fn read(folder: &Path, name: &str) -> Result<Self, DescriptionError> {
+        let mut description = Self::read_one(folder, name)?;
         let Some(Text {
             text: fallback,
-            line,
+            place,
+            ..
         }) = description.fallback_name.clone()
         else {
             return Ok(description);
         };
-        let loaded = Self::load_one(folder, &fallback)?;
         let wrong = |found: String| {
             let right = "a fallback is a description that needs no device and no fallback itself";
-            description.error(Some(line), "fallback", found, right)
+            DescriptionError::from(description.problem(Some(place), "fallback", found, right))
         };
+        let is_there = is_name(&fallback) && folder.join(format!("{fallback}.toml")).is_file();
+        if !is_there {
+            return Err(wrong(format!(
+                "there is no description {fallback:?} beside this one"
+            )));
+        }
+        let loaded = Self::read_one(folder, &fallback)?;
         if loaded.fallback_name.is_some() {
             return Err(wrong(format!("{fallback} has a fallback")));
         }
-        let fragments = [&loaded.capture.video, &loaded.capture.audio];
-        if fragments
-            .into_iter()
-            .flatten()
+        if loaded
+            .capture
+            .all()
             .any(|fragment| !loaded.devices_of(fragment).is_empty())
         {
             return Err(wrong(format!("{fallback} captures from a device")));
@@ -115,208 +113,270 @@ impl Description {
         Ok(description)
     }
 
-    fn load_one(folder: &Path, name: &str) -> Result<Self, DescriptionError> {
-        let is_name = (1..=64).contains(&name.len())
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        let file = folder.join(if is_name {
-            format!("{name}.toml")
-        } else {
-            String::new()
-        });
-        let wrong = |found: String, right: &str| DescriptionError {
-            file: file.clone(),
-            line: None,
-            key: "description".to_owned(),
-            found,
-            right: right.to_owned(),
-        };
-        if !is_name {
+    fn read_one(folder: &Path, name: &str) -> Result<Self, DescriptionError> {
+        if !is_name(name) {
             let found = format!("found {:?}", name.chars().take(40).collect::<String>());
-            return Err(wrong(
+            let right = "a description's name is 1 to 64 of A-Z a-z 0-9 - _";
+            return Err(DescriptionError::without_place(
+                folder,
+                "description",
                 found,
-                "a description's name is 1 to 64 of A-Z a-z 0-9 - _",
+                right,
             ));
         }
-        let text = std::fs::read_to_string(&file).map_err(|error| {
-            wrong(
-                format!("cannot be read: {error}"),
-                "name a file of this folder",
-            )
+        Self::read_file(&folder.join(format!("{name}.toml")), name)
+    }
+
+    /// Reads one file; its fallback is not looked for.
+    pub(super) fn read_file(file: &Path, name: &str) -> Result<Self, DescriptionError> {
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            let found = format!("cannot be read: {error}");
+            let right = "name a file of this folder, in UTF-8";
+            DescriptionError::without_place(file, "description", found, right)
         })?;
-        Self::parse(&file, name, &text)
+        Self::parse(file, name, &text)
     }
 
     /// Reads a description's text; `file` is for errors. Its fallback is not looked for.
+    ///
+    /// # Errors
+    /// Every problem that shows without GStreamer.
     pub fn parse(file: &Path, name: &str, text: &str) -> Result<Self, DescriptionError> {
-        let source = Source { file, text };
-        let root = DeTable::parse(text).map_err(|error| {
-            let line = source.line(error.span().map_or(0, |span| span.start));
-            source.error(
-                line,
-                "",
-                error.message().replace('\n', ", "),
-                "this must be TOML",
-            )
-        })?;
-        let mut root = Table::new(&source, "", 1, root.get_ref());
-        let role = read_role(&mut root)?;
-        let summary = root.required_string("summary")?.text;
-        let fallback_name = root.string("fallback")?;
-        let mut parameters = BTreeMap::new();
-        for (name, table) in root
-            .table("parameters")?
-            .map(Table::tables)
-            .transpose()?
-            .unwrap_or_default()
-        {
-            check_parameter_name(&table, &name)?;
-            parameters.insert(name, Parameter::read(table)?);
+        let source = Source::new(file, text);
+        let (root, errors) = DeTable::parse_recoverable(text);
+        for error in &errors {
+            let place = source.place(error.span().map_or(0, |span| span.start));
+            let found = error.message().replace('\n', ", ");
+            source.report(place, "", found, "this must be TOML");
         }
-        let capture = read_fragments(root.table("capture")?, "capture.video", "capture.audio")?;
-        let playback = read_fragments(root.table("playback")?, "playback.video", "playback.audio")?;
-        let attract = read_fragments(root.table("attract")?, "attract.video", "attract.audio")?;
-        let chain = read_fragments(root.table("chain")?, "chain.video", "chain.audio")?;
-        let record = read_fragments(root.table("record")?, "record.video", "record.audio")?;
-        let settings = settings::Declared::read(root.table("settings")?)?;
-        root.finish()?;
+        let description = errors
+            .is_empty()
+            .then(|| Self::from_table(&source, name, root.get_ref()))
+            .flatten();
+        DescriptionError::unless_empty(source.problems.into_inner())?;
+        description.ok_or_else(|| {
+            let right = "a role and a summary at least";
+            DescriptionError::without_place(file, "", "no description", right)
+        })
+    }
+
+    fn from_table(source: &Source<'_>, name: &str, root: &DeTable<'_>) -> Option<Self> {
+        let start = Place { line: 1, column: 1 };
+        let root = Table::new(source, "", start, root).expect(ROOT);
+        let role = read_role(&root);
+        let summary = root.string("summary");
+        let mut parameters = BTreeMap::new();
+        let mut broken = Vec::new();
+        for (name, table) in root.tables("parameters") {
+            if let Some(table) = &table {
+                check_parameter_name(table, &name);
+            }
+            match table.and_then(Parameter::read) {
+                Some(parameter) => drop(parameters.insert(name, parameter)),
+                None => broken.push(name),
+            }
+        }
+        let fragments = |section| read_fragments(&root, section);
         let description = Self {
             name: name.to_owned(),
-            file: file.to_owned(),
-            role,
-            summary,
+            file: source.file.to_owned(),
+            role: role.unwrap_or(Role::Kiosk),
+            summary: summary
+                .as_ref()
+                .map(|text| text.text.clone())
+                .unwrap_or_default(),
             parameters,
-            capture,
-            playback,
-            attract,
-            chain,
-            record,
+            capture: fragments(Section::Capture),
+            playback: fragments(Section::Playback),
+            attract: fragments(Section::Attract),
+            chain: fragments(Section::Chain),
+            record: fragments(Section::Record),
             fallback: None,
-            fallback_name,
-            settings,
+            fallback_name: root.string("fallback"),
+            settings: settings::Declared::read(root.table("settings", SETTINGS).as_ref()),
         };
-        description.check()?;
-        Ok(description)
+        if let Some(role) = role {
+            description.check_tables(role, &root);
+        }
+        let mut problems = source.problems.borrow_mut();
+        for fragment in description.fragments() {
+            description.check_placeholders(fragment, &broken, &mut problems);
+        }
+        if broken.is_empty()
+            && let Ok(room) = "room".parse()
+            && let Err(error) = description.values(&Parameters::new(), &room)
+        {
+            problems.extend(error.0);
+        }
+        Some(description)
     }
 
-    /// Checks what spans several tables.
-    fn check(&self) -> Result<(), DescriptionError> {
-        let tables = [
-            (&self.capture, Role::Kiosk),
-            (&self.playback, Role::Kiosk),
-            (&self.attract, Role::Kiosk),
-            (&self.chain, Role::Filter),
-            (&self.record, Role::Recorder),
-        ];
-        for (fragments, role) in tables {
-            for fragment in [&fragments.video, &fragments.audio].into_iter().flatten() {
-                if self.role != role {
-                    let found = format!("found in a description for a {}", self.role);
-                    let right = format!("leave this out: it is for a {role}");
-                    return Err(self.error(Some(fragment.line), fragment.key, found, right));
-                }
-                self.check_placeholders(fragment)?;
+    /// All fragments, in the order of the format.
+    pub fn fragments(&self) -> impl Iterator<Item = &Fragment> {
+        Section::ALL
+            .into_iter()
+            .flat_map(|section| self.section(section).all())
+    }
+
+    /// The fragments of a table.
+    pub fn section(&self, section: Section) -> &Fragments {
+        match section {
+            Section::Capture => &self.capture,
+            Section::Playback => &self.playback,
+            Section::Attract => &self.attract,
+            Section::Chain => &self.chain,
+            Section::Record => &self.record,
+        }
+    }
+
+    /// Each role has its own tables.
+    fn check_tables(&self, role: Role, root: &Table<'_>) {
+        for section in Section::ALL {
+            if section.role() == role {
+                continue;
+            }
+            for fragment in self.section(section).all() {
+                let found = format!("found in a description for a {role}");
+                let right = format!("leave this out: it is for a {}", section.role());
+                root.report(fragment.place(0), fragment.key, found, right);
             }
         }
-        if self.role == Role::Filter && self.chain == Fragments::default() {
+        if role == Role::Filter && self.chain == Fragments::default() {
             let right =
                 "a filter says what it does under [chain], as audio = \"...\" or video = \"...\"";
-            return Err(self.error(None, "chain", "found nothing", right));
+            root.report(root.place, "chain", "found nothing", right);
         }
-        let room = "room"
-            .parse()
-            .map_err(|_| self.error(None, "room", "not a room", "a room name"))?;
-        let values = self.values(&Parameters::new(), &room)?;
-        self.settings(&values).map(|_| ())
     }
 
-    fn check_placeholders(&self, fragment: &Fragment) -> Result<(), DescriptionError> {
-        for placeholder in fragment.placeholders() {
-            let name = placeholder.name;
-            let wrong = |found: &str, right: &str| {
-                let found = format!("{{{name}}} {found}");
-                Err(self.error(
-                    Some(fragment.line_of(&placeholder)),
-                    fragment.key,
-                    found,
-                    right,
-                ))
-            };
-            let kind = self.parameters.get(name).map(|parameter| &parameter.kind);
-            match kind {
-                None if name == "room" => {}
-                None if BUILT_IN.contains(&name) => continue,
-                None => {
-                    let declared = self.parameters.keys().map(String::as_str);
-                    let known: Vec<&str> = BUILT_IN.into_iter().chain(declared).collect();
-                    return wrong(
-                        "is no parameter",
-                        &format!("known here: {}", known.join(", ")),
-                    );
-                }
-                Some(ParameterType::String { .. }) => {}
-                Some(ParameterType::Device(_)) if fragment.is_whole_element(&placeholder) => {
-                    continue;
-                }
-                Some(ParameterType::Device(_)) => {
-                    return wrong(
-                        "is a device",
-                        "it stands as an element of its own: {camera} ! ...",
-                    );
-                }
-                Some(
-                    ParameterType::Integer { .. }
-                    | ParameterType::Float { .. }
-                    | ParameterType::Boolean,
-                ) => continue,
+    fn check_placeholders(
+        &self,
+        fragment: &Fragment,
+        broken: &[String],
+        problems: &mut Vec<Problem>,
+    ) {
+        let mut check = |name: &str, at: usize, stands: Stands| {
+            if broken.iter().any(|other| other == name) {
+                return;
             }
-            if !fragment.is_whole_value(&placeholder) {
-                return wrong(
-                    "is a text",
-                    "it must be the whole value of a property, unquoted: text={room}",
-                );
+            if let Some((found, right)) = self.wrong_placeholder(name, stands) {
+                let place = Some(fragment.place(at));
+                let found = format!("{{{name}}} {found}");
+                problems.push(self.problem(place, fragment.key, found, right));
+            }
+        };
+        for element in &fragment.launch.elements {
+            match &element.what {
+                What::Device(name) => check(name, element.at, Stands::Element),
+                What::Caps(caps) => {
+                    for (name, at) in caps.placeholders() {
+                        check(name, at, Stands::Within);
+                    }
+                }
+                What::Factory(_) => {}
+            }
+            for property in &element.properties {
+                let stands = |value: &Template| match value.whole() {
+                    Some(_) => Stands::Value,
+                    None => Stands::Within,
+                };
+                for (name, at) in property.value.placeholders() {
+                    check(name, at, stands(&property.value));
+                }
             }
         }
-        Ok(())
+    }
+
+    /// What is wrong with a placeholder where it stands, and what would be right.
+    fn wrong_placeholder(&self, name: &str, stands: Stands) -> Option<(&'static str, String)> {
+        let kind = self.parameters.get(name).map(|parameter| &parameter.kind);
+        let is_text = match kind {
+            Some(ParameterType::Device(_)) => {
+                let right = "it stands as an element of its own: {camera} ! ...";
+                return (stands != Stands::Element).then(|| ("is a device", right.to_owned()));
+            }
+            Some(ParameterType::String { .. }) => true,
+            Some(
+                ParameterType::Integer { .. }
+                | ParameterType::Float { .. }
+                | ParameterType::Boolean,
+            ) => false,
+            None if BUILT_IN.contains(&name) => name == "room",
+            None => {
+                let declared = self.parameters.keys().map(String::as_str);
+                let known: Vec<&str> = BUILT_IN.into_iter().chain(declared).collect();
+                let list = format!("known here: {}", known.join(", "));
+                let right = match did_you_mean(name, known) {
+                    Some(meant) => format!("{meant} {list}"),
+                    None => list,
+                };
+                return Some(("is no parameter", right));
+            }
+        };
+        match stands {
+            Stands::Value => None,
+            Stands::Within if !is_text => None,
+            Stands::Within => Some((
+                "is a text",
+                format!("it must be the whole value of a property: text={{{name}}}"),
+            )),
+            Stands::Element => Some((
+                "is no device",
+                "only a parameter of type device stands as an element".to_owned(),
+            )),
+        }
     }
 
     /// The device parameters that a fragment names.
     pub fn devices_of<'a>(&'a self, fragment: &'a Fragment) -> Vec<(&'a str, DeviceKind)> {
-        let placeholders = fragment.placeholders().into_iter();
-        placeholders
-            .filter_map(|found| match self.parameters.get(found.name)?.kind {
-                ParameterType::Device(kind) => Some((found.name, kind)),
-                ParameterType::String { .. }
-                | ParameterType::Integer { .. }
-                | ParameterType::Float { .. }
-                | ParameterType::Boolean => None,
+        let elements = fragment.launch.elements.iter();
+        elements
+            .filter_map(|element| match &element.what {
+                What::Device(name) => match self.parameters.get(name)?.kind {
+                    ParameterType::Device(kind) => Some((name.as_str(), kind)),
+                    ParameterType::String { .. }
+                    | ParameterType::Integer { .. }
+                    | ParameterType::Float { .. }
+                    | ParameterType::Boolean => None,
+                },
+                What::Factory(_) | What::Caps(_) => None,
             })
             .collect()
     }
 
     /// A job's parameters, checked, with defaults for those not given and what attache knows itself.
+    ///
+    /// # Errors
+    /// Every value that is wrong.
     pub fn values(&self, given: &Parameters, room: &RoomName) -> Result<Values, DescriptionError> {
-        if let Some(unknown) = given
-            .keys()
-            .find(|name| !self.parameters.contains_key(*name))
-        {
+        let mut problems = Vec::new();
+        for unknown in given.keys() {
+            if self.parameters.contains_key(unknown) {
+                continue;
+            }
             let known: Vec<&str> = self.parameters.keys().map(String::as_str).collect();
             let name: String = unknown.chars().take(40).collect();
-            let right = format!("this description has: {}", known.join(", "));
-            return Err(self.error(None, &format!("parameter {name:?}"), "unknown", right));
+            let list = format!("this description has: {}", known.join(", "));
+            let right = match did_you_mean(&name, known) {
+                Some(meant) => format!("{meant} {list}"),
+                None => list,
+            };
+            problems.push(self.problem(None, &format!("parameter {name:?}"), "unknown", right));
         }
         let mut values = Values::default();
         for (name, parameter) in &self.parameters {
             let value = given.get(name).unwrap_or(&parameter.default);
-            let value = parameter.kind.check(value);
-            let value = value.map_err(|wrong| {
-                self.error(None, &format!("parameter {name}"), wrong.found, wrong.right)
-            })?;
-            values.insert(name, value);
+            match parameter.kind.check(value) {
+                Ok(value) => values.insert(name, value),
+                Err(wrong) => {
+                    let key = format!("parameter {name}");
+                    problems.push(self.problem(None, &key, wrong.found, wrong.right));
+                    values.insert(name, parameter.default.clone());
+                }
+            }
         }
         values.insert("room", Value::String(room.to_string()));
-        let settings = self.settings(&values)?;
+        let settings = self.resolve(&values, &mut problems);
+        DescriptionError::unless_empty(problems)?;
         values.insert("width", Value::Integer(settings.video.width.into()));
         values.insert("height", Value::Integer(settings.video.height.into()));
         values.insert("framerate", Value::Integer(settings.video.framerate.into()));
@@ -324,10 +384,20 @@ impl Description {
     }
 
     /// The settings with these values in them.
+    ///
+    /// # Errors
+    /// Every value that does not fit the setting that it is for.
     pub fn settings(&self, values: &Values) -> Result<Settings, DescriptionError> {
-        self.settings.resolve(values, &|line, key, found, right| {
-            self.error((line > 0).then_some(line), key, found, right)
-        })
+        let mut problems = Vec::new();
+        let settings = self.resolve(values, &mut problems);
+        DescriptionError::unless_empty(problems).map(|()| settings)
+    }
+
+    fn resolve(&self, values: &Values, problems: &mut Vec<Problem>) -> Settings {
+        self.settings
+            .resolve(values, &mut |place, key, found, right| {
+                problems.push(self.problem(place, key, found, right));
+            })
     }
 
     /// The fallback's values: its own defaults, this description's where both declare a parameter of the same name,
@@ -354,67 +424,95 @@ impl Description {
         Ok(filled)
     }
 
-    /// An error in this description's file.
-    pub(super) fn error(
+    /// A problem in this description's file.
+    pub(super) fn problem(
         &self,
-        line: Option<usize>,
+        place: Option<Place>,
         key: &str,
         found: impl Into<String>,
         right: impl Into<String>,
-    ) -> DescriptionError {
-        DescriptionError {
+    ) -> Problem {
+        Problem {
             file: self.file.clone(),
-            line,
+            place,
             key: key.to_owned(),
+            element: None,
             found: found.into(),
             right: right.into(),
         }
     }
 }
 
-fn read_role(root: &mut Table<'_>) -> Result<Role, DescriptionError> {
-    let role = root.required_string("role")?;
-    match role.text.as_str() {
-        "kiosk" => Ok(Role::Kiosk),
-        "recorder" => Ok(Role::Recorder),
-        "filter" => Ok(Role::Filter),
-        other => Err(root.error(
-            role.line,
-            "role",
-            format!("found {other:?}"),
-            "one of kiosk, recorder, filter",
-        )),
-    }
+/// Where a placeholder stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stands {
+    /// As an element.
+    Element,
+    /// As the whole value of a property.
+    Value,
+    /// Within a value, or within caps.
+    Within,
 }
 
-fn check_parameter_name(table: &Table<'_>, name: &str) -> Result<(), DescriptionError> {
-    let is_name = name.starts_with(|first: char| first.is_ascii_lowercase())
+/// Whether a description may be called so: its file stays in its folder.
+fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
         && name
             .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    // The three picture sizes may be declared: the settings then take them from there, and they mean the same.
-    if is_name && name != "room" {
-        return Ok(());
-    }
-    let right = "a small letter, then small letters, digits and _; room is attache's own";
-    Err(table.error(table.line, "", "not a parameter's name", right))
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
-fn read_fragments(
-    table: Option<Table<'_>>,
-    video_key: &'static str,
-    audio_key: &'static str,
-) -> Result<Fragments, DescriptionError> {
-    let Some(mut table) = table else {
-        return Ok(Fragments::default());
+fn read_role(root: &Table<'_>) -> Option<Role> {
+    let role = root.string("role")?;
+    match role.text.as_str() {
+        "kiosk" => Some(Role::Kiosk),
+        "recorder" => Some(Role::Recorder),
+        "filter" => Some(Role::Filter),
+        other => {
+            let right = format!("one of {}", ROLES.join(", "));
+            root.report(role.place, "role", format!("found {other:?}"), right);
+            None
+        }
+    }
+}
+
+fn check_parameter_name(table: &Table<'_>, name: &str) {
+    // The three picture sizes may be declared: the settings then take them from there, and they mean the same.
+    if !launch::is_parameter_name(name) || name == "room" {
+        let right = "a small letter, then small letters, digits and _; room is attache's own";
+        table.report(table.place, "", "not a parameter's name", right);
+    }
+}
+
+fn read_fragments(root: &Table<'_>, section: Section) -> Fragments {
+    let Some(table) = root.table(section.name(), FRAGMENTS) else {
+        return Fragments::default();
     };
-    let fragment = |text: Text, key| Fragment {
-        key,
-        text: text.text,
-        line: text.line,
+    let read = |kind, name| {
+        let text = table.string(name)?;
+        let places = table.source.places(text.start, &text.text);
+        let mut fragment = Fragment {
+            section,
+            kind,
+            key: section.key(kind),
+            line: places.first().map_or(text.place.line, |place| place.line),
+            text: text.text,
+            launch: launch::Launch::default(),
+            places,
+        };
+        match launch::parse(&fragment.text) {
+            Ok(launch) => fragment.launch = launch,
+            Err(mistakes) => {
+                for mistake in mistakes {
+                    let place = fragment.place(mistake.at);
+                    table.report(place, name, mistake.found, mistake.right);
+                }
+            }
+        }
+        Some(fragment)
     };
-    let video = table.string("video")?.map(|text| fragment(text, video_key));
-    let audio = table.string("audio")?.map(|text| fragment(text, audio_key));
-    table.finish()?;
-    Ok(Fragments { video, audio })
+    Fragments {
+        video: read(MediaKind::Video, "video"),
+        audio: read(MediaKind::Audio, "audio"),
+    }
 }

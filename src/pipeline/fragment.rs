@@ -1,168 +1,215 @@
-//! Fragments: launch texts with `{name}` placeholders, filled only with checked literals.
+//! Fragments: launch texts with `{name}` placeholders, and the values that go with them.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::launch::{Element, Launch, What};
 use super::parameters::Values;
-use crate::job::Value;
+use super::problem::Place;
+use crate::job::{Role, Value};
+use crate::media::MediaKind;
+
+/// The tables that hold fragments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Section {
+    /// What a kiosk sends.
+    Capture,
+    /// Where a kiosk shows and plays others.
+    Playback,
+    /// What a kiosk shows and plays while nobody else is there.
+    Attract,
+    /// What a filter does.
+    Chain,
+    /// What a mixed recording goes through.
+    Record,
+}
+
+impl Section {
+    /// In the order of the format.
+    pub const ALL: [Self; 5] = [
+        Self::Capture,
+        Self::Playback,
+        Self::Attract,
+        Self::Chain,
+        Self::Record,
+    ];
+
+    /// The role whose descriptions have it.
+    pub fn role(self) -> Role {
+        match self {
+            Self::Capture | Self::Playback | Self::Attract => Role::Kiosk,
+            Self::Chain => Role::Filter,
+            Self::Record => Role::Recorder,
+        }
+    }
+
+    /// As the file has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Capture => "capture",
+            Self::Playback => "playback",
+            Self::Attract => "attract",
+            Self::Chain => "chain",
+            Self::Record => "record",
+        }
+    }
+
+    /// The key of one of its fragments.
+    pub fn key(self, kind: MediaKind) -> &'static str {
+        match (self, kind) {
+            (Self::Capture, MediaKind::Video) => "capture.video",
+            (Self::Capture, MediaKind::Audio) => "capture.audio",
+            (Self::Playback, MediaKind::Video) => "playback.video",
+            (Self::Playback, MediaKind::Audio) => "playback.audio",
+            (Self::Attract, MediaKind::Video) => "attract.video",
+            (Self::Attract, MediaKind::Audio) => "attract.audio",
+            (Self::Chain, MediaKind::Video) => "chain.video",
+            (Self::Chain, MediaKind::Audio) => "chain.audio",
+            (Self::Record, MediaKind::Video) => "record.video",
+            (Self::Record, MediaKind::Audio) => "record.audio",
+        }
+    }
+
+    /// Whether media goes into its fragments.
+    pub fn has_sink(self) -> bool {
+        !matches!(self, Self::Capture | Self::Attract)
+    }
+
+    /// Whether media comes out of its fragments.
+    pub fn has_source(self) -> bool {
+        !matches!(self, Self::Playback)
+    }
+}
 
 /// A launch text of a description.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fragment {
+    /// The table it stands in.
+    pub section: Section,
+    /// Picture or sound.
+    pub kind: MediaKind,
     /// The key it stands under: `capture.video`.
     pub key: &'static str,
     /// The launch text, with its placeholders.
     pub text: String,
     /// The line of the file on which the text begins, from 1.
     pub line: usize,
-}
-
-/// A placeholder in a fragment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Placeholder<'a> {
-    /// The name between the braces.
-    pub name: &'a str,
-    /// The byte position of the opening brace.
-    start: usize,
-    /// The byte position behind the closing brace.
-    end: usize,
+    /// The text, read.
+    pub launch: Launch,
+    /// The place in the file of each byte of the text, and of its end.
+    pub(super) places: Vec<Place>,
 }
 
 impl Fragment {
-    /// The placeholders in order: `{` a small letter, then small letters, digits and `_`, `}`. Other braces belong to
-    /// gst-launch (`format={I420,NV12}`).
-    pub fn placeholders(&self) -> Vec<Placeholder<'_>> {
-        let mut found = Vec::new();
-        for (start, _) in self.text.match_indices('{') {
-            let Some(length) = self.text[start + 1..].find('}') else {
-                break;
-            };
-            let name = &self.text[start + 1..start + 1 + length];
-            let is_name = name.starts_with(|first: char| first.is_ascii_lowercase())
-                && name
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-            if is_name {
-                found.push(Placeholder {
-                    name,
-                    start,
-                    end: start + length + 2,
-                });
+    /// The place in the file of a byte position of the text.
+    pub fn place(&self, at: usize) -> Place {
+        let last = self.places.last().copied();
+        let place = self.places.get(at).copied().or(last);
+        place.unwrap_or(Place {
+            line: self.line,
+            column: 1,
+        })
+    }
+
+    /// The name that an element is built with: its own, or factory and index.
+    pub fn element_name(&self, index: usize) -> String {
+        self.launch.elements.get(index).map_or_else(
+            || format!("element#{index}"),
+            |element| {
+                element
+                    .name
+                    .clone()
+                    .unwrap_or_else(|| format!("{}#{index}", short_name(element)))
+            },
+        )
+    }
+
+    /// The index of the element that was built with this name.
+    pub fn element_of(&self, name: &str) -> Option<usize> {
+        (0..self.launch.elements.len()).find(|index| self.element_name(*index) == name)
+    }
+
+    /// The fragment with values in its placeholders. `device` gives the launch text of a device's element; it is made by
+    /// attache, not by whoever gave the parameter.
+    pub fn fill(&self, values: &Values, device: impl Fn(&str) -> Option<String>) -> Filled {
+        let mut filled = Filled {
+            values: values.clone(),
+            devices: BTreeMap::new(),
+            text: String::with_capacity(self.text.len()),
+        };
+        let mut placeholders: Vec<(usize, &str)> = Vec::new();
+        for element in &self.launch.elements {
+            match &element.what {
+                What::Device(name) => {
+                    placeholders.push((element.at, name));
+                    if let Some(launch) = device(name) {
+                        filled.devices.insert(name.clone(), launch);
+                    }
+                }
+                What::Caps(caps) => {
+                    placeholders.extend(caps.placeholders().map(|(name, at)| (at, name)));
+                }
+                What::Factory(_) => {}
+            }
+            for property in &element.properties {
+                placeholders.extend(property.value.placeholders().map(|(name, at)| (at, name)));
             }
         }
-        found
-    }
-
-    /// The line of the file on which a byte position of the text is.
-    pub fn line_at(&self, position: usize) -> usize {
-        self.line
-            + self
-                .text
-                .bytes()
-                .take(position)
-                .filter(|byte| *byte == b'\n')
-                .count()
-    }
-
-    /// The line of a placeholder.
-    pub fn line_of(&self, placeholder: &Placeholder<'_>) -> usize {
-        self.line_at(placeholder.start)
-    }
-
-    /// The line on which a word first stands, for errors about an element or property; else the first line.
-    pub fn line_with(&self, word: &str) -> usize {
-        self.text
-            .find(word)
-            .map_or(self.line, |position| self.line_at(position))
-    }
-
-    /// Whether the placeholder is the whole value of a property (`text={room}`), outside of quotes: the only place
-    /// where a text may go.
-    pub fn is_whole_value(&self, placeholder: &Placeholder<'_>) -> bool {
-        let before = &self.text[..placeholder.start];
-        let after = &self.text[placeholder.end..];
-        let quotes = before.matches('"').count() + before.matches('\'').count();
-        quotes.is_multiple_of(2)
-            && before.ends_with('=')
-            && after.chars().next().is_none_or(char::is_whitespace)
-    }
-
-    /// Whether the placeholder stands where an element stands: at an end of the text or of a link.
-    pub fn is_whole_element(&self, placeholder: &Placeholder<'_>) -> bool {
-        let before = self.text[..placeholder.start].trim_end();
-        let after = self.text[placeholder.end..].trim_start();
-        (before.is_empty() || before.ends_with('!')) && (after.is_empty() || after.starts_with('!'))
-    }
-
-    /// The launch text with values in the placeholders. `element` gives the text of a device's element; it is made by
-    /// attache, not by whoever gave the parameter.
-    pub fn fill(&self, values: &Values, element: impl Fn(&str) -> Option<String>) -> String {
-        let mut filled = String::with_capacity(self.text.len());
+        placeholders.sort_unstable();
         let mut done = 0;
-        for placeholder in self.placeholders() {
-            let literal = element(placeholder.name)
-                .or_else(|| values.get(placeholder.name).map(literal))
-                .unwrap_or_default();
-            filled.push_str(&self.text[done..placeholder.start]);
-            filled.push_str(&literal);
-            done = placeholder.end;
+        for (at, name) in placeholders {
+            filled.text.push_str(&self.text[done..at]);
+            match (filled.devices.get(name), values.get(name)) {
+                (Some(launch), _) => filled.text.push_str(launch),
+                (None, Some(value)) => filled.text.push_str(&shown(value)),
+                (None, None) => filled.text.push_str(&self.text[at..at + name.len() + 2]),
+            }
+            done = at + name.len() + 2;
         }
-        filled.push_str(&self.text[done..]);
+        filled.text.push_str(&self.text[done..]);
         filled
     }
 }
 
-/// A value as gst-launch reads it. Texts were checked to hold neither quotes nor backslashes.
-fn literal(value: &Value) -> String {
+/// What an element is called by.
+pub(super) fn short_name(element: &Element) -> &str {
+    match &element.what {
+        What::Factory(factory) => factory,
+        What::Caps(_) => "caps",
+        What::Device(name) => name,
+    }
+}
+
+/// The values for a fragment's placeholders. Shown, it is the fragment with them in it: for people and for comparing,
+/// never for a parser.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Filled {
+    pub(super) values: Values,
+    /// Launch texts of devices, made by attache.
+    pub(super) devices: BTreeMap<String, String>,
+    text: String,
+}
+
+impl fmt::Display for Filled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text.trim())
+    }
+}
+
+/// A value as people read it in a fragment.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("{text:?}"),
+        Value::Boolean(_) | Value::Integer(_) | Value::Float(_) => literal(value),
+    }
+}
+
+/// A number or boolean as GStreamer reads it; a text as it is.
+pub(super) fn literal(value: &Value) -> String {
     match value {
         Value::Boolean(value) => value.to_string(),
         Value::Integer(value) => value.to_string(),
         Value::Float(value) => format!("{value:?}"),
-        Value::String(text) => format!("\"{text}\""),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fragment(text: &str) -> Fragment {
-        Fragment {
-            key: "capture.video",
-            text: text.to_owned(),
-            line: 1,
-        }
-    }
-
-    #[test]
-    fn braces_of_gst_launch_are_no_placeholders() {
-        let text = fragment("x format={I420,NV12} width={width} y={ I420 }");
-        let names: Vec<_> = text.placeholders().iter().map(|found| found.name).collect();
-        assert_eq!(names, ["width"]);
-    }
-
-    #[test]
-    fn a_text_is_quoted_and_a_number_is_bare() {
-        let mut values = Values::default();
-        values.insert("room", Value::String("a b".into()));
-        values.insert("width", Value::Integer(320));
-        let filled = fragment("t text={room} ! video/x-raw,width={width}").fill(&values, |_| None);
-        assert_eq!(filled, "t text=\"a b\" ! video/x-raw,width=320");
-    }
-
-    #[test]
-    fn a_text_may_only_be_a_whole_value() {
-        for (text, right) in [
-            ("t text={room}", true),
-            ("t text={room} ! x", true),
-            ("t text=\"{room}\"", false),
-            ("t text=a{room}", false),
-            ("t text={room}a", false),
-            ("{room}", false),
-        ] {
-            let fragment = fragment(text);
-            assert_eq!(
-                fragment.is_whole_value(&fragment.placeholders()[0]),
-                right,
-                "{text}"
-            );
-        }
+        Value::String(text) => text.clone(),
     }
 }

@@ -1,9 +1,10 @@
-//! Parameters: what a description lets a job choose, and the checks that make a value harmless text.
+//! Parameters: what a description lets a job choose, and the checks of the values that it gives.
 
 use std::collections::BTreeMap;
 
-use super::description::DescriptionError;
+use super::problem::Place;
 use super::reader::Table;
+use super::schema::{DEVICE_KINDS, PARAMETERS};
 use crate::job::Value;
 use crate::media::devices::DeviceKind;
 
@@ -15,12 +16,12 @@ const LONGEST_TEXT: usize = 256;
 /// What values a parameter takes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ParameterType {
-    /// A text: one of `values`, or made of `characters` only.
+    /// A text: one of `values`, or one that fits the pattern.
     String {
         /// The only values allowed.
         values: Vec<String>,
-        /// The only characters allowed, where `values` is empty.
-        characters: Characters,
+        /// What the whole text must fit, where `values` is empty.
+        pattern: Pattern,
         /// The longest text allowed, in characters.
         max_length: usize,
     },
@@ -57,167 +58,173 @@ pub struct Parameter {
     pub description: String,
 }
 
-/// A set of characters, as in a regular expression's brackets: `A-Za-z0-9 .-`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Characters(Vec<(char, char)>);
+/// A regular expression that a whole text fits.
+#[derive(Debug, Clone)]
+pub struct Pattern {
+    text: String,
+    regex: regex::Regex,
+}
 
-impl Characters {
-    fn parse(text: &str) -> Self {
-        let letters: Vec<char> = text.chars().collect();
-        let mut ranges = Vec::new();
-        let mut at = 0;
-        while at < letters.len() {
-            let is_range = at + 2 < letters.len() && letters[at + 1] == '-';
-            let last = if is_range { at + 2 } else { at };
-            ranges.push((letters[at], letters[last]));
-            at = last + 1;
-        }
-        Self(ranges)
+impl Pattern {
+    fn parse(text: &str) -> Result<Self, String> {
+        let regex = regex::RegexBuilder::new(&format!(r"\A(?:{text})\z"))
+            .size_limit(1 << 20)
+            .build()
+            .map_err(|error| last_line(&error.to_string()))?;
+        Ok(Self {
+            text: text.to_owned(),
+            regex,
+        })
     }
 
-    fn contains(&self, letter: char) -> bool {
-        self.0
-            .iter()
-            .any(|(first, last)| (*first..=*last).contains(&letter))
+    /// As the description has it.
+    pub fn as_str(&self) -> &str {
+        &self.text
     }
 }
 
-/// Characters that could end a quoted text of gst-launch, or that no property should hold.
-fn is_dangerous(letter: char) -> bool {
-    letter.is_control() || matches!(letter, '"' | '\'' | '\\' | '`' | '$')
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+fn last_line(text: &str) -> String {
+    let line = text.lines().last().unwrap_or_default();
+    line.trim_start_matches("error: ").to_owned()
 }
 
 impl Parameter {
-    /// Reads `[parameters.NAME]`.
-    pub(super) fn read(mut table: Table<'_>) -> Result<Self, DescriptionError> {
-        let type_name = table.required_string("type")?;
-        let kind = match type_name.text.as_str() {
-            "string" => read_string(&mut table)?,
-            "integer" => {
-                let (min, max) = range(
-                    &mut table,
-                    as_integer,
-                    (i64::MIN, i64::MAX),
-                    "a whole number",
-                )?;
-                ParameterType::Integer { min, max }
-            }
-            "float" => {
-                let (min, max) = range(&mut table, as_float, (f64::MIN, f64::MAX), "a number")?;
-                ParameterType::Float { min, max }
-            }
-            "boolean" => ParameterType::Boolean,
-            "device" => ParameterType::Device(read_device_kind(&mut table)?),
-            other => {
-                return Err(table.error(
-                    type_name.line,
-                    "type",
-                    format!("found {other:?}"),
-                    "one of string, integer, float, boolean, device",
-                ));
+    /// Reads `[parameters.NAME]`; what is wrong is reported.
+    pub(super) fn read(table: Table<'_>) -> Option<Self> {
+        let type_name = table.string("type");
+        let known = |name: &str| PARAMETERS.iter().find(|(known, _)| *known == name);
+        let Some(type_name) = type_name else {
+            let keys = table.expect(PARAMETERS[0].1);
+            // Reports that the type is missing; nothing else can be said of it.
+            drop(keys);
+            return None;
+        };
+        let Some((name, keys)) = known(&type_name.text) else {
+            let right = "one of string, integer, float, boolean, device";
+            table.report(
+                type_name.place,
+                "type",
+                format!("found {:?}", type_name.text),
+                right,
+            );
+            return None;
+        };
+        let table = table.expect(keys);
+        let kind = match *name {
+            "string" => read_string(&table),
+            "integer" => range(&table, as_integer, (i64::MIN, i64::MAX), "a whole number")
+                .map(|(min, max)| ParameterType::Integer { min, max }),
+            "float" => range(&table, as_float, (f64::MIN, f64::MAX), "a number")
+                .map(|(min, max)| ParameterType::Float { min, max }),
+            "boolean" => Some(ParameterType::Boolean),
+            _ => read_device_kind(&table).map(ParameterType::Device),
+        };
+        let (description, unit) = (table.string("description"), table.string("unit"));
+        let default = table.value("default");
+        let (kind, (default, place)) = (kind?, default?);
+        let default = match kind.check(&default) {
+            Ok(default) => default,
+            Err(wrong) => {
+                table.report(place, "default", wrong.found, wrong.right);
+                return None;
             }
         };
-        let description = table.required_string("description")?.text;
-        let unit = table.string("unit")?.map(|unit| unit.text);
-        let Some((default, line)) = table.value("default")? else {
-            let line = table.line;
-            return Err(table.error(line, "default", "found nothing", "this key must be given"));
-        };
-        let checked = kind.check(&default);
-        let default =
-            checked.map_err(|wrong| table.error(line, "default", wrong.found, wrong.right))?;
-        table.finish()?;
-        Ok(Self {
+        Some(Self {
             kind,
             default,
-            unit,
-            description,
+            unit: unit.map(|unit| unit.text),
+            description: description.map(|text| text.text).unwrap_or_default(),
         })
     }
 }
 
-fn read_string(table: &mut Table<'_>) -> Result<ParameterType, DescriptionError> {
-    let line = table.line;
-    let values = table.strings("values")?;
-    let characters = table.string("characters")?;
-    let max_length = table.value("max_length")?;
-    let kind = match (values, characters) {
-        (Some((values, _)), None) => ParameterType::String {
-            values,
-            characters: Characters::default(),
-            max_length: LONGEST_TEXT,
-        },
-        (None, Some(characters)) => ParameterType::String {
-            values: Vec::new(),
-            characters: Characters::parse(&characters.text),
-            max_length: LONGEST_TEXT,
-        },
-        (None, None) | (Some(_), Some(_)) => {
-            return Err(table.error(
-                line,
-                "values",
-                "found neither or both of values and characters",
-                "a string parameter says either values = [...] or characters = \"A-Za-z0-9 \"",
-            ));
+fn read_string(table: &Table<'_>) -> Option<ParameterType> {
+    let values = table.strings("values");
+    let pattern = table.string("pattern");
+    let max_length = match table.value("max_length") {
+        None => LONGEST_TEXT,
+        Some((value, place)) => {
+            let length = as_integer(&value).and_then(|value| usize::try_from(value).ok());
+            let Some(length @ 1..=LONGEST_TEXT) = length else {
+                let found = format!("found {}", shown(&value));
+                table.report(place, "max_length", found, format!("1 to {LONGEST_TEXT}"));
+                return None;
+            };
+            length
         }
     };
-    let ParameterType::String {
-        values, characters, ..
-    } = kind
-    else {
-        return Ok(kind);
+    let (values, pattern) = match (values, pattern) {
+        (Some((values, _)), None) if !values.is_empty() => (values, "".to_owned()),
+        (None, Some(pattern)) => match Pattern::parse(&pattern.text) {
+            Ok(_) => (Vec::new(), pattern.text),
+            Err(why) => {
+                let right = "a regular expression of the Rust crate regex, such as [A-Za-z0-9 ]*";
+                table.report(pattern.place, "pattern", why, right);
+                return None;
+            }
+        },
+        (Some(_), _) | (None, None) => {
+            let right = "a string parameter says either values = [\"a\", \"b\"] or pattern = \"[A-Za-z0-9 ]*\"";
+            table.report(
+                table.place,
+                "values",
+                "found neither or both of values and pattern",
+                right,
+            );
+            return None;
+        }
     };
-    let Some((value, line)) = max_length else {
-        return Ok(ParameterType::String {
-            values,
-            characters,
-            max_length: LONGEST_TEXT,
-        });
-    };
-    match as_integer(&value).and_then(|value| usize::try_from(value).ok()) {
-        Some(max_length @ 1..=LONGEST_TEXT) => Ok(ParameterType::String {
-            values,
-            characters,
-            max_length,
-        }),
-        Some(_) | None => Err(table.error(
-            line,
-            "max_length",
-            format!("found {}", shown(&value)),
-            format!("1 to {LONGEST_TEXT}"),
-        )),
-    }
-}
-
-fn read_device_kind(table: &mut Table<'_>) -> Result<DeviceKind, DescriptionError> {
-    let kind = table.required_string("kind")?;
-    DeviceKind::from_name(&kind.text).ok_or_else(|| {
-        table.error(
-            kind.line,
-            "kind",
-            format!("found {:?}", kind.text),
-            "one of camera, microphone, speaker, display",
-        )
+    Some(ParameterType::String {
+        values,
+        pattern: Pattern::parse(&pattern).ok()?,
+        max_length,
     })
 }
 
+fn read_device_kind(table: &Table<'_>) -> Option<DeviceKind> {
+    let kind = table.string("kind")?;
+    let known = DeviceKind::from_name(&kind.text);
+    if known.is_none() {
+        let right = format!("one of {}", DEVICE_KINDS.join(", "));
+        table.report(kind.place, "kind", format!("found {:?}", kind.text), right);
+    }
+    known
+}
+
 fn range<T: Copy + PartialOrd>(
-    table: &mut Table<'_>,
+    table: &Table<'_>,
     read: fn(&Value) -> Option<T>,
     widest: (T, T),
     wanted: &str,
-) -> Result<(T, T), DescriptionError> {
-    let mut bound = |key: &'static str, otherwise: T| match table.value(key)? {
-        None => Ok(otherwise),
-        Some((value, line)) => read(&value)
-            .ok_or_else(|| table.error(line, key, format!("found {}", shown(&value)), wanted)),
+) -> Option<(T, T)> {
+    let bound = |key: &'static str, otherwise: T| match table.value(key) {
+        None => Some((otherwise, table.place)),
+        Some((value, place)) => {
+            let read = read(&value);
+            if read.is_none() {
+                table.report(place, key, format!("found {}", shown(&value)), wanted);
+            }
+            read.map(|bound| (bound, place))
+        }
     };
-    let (min, max) = (bound("min", widest.0)?, bound("max", widest.1)?);
+    let (min, max) = (bound("min", widest.0), bound("max", widest.1));
+    let ((min, place), (max, _)): ((T, Place), (T, Place)) = (min?, max?);
     if min > max {
-        let line = table.line;
-        return Err(table.error(line, "min", "min is above max", "min must not be above max"));
+        table.report(
+            place,
+            "min",
+            "min is above max",
+            "min must not be above max",
+        );
+        return None;
     }
-    Ok((min, max))
+    Some((min, max))
 }
 
 fn as_integer(value: &Value) -> Option<i64> {
@@ -279,18 +286,23 @@ impl ParameterType {
                 }),
             Self::String {
                 values,
-                characters,
+                pattern,
                 max_length,
             } => {
-                let text = as_text(value, *max_length)
-                    .filter(|text| values.is_empty() || values.iter().any(|value| value == text))
-                    .filter(|text| {
-                        !values.is_empty() || text.chars().all(|letter| characters.contains(letter))
-                    });
+                let text = as_text(value, *max_length).filter(|text| {
+                    if values.is_empty() {
+                        pattern.regex.is_match(text)
+                    } else {
+                        values.iter().any(|value| value == text)
+                    }
+                });
                 text.map(|text| Value::String(text.to_owned()))
                     .ok_or_else(|| {
                         wrong(if values.is_empty() {
-                            format!("at most {max_length} of the allowed characters")
+                            format!(
+                                "a text of at most {max_length} characters that fits {}",
+                                pattern.text
+                            )
                         } else {
                             format!("one of {}", values.join(", "))
                         })
@@ -303,7 +315,7 @@ impl ParameterType {
 fn as_text(value: &Value, max_length: usize) -> Option<&str> {
     match value {
         Value::String(text) => (text.chars().count() <= max_length
-            && !text.chars().any(is_dangerous))
+            && !text.chars().any(char::is_control))
         .then_some(text.as_str()),
         Value::Boolean(_) | Value::Integer(_) | Value::Float(_) => None,
     }
@@ -331,6 +343,11 @@ impl Values {
     /// The value of a placeholder.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
+    }
+
+    /// The placeholders that have a value.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 
     /// The value of a placeholder that holds a text.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::description::DescriptionError;
 use super::parameters::{Values, shown};
+use super::problem::{Place, did_you_mean};
 use super::reader::Table;
+use super::schema::{AUDIO, CODECS, VIDEO};
 use crate::job::Value;
 use crate::media::Codec;
 
@@ -68,7 +69,7 @@ pub struct AudioSettings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Number {
     key: &'static str,
-    line: usize,
+    place: Option<Place>,
     min: u32,
     max: u32,
     even: bool,
@@ -94,16 +95,18 @@ pub(super) struct Declared {
     codecs: Vec<Codec>,
 }
 
-struct Limits {
-    key: &'static str,
-    name: &'static str,
-    default: u32,
-    min: u32,
-    max: u32,
-    even: bool,
+/// What a number may be.
+#[derive(Debug)]
+pub(super) struct Limits {
+    pub key: &'static str,
+    pub name: &'static str,
+    pub default: u32,
+    pub min: u32,
+    pub max: u32,
+    pub even: bool,
 }
 
-const LATENCY: Limits = Limits {
+pub(super) static LATENCY: Limits = Limits {
     key: "settings.latency_ms",
     name: "latency_ms",
     default: 60,
@@ -111,7 +114,7 @@ const LATENCY: Limits = Limits {
     max: 5000,
     even: false,
 };
-const WIDTH: Limits = Limits {
+pub(super) static WIDTH: Limits = Limits {
     key: "settings.video.width",
     name: "width",
     default: 1280,
@@ -119,7 +122,7 @@ const WIDTH: Limits = Limits {
     max: 7680,
     even: true,
 };
-const HEIGHT: Limits = Limits {
+pub(super) static HEIGHT: Limits = Limits {
     key: "settings.video.height",
     name: "height",
     default: 720,
@@ -127,7 +130,7 @@ const HEIGHT: Limits = Limits {
     max: 4320,
     even: true,
 };
-const FRAMERATE: Limits = Limits {
+pub(super) static FRAMERATE: Limits = Limits {
     key: "settings.video.framerate",
     name: "framerate",
     default: 30,
@@ -135,7 +138,7 @@ const FRAMERATE: Limits = Limits {
     max: 120,
     even: false,
 };
-const VIDEO_KBPS: Limits = Limits {
+pub(super) static VIDEO_KBPS: Limits = Limits {
     key: "settings.video.bitrate_kbps",
     name: "bitrate_kbps",
     default: 1500,
@@ -143,7 +146,7 @@ const VIDEO_KBPS: Limits = Limits {
     max: 50_000,
     even: false,
 };
-const AUDIO_KBPS: Limits = Limits {
+pub(super) static AUDIO_KBPS: Limits = Limits {
     key: "settings.audio.bitrate_kbps",
     name: "bitrate_kbps",
     default: 48,
@@ -151,7 +154,7 @@ const AUDIO_KBPS: Limits = Limits {
     max: 510,
     even: false,
 };
-const CHANNELS: Limits = Limits {
+pub(super) static CHANNELS: Limits = Limits {
     key: "settings.audio.channels",
     name: "channels",
     default: 1,
@@ -164,7 +167,7 @@ impl Number {
     fn absent(limits: &Limits) -> Self {
         Self {
             key: limits.key,
-            line: 0,
+            place: None,
             min: limits.min,
             max: limits.max,
             even: limits.even,
@@ -172,30 +175,31 @@ impl Number {
         }
     }
 
-    fn read(table: Option<&mut Table<'_>>, limits: &Limits) -> Result<Self, DescriptionError> {
+    /// Reads the number; a wrong one is reported and reads as the default.
+    fn read(table: Option<&Table<'_>>, limits: &Limits) -> Self {
         let mut number = Self::absent(limits);
         let Some(table) = table else {
-            return Ok(number);
+            return number;
         };
-        let Some((value, line)) = table.value(limits.name)? else {
-            return Ok(number);
+        let Some((value, place)) = table.value(limits.name) else {
+            return number;
         };
-        number.line = line;
+        number.place = Some(place);
         let parameter = match &value {
             Value::String(text) => text
                 .strip_prefix('{')
                 .and_then(|text| text.strip_suffix('}')),
             Value::Boolean(_) | Value::Integer(_) | Value::Float(_) => None,
         };
-        number.value = match parameter {
-            Some(name) => Source::Parameter(name.to_owned()),
-            None => Source::Fixed(
-                number
-                    .check(&value)
-                    .map_err(|(found, right)| table.error(line, limits.name, found, right))?,
-            ),
-        };
-        Ok(number)
+        if let Some(name) = parameter {
+            number.value = Source::Parameter(name.to_owned());
+            return number;
+        }
+        match number.check(&value) {
+            Ok(fixed) => number.value = Source::Fixed(fixed),
+            Err((found, right)) => table.report(place, limits.name, found, right),
+        }
+        number
     }
 
     fn check(&self, value: &Value) -> Result<u32, (String, String)> {
@@ -219,116 +223,93 @@ impl Number {
             })
     }
 
-    fn resolve(&self, values: &Values, wrong: &Wrong<'_>) -> Result<u32, DescriptionError> {
+    fn resolve(&self, values: &Values, wrong: &mut Wrong<'_>) -> u32 {
         let name = match &self.value {
-            Source::Fixed(number) => return Ok(*number),
+            Source::Fixed(number) => return *number,
             Source::Parameter(name) => name,
         };
         let Some(value) = values.get(name) else {
-            let right = "name a parameter that the description declares";
-            return Err(wrong(
-                self.line,
+            let mut right = "name a parameter that the description declares".to_owned();
+            if let Some(meant) = did_you_mean(name, values.names()) {
+                right = format!("{meant} {right}");
+            }
+            wrong(
+                self.place,
                 self.key,
                 format!("{{{name}}} is no parameter"),
-                right.to_owned(),
-            ));
-        };
-        self.check(value).map_err(|(found, right)| {
-            wrong(
-                self.line,
-                self.key,
-                format!("parameter {name}: {found}"),
                 right,
-            )
+            );
+            return self.min;
+        };
+        self.check(value).unwrap_or_else(|(found, right)| {
+            let found = format!("parameter {name}: {found}");
+            wrong(self.place, self.key, found, right);
+            self.min
         })
     }
 }
 
-/// Makes an error at line and key, of what was found and what would be right.
-pub(super) type Wrong<'a> = dyn Fn(usize, &str, String, String) -> DescriptionError + 'a;
+/// Takes a problem: place and key, what was found and what would be right.
+pub(super) type Wrong<'a> = dyn FnMut(Option<Place>, &str, String, String) + 'a;
 
 impl Declared {
-    /// Reads `[settings]`; what is not said has the project's defaults.
-    pub fn read(mut settings: Option<Table<'_>>) -> Result<Self, DescriptionError> {
-        let latency_ms = Number::read(settings.as_mut(), &LATENCY)?;
-        let mut video = settings
-            .as_mut()
-            .map(|table| table.table("video"))
-            .transpose()?
-            .flatten();
-        let mut audio = settings
-            .as_mut()
-            .map(|table| table.table("audio"))
-            .transpose()?
-            .flatten();
-        let declared = Self {
-            latency_ms,
-            width: Number::read(video.as_mut(), &WIDTH)?,
-            height: Number::read(video.as_mut(), &HEIGHT)?,
-            framerate: Number::read(video.as_mut(), &FRAMERATE)?,
-            video_kbps: Number::read(video.as_mut(), &VIDEO_KBPS)?,
-            codecs: read_codecs(video.as_mut())?,
-            audio_kbps: Number::read(audio.as_mut(), &AUDIO_KBPS)?,
-            channels: Number::read(audio.as_mut(), &CHANNELS)?,
-        };
-        [video, audio, settings]
-            .into_iter()
-            .flatten()
-            .try_for_each(Table::finish)?;
-        Ok(declared)
+    /// Reads `[settings]`; what is not said, or wrong, has the project's defaults.
+    pub fn read(settings: Option<&Table<'_>>) -> Self {
+        let below = |key, keys| settings.and_then(|table| table.table(key, keys));
+        let (video, audio) = (below("video", VIDEO), below("audio", AUDIO));
+        let (video, audio) = (video.as_ref(), audio.as_ref());
+        Self {
+            latency_ms: Number::read(settings, &LATENCY),
+            width: Number::read(video, &WIDTH),
+            height: Number::read(video, &HEIGHT),
+            framerate: Number::read(video, &FRAMERATE),
+            video_kbps: Number::read(video, &VIDEO_KBPS),
+            codecs: read_codecs(video),
+            audio_kbps: Number::read(audio, &AUDIO_KBPS),
+            channels: Number::read(audio, &CHANNELS),
+        }
     }
 
-    /// The settings with parameters' values in them.
-    pub fn resolve(
-        &self,
-        values: &Values,
-        wrong: &Wrong<'_>,
-    ) -> Result<Settings, DescriptionError> {
-        let get = |number: &Number| number.resolve(values, wrong);
-        Ok(Settings {
-            latency: Duration::from_millis(u64::from(get(&self.latency_ms)?)),
+    /// The settings with parameters' values in them; what is wrong is told to `wrong`.
+    pub fn resolve(&self, values: &Values, wrong: &mut Wrong<'_>) -> Settings {
+        let mut get = |number: &Number| number.resolve(values, wrong);
+        Settings {
+            latency: Duration::from_millis(u64::from(get(&self.latency_ms))),
             video: VideoSettings {
-                width: get(&self.width)?,
-                height: get(&self.height)?,
-                framerate: get(&self.framerate)?,
-                bitrate: Bitrate::from_kilobits(get(&self.video_kbps)?),
+                width: get(&self.width),
+                height: get(&self.height),
+                framerate: get(&self.framerate),
+                bitrate: Bitrate::from_kilobits(get(&self.video_kbps)),
                 codecs: self.codecs.clone(),
             },
             audio: AudioSettings {
-                bitrate: Bitrate::from_kilobits(get(&self.audio_kbps)?),
-                channels: get(&self.channels)?,
+                bitrate: Bitrate::from_kilobits(get(&self.audio_kbps)),
+                channels: get(&self.channels),
             },
-        })
+        }
     }
 }
 
-fn read_codecs(table: Option<&mut Table<'_>>) -> Result<Vec<Codec>, DescriptionError> {
+fn read_codecs(table: Option<&Table<'_>>) -> Vec<Codec> {
     let both = vec![Codec::Vp8, Codec::H264];
-    let Some(table) = table else {
-        return Ok(both);
+    let Some((table, (names, place))) =
+        table.and_then(|table| Some((table, table.strings("codecs")?)))
+    else {
+        return both;
     };
-    let Some((names, line)) = table.strings("codecs")? else {
-        return Ok(both);
+    let known = |name: &String| {
+        let index = CODECS.iter().position(|known| known == name)?;
+        both.get(index).copied()
     };
-    let wrong = || {
-        let right = "a list of one or both of \"vp8\" and \"h264\", the preferred one first";
-        table.error(line, "codecs", format!("found {names:?}"), right)
+    let codecs: Option<Vec<Codec>> = names.iter().map(known).collect();
+    let is_once = |codecs: &Vec<Codec>| {
+        let mut rest = codecs.iter().enumerate();
+        rest.all(|(index, codec)| !codecs[..index].contains(codec))
     };
-    let mut codecs = Vec::new();
-    for name in &names {
-        let codec = match name.as_str() {
-            "vp8" => Codec::Vp8,
-            "h264" => Codec::H264,
-            _ => return Err(wrong()),
-        };
-        if codecs.contains(&codec) {
-            return Err(wrong());
-        }
-        codecs.push(codec);
+    if let Some(codecs) = codecs.filter(|codecs| !codecs.is_empty() && is_once(codecs)) {
+        return codecs;
     }
-    if codecs.is_empty() {
-        Err(wrong())
-    } else {
-        Ok(codecs)
-    }
+    let right = "a list of one or both of \"vp8\" and \"h264\", the preferred one first";
+    table.report(place, "codecs", format!("found {names:?}"), right);
+    both
 }

@@ -1,0 +1,92 @@
+//! Everything that can be wrong with a description, told at once: what GStreamer has to say after the pure checks.
+
+use std::path::Path;
+
+use super::allowed::Allowed;
+use super::build;
+use super::description::Description;
+use super::fragment::{Filled, Fragment};
+use super::problem::{DescriptionError, Problem};
+use crate::job::Parameters;
+use crate::media::devices::DeviceKind;
+
+impl Description {
+    /// Reads `NAME.toml` from the folder of descriptions, and its fallback, and checks everything but a dry run, with
+    /// attache's own list of elements. Reads files and loads plugins: not for async threads.
+    ///
+    /// # Errors
+    /// Every problem, of the file first, then of its fallback.
+    pub fn load(folder: &Path, name: &str) -> Result<Self, DescriptionError> {
+        Self::load_with(folder, name, &Allowed::default())
+    }
+
+    /// As [`Description::load`], with the elements that the operator allows besides.
+    ///
+    /// # Errors
+    /// Every problem, of the file first, then of its fallback.
+    pub fn load_with(
+        folder: &Path,
+        name: &str,
+        allowed: &Allowed,
+    ) -> Result<Self, DescriptionError> {
+        let description = Self::read(folder, name)?;
+        description.check(allowed)?;
+        if let Some(fallback) = &description.fallback {
+            fallback.check(allowed)?;
+        }
+        Ok(description)
+    }
+
+    /// Checks that the elements exist and are allowed, that their properties take their values, that they link, and that
+    /// the free pads fit: with the parameters' defaults, and stand-ins for devices.
+    ///
+    /// # Errors
+    /// Every problem.
+    pub fn check(&self, allowed: &Allowed) -> Result<(), DescriptionError> {
+        crate::media::init().map_err(|error| {
+            DescriptionError::without_place(&self.file, "", error.to_string(), "GStreamer 1.22")
+        })?;
+        let mut problems = Vec::new();
+        for fragment in self.fragments() {
+            let refused = allowed.check(self, fragment);
+            let is_refused = |place| {
+                refused
+                    .iter()
+                    .any(|problem: &Problem| problem.place == place)
+            };
+            let filled = self.stand_ins(fragment)?;
+            if let Err(error) = build::build(self, fragment, &filled) {
+                // A refused element need not be installed.
+                let others = error
+                    .0
+                    .into_iter()
+                    .filter(|problem| !is_refused(problem.place));
+                problems.extend(others);
+            }
+            problems.extend(refused);
+        }
+        DescriptionError::unless_empty(problems)
+    }
+
+    /// The defaults for a fragment, with test sources and dropping sinks for devices.
+    pub(super) fn stand_ins(&self, fragment: &Fragment) -> Result<Filled, DescriptionError> {
+        let room = "room".parse().map_err(|_| {
+            DescriptionError::without_place(&self.file, "room", "not a room", "a room's name")
+        })?;
+        let values = self.values(&Parameters::new(), &room)?;
+        let devices = self.devices_of(fragment);
+        Ok(fragment.fill(&values, |name| {
+            let kind = devices.iter().find(|(device, _)| *device == name)?.1;
+            Some(stand_in(kind).to_owned())
+        }))
+    }
+}
+
+fn stand_in(kind: DeviceKind) -> &'static str {
+    match kind {
+        DeviceKind::Camera => "videotestsrc ! clocksync",
+        DeviceKind::Microphone => "audiotestsrc wave=silence ! clocksync",
+        DeviceKind::Speaker => "fakesink sync=true",
+        DeviceKind::Display => "fakesink sync=true",
+    }
+}

@@ -1,0 +1,317 @@
+//! The format's tables: which keys a description may have. The reader checks against them; the JSON Schema is made of them.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::settings::{
+    AUDIO_KBPS, CHANNELS, FRAMERATE, HEIGHT, LATENCY, Limits, VIDEO_KBPS, WIDTH,
+};
+
+/// A key of a table.
+pub(super) struct Key {
+    pub name: &'static str,
+    pub is_required: bool,
+    pub holds: Holds,
+    /// What it means, for editors.
+    pub about: &'static str,
+}
+
+/// What a key holds.
+pub(super) enum Holds {
+    Text,
+    OneOf(&'static [&'static str]),
+    Texts,
+    Fragment,
+    /// A number or the name of a parameter in braces.
+    Setting(&'static Limits),
+    Codecs,
+    Integer,
+    Number,
+    Boolean,
+    Table(&'static [Key]),
+    Parameters,
+}
+
+const fn key(name: &'static str, holds: Holds, about: &'static str) -> Key {
+    Key {
+        name,
+        is_required: false,
+        holds,
+        about,
+    }
+}
+
+const fn required(name: &'static str, holds: Holds, about: &'static str) -> Key {
+    Key {
+        name,
+        is_required: true,
+        holds,
+        about,
+    }
+}
+
+pub(super) const ROLES: [&str; 3] = ["kiosk", "recorder", "filter"];
+pub(super) const DEVICE_KINDS: [&str; 4] = ["camera", "microphone", "speaker", "display"];
+pub(super) const CODECS: [&str; 2] = ["vp8", "h264"];
+
+pub(super) const ROOT: &[Key] = &[
+    required(
+        "role",
+        Holds::OneOf(&ROLES),
+        "The role that this description is for",
+    ),
+    required("summary", Holds::Text, "What it does, in one line"),
+    key(
+        "fallback",
+        Holds::Text,
+        "The description whose capture serves where a device is missing",
+    ),
+    key("parameters", Holds::Parameters, "What a job may choose"),
+    key(
+        "settings",
+        Holds::Table(SETTINGS),
+        "Sizes, rates and delays",
+    ),
+    key(
+        "capture",
+        Holds::Table(FRAGMENTS),
+        "Kiosk: what is sent; each fragment ends with one free source pad",
+    ),
+    key(
+        "playback",
+        Holds::Table(FRAGMENTS),
+        "Kiosk: where others are shown and heard; each fragment begins with one free sink pad",
+    ),
+    key(
+        "attract",
+        Holds::Table(FRAGMENTS),
+        "Kiosk: what is shown and heard here while nobody else is in the room; each fragment ends with one free source pad",
+    ),
+    key(
+        "chain",
+        Holds::Table(FRAGMENTS),
+        "Filter: what a remote track goes through; one free sink pad and one free source pad",
+    ),
+    key(
+        "record",
+        Holds::Table(FRAGMENTS),
+        "Recorder: everybody is mixed, and the mix goes through this; one free sink pad and one free source pad",
+    ),
+];
+
+pub(super) const FRAGMENTS: &[Key] = &[
+    key(
+        "video",
+        Holds::Fragment,
+        "Picture: elements in the grammar of gst-launch-1.0",
+    ),
+    key(
+        "audio",
+        Holds::Fragment,
+        "Sound: elements in the grammar of gst-launch-1.0",
+    ),
+];
+
+pub(super) const SETTINGS: &[Key] = &[
+    key(
+        "latency_ms",
+        Holds::Setting(&LATENCY),
+        "Jitter buffer of each peer, in ms",
+    ),
+    key(
+        "video",
+        Holds::Table(VIDEO),
+        "The picture that is sent, and the grid that is shown",
+    ),
+    key("audio", Holds::Table(AUDIO), "The sound that is sent"),
+];
+
+pub(super) const VIDEO: &[Key] = &[
+    key("width", Holds::Setting(&WIDTH), "Pixels across; even"),
+    key("height", Holds::Setting(&HEIGHT), "Pixels down; even"),
+    key(
+        "framerate",
+        Holds::Setting(&FRAMERATE),
+        "Pictures per second, at most",
+    ),
+    key(
+        "bitrate_kbps",
+        Holds::Setting(&VIDEO_KBPS),
+        "What the video encoder aims at, in kb/s",
+    ),
+    key(
+        "codecs",
+        Holds::Codecs,
+        "The codecs offered, the preferred one first",
+    ),
+];
+
+pub(super) const AUDIO: &[Key] = &[
+    key(
+        "bitrate_kbps",
+        Holds::Setting(&AUDIO_KBPS),
+        "What the audio encoder aims at, in kb/s",
+    ),
+    key("channels", Holds::Setting(&CHANNELS), "1 or 2"),
+];
+
+/// The keys of `[parameters.NAME]` for each type.
+pub(super) const PARAMETERS: [(&str, &[Key]); 5] = [
+    ("string", STRING),
+    ("integer", INTEGER),
+    ("float", FLOAT),
+    ("boolean", BOOLEAN),
+    ("device", DEVICE),
+];
+
+const TYPE: Key = required(
+    "type",
+    Holds::OneOf(&["string", "integer", "float", "boolean", "device"]),
+    "What values it takes",
+);
+const DESCRIPTION: Key = required("description", Holds::Text, "What it does, for people");
+const UNIT: Key = key("unit", Holds::Text, "In what the number is counted");
+
+const STRING: &[Key] = &[
+    TYPE,
+    DESCRIPTION,
+    required("default", Holds::Text, "Its value when a job gives none"),
+    key("values", Holds::Texts, "The only values allowed"),
+    key(
+        "pattern",
+        Holds::Text,
+        "A regular expression that the whole value fits",
+    ),
+    key(
+        "max_length",
+        Holds::Integer,
+        "The longest text allowed, in characters",
+    ),
+    UNIT,
+];
+const INTEGER: &[Key] = &[
+    TYPE,
+    DESCRIPTION,
+    required("default", Holds::Integer, "Its value when a job gives none"),
+    key("min", Holds::Integer, "The smallest value"),
+    key("max", Holds::Integer, "The largest value"),
+    UNIT,
+];
+const FLOAT: &[Key] = &[
+    TYPE,
+    DESCRIPTION,
+    required("default", Holds::Number, "Its value when a job gives none"),
+    key("min", Holds::Number, "The smallest value"),
+    key("max", Holds::Number, "The largest value"),
+    UNIT,
+];
+const BOOLEAN: &[Key] = &[
+    TYPE,
+    DESCRIPTION,
+    required("default", Holds::Boolean, "Its value when a job gives none"),
+    UNIT,
+];
+const DEVICE: &[Key] = &[
+    TYPE,
+    DESCRIPTION,
+    required("kind", Holds::OneOf(&DEVICE_KINDS), "Of which kind"),
+    required(
+        "default",
+        Holds::Text,
+        "auto: the first that is found; none; or a name or path",
+    ),
+    UNIT,
+];
+
+/// The JSON Schema (2020-12) of descriptions, for editors.
+pub fn json_schema() -> Json {
+    let mut schema = table(ROOT);
+    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    schema["title"] = json!("A description of attache: docs/pipelines.md");
+    let of_role = |role: &str, forbidden: &[&str]| {
+        let forbidden: Vec<Json> = forbidden
+            .iter()
+            .map(|name| json!({"required": [name]}))
+            .collect();
+        json!({
+            "if": {"properties": {"role": {"const": role}}, "required": ["role"]},
+            "then": {"not": {"anyOf": forbidden}},
+        })
+    };
+    schema["allOf"] = json!([
+        of_role("kiosk", &["chain", "record"]),
+        of_role("recorder", &["capture", "playback", "attract", "chain"]),
+        of_role("filter", &["capture", "playback", "attract", "record"]),
+        {
+            "if": {"properties": {"role": {"const": "filter"}}, "required": ["role"]},
+            "then": {"required": ["chain"], "properties": {"chain": {"minProperties": 1}}},
+        },
+    ]);
+    schema
+}
+
+fn table(keys: &[Key]) -> Json {
+    let mut properties = Map::new();
+    for key in keys {
+        let mut about = holds(&key.holds);
+        about["description"] = json!(key.about);
+        properties.insert(key.name.to_owned(), about);
+    }
+    let required: Vec<&str> = keys
+        .iter()
+        .filter(|key| key.is_required)
+        .map(|key| key.name)
+        .collect();
+    let mut table =
+        json!({"type": "object", "additionalProperties": false, "properties": properties});
+    if !required.is_empty() {
+        table["required"] = json!(required);
+    }
+    table
+}
+
+fn holds(holds: &Holds) -> Json {
+    match holds {
+        Holds::Text => json!({"type": "string"}),
+        Holds::Fragment => json!({"type": "string", "minLength": 1}),
+        Holds::OneOf(names) => json!({"enum": names}),
+        Holds::Texts => json!({"type": "array", "items": {"type": "string"}, "minItems": 1}),
+        Holds::Integer => json!({"type": "integer"}),
+        Holds::Number => json!({"type": "number"}),
+        Holds::Boolean => json!({"type": "boolean"}),
+        Holds::Codecs => {
+            json!({"type": "array", "items": {"enum": CODECS}, "minItems": 1, "uniqueItems": true})
+        }
+        Holds::Setting(limits) => {
+            let mut number =
+                json!({"type": "integer", "minimum": limits.min, "maximum": limits.max});
+            if limits.even {
+                number["multipleOf"] = json!(2);
+            }
+            json!({
+                "default": limits.default,
+                "anyOf": [number, {"type": "string", "pattern": r"^\{[a-z][a-z0-9_]*\}$"}],
+            })
+        }
+        Holds::Table(keys) => table(keys),
+        Holds::Parameters => parameters(),
+    }
+}
+
+fn parameters() -> Json {
+    let types: Vec<Json> = PARAMETERS
+        .iter()
+        .map(|(name, keys)| {
+            let mut of_type = table(keys);
+            of_type["properties"]["type"] = json!({"const": name});
+            if *name == "string" {
+                of_type["oneOf"] = json!([{"required": ["values"]}, {"required": ["pattern"]}]);
+            }
+            of_type
+        })
+        .collect();
+    json!({
+        "type": "object",
+        "propertyNames": {"pattern": "^[a-z][a-z0-9_]*$", "not": {"const": "room"}},
+        "additionalProperties": {"oneOf": types},
+    })
+}
