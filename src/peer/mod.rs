@@ -24,6 +24,7 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_utils::StreamProducer;
 use gstreamer_webrtc as gst_webrtc;
+use tokio::sync::OnceCell;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::job::PeerState;
@@ -114,6 +115,7 @@ impl Peer {
     pub async fn offer(
         settings: PeerSettings,
     ) -> Result<(Self, String, UnboundedReceiver<PeerEvent>)> {
+        Self::warm_up(settings.clone()).await?;
         let (mut peer, events) = Self::build(settings)?;
         let offer = peer
             .negotiate_offer()
@@ -127,6 +129,7 @@ impl Peer {
         settings: PeerSettings,
         offer: &str,
     ) -> Result<(Self, String, UnboundedReceiver<PeerEvent>)> {
+        Self::warm_up(settings.clone()).await?;
         let (mut peer, events) = Self::build(settings)?;
         let answer = peer
             .negotiate_answer(offer)
@@ -135,13 +138,17 @@ impl Peer {
         Ok((peer, answer, events))
     }
 
-    /// Makes a peer up to its offer and closes it. The first one of a process is slow (a certificate is made, plugins
-    /// are loaded): better before it is needed.
+    /// Makes the process's first peer up to its offer and closes it; later calls wait for that, or do nothing. The first
+    /// one is slow (a certificate is made, plugins are loaded): better before it is needed, and alone.
     pub async fn warm_up(settings: PeerSettings) -> Result<()> {
-        let (mut peer, _events) = Self::build(settings)?;
-        let described = peer.describe_offer().await;
-        peer.close().await;
-        described.map(drop)
+        static WARM: OnceCell<()> = OnceCell::const_new();
+        let warm_up = async || {
+            let (mut peer, _events) = Self::build(settings)?;
+            let described = peer.describe_offer().await;
+            peer.close().await;
+            described.map(drop)
+        };
+        WARM.get_or_try_init(warm_up).await.map(|()| ())
     }
 
     /// Takes the answer to our offer.

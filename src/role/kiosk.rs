@@ -51,9 +51,10 @@ impl Kiosk {
             encoders: encoders(assignment, description).await?,
         };
         let (to_us, from_media) = unbounded_channel();
-        let capture =
-            Capture::start(description, &job.parameters, context.clone(), to_us.clone()).await?;
-        let playback = Playback::start(description, &job.parameters, context, to_us).await?;
+        let (capture, playback) = tokio::try_join!(
+            Capture::start(description, &job.parameters, context.clone(), to_us.clone()),
+            Playback::start(description, &job.parameters, context.clone(), to_us.clone()),
+        )?;
         let kiosk = Self {
             capture,
             playback,
@@ -61,7 +62,10 @@ impl Kiosk {
             from_media,
             events: events.clone(),
         };
-        Peer::warm_up(kiosk.peer_settings("warm-up".to_owned(), Ice::default())).await?;
+        // Meanwhile the kiosk goes to its room; its first peer waits for this, and would tell the error.
+        tokio::spawn(Peer::warm_up(
+            kiosk.peer_settings("warm-up".to_owned(), Ice::default()),
+        ));
         Ok(kiosk)
     }
 

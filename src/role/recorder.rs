@@ -69,7 +69,8 @@ impl Recorder {
             codecs: settings.video.codecs,
         };
         let settings = recorder.settings("warm-up".to_owned(), Ice::default(), Receive::Nothing);
-        Peer::warm_up(settings).await?;
+        // Meanwhile the recorder goes to its room; its first peer waits for this, and would tell the error.
+        tokio::spawn(Peer::warm_up(settings));
         Ok(recorder)
     }
 
