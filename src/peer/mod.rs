@@ -115,7 +115,7 @@ impl Peer {
     pub async fn offer(
         settings: PeerSettings,
     ) -> Result<(Self, String, UnboundedReceiver<PeerEvent>)> {
-        Self::warm_up(settings.clone()).await?;
+        Self::warm_up().await?;
         let (mut peer, events) = Self::build(settings)?;
         let offer = peer
             .negotiate_offer()
@@ -129,7 +129,7 @@ impl Peer {
         settings: PeerSettings,
         offer: &str,
     ) -> Result<(Self, String, UnboundedReceiver<PeerEvent>)> {
-        Self::warm_up(settings.clone()).await?;
+        Self::warm_up().await?;
         let (mut peer, events) = Self::build(settings)?;
         let answer = peer
             .negotiate_answer(offer)
@@ -140,8 +140,23 @@ impl Peer {
 
     /// Makes the process's first peer up to its offer and closes it; later calls wait for that, or do nothing. The first
     /// one is slow (a certificate is made, plugins are loaded): better before it is needed, and alone.
-    pub async fn warm_up(settings: PeerSettings) -> Result<()> {
+    pub async fn warm_up() -> Result<()> {
         static WARM: OnceCell<()> = OnceCell::const_new();
+        let settings = PeerSettings {
+            name: "warm-up".to_owned(),
+            ice: Ice::default(),
+            sends: Sends {
+                audio: true,
+                video: true,
+            },
+            producers: None,
+            video_codecs: vec![Codec::Vp8, Codec::H264],
+            receive: Receive::Decoded {
+                audio: true,
+                video: true,
+            },
+            latency: Duration::ZERO,
+        };
         let warm_up = async || {
             let (mut peer, _events) = Self::build(settings)?;
             let described = peer.describe_offer().await;

@@ -63,9 +63,7 @@ impl Kiosk {
             events: events.clone(),
         };
         // Meanwhile the kiosk goes to its room; its first peer waits for this, and would tell the error.
-        tokio::spawn(Peer::warm_up(
-            kiosk.peer_settings("warm-up".to_owned(), Ice::default()),
-        ));
+        tokio::spawn(Peer::warm_up());
         Ok(kiosk)
     }
 

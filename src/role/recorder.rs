@@ -68,9 +68,8 @@ impl Recorder {
             latency: settings.latency,
             codecs: settings.video.codecs,
         };
-        let settings = recorder.settings("warm-up".to_owned(), Ice::default(), Receive::Nothing);
         // Meanwhile the recorder goes to its room; its first peer waits for this, and would tell the error.
-        tokio::spawn(Peer::warm_up(settings));
+        tokio::spawn(Peer::warm_up());
         Ok(recorder)
     }
 
