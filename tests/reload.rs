@@ -116,11 +116,13 @@ async fn another_value_is_seen_by_all_who_watch_without_a_long_freeze() {
     h264.until("the black picture", |sample| !is_bright(sample))
         .await;
 
+    let before = capture.pipelines();
     let values = small(&[("pattern", Value::String("smpte".into()))]);
     capture
         .replace(&shipped("kiosk-test"), &values)
         .await
         .unwrap();
+    assert_eq!(capture.pipelines(), before, "it is set where it plays");
     h264.until("the other picture", is_bright).await;
     vp8.until("the other picture", is_bright).await;
     h264.assert_no_long_gap();

@@ -12,6 +12,8 @@ use super::fanout::Outlet;
 use super::source::{Plan, Source};
 use super::{Codec, MediaError, MediaEvents, MediaKind};
 use crate::job::Parameters;
+use crate::pipeline::change::{Change, Part};
+use crate::pipeline::fragment::Section;
 use crate::pipeline::{Description, Settings};
 use crate::signalling::ids::RoomName;
 use crate::signalling::protocol::Sends;
@@ -175,7 +177,7 @@ impl Inner {
     fn replace(&self, plan: Plan) -> Result<(), MediaError> {
         let mut sources = self.sources();
         for kind in [MediaKind::Audio, MediaKind::Video] {
-            if plan.launch(kind).is_some() && self.raw.of(kind).is_none() {
+            if plan.captures(kind) && self.raw.of(kind).is_none() {
                 return Err(MediaError::NewTrack(kind));
             }
         }
@@ -204,7 +206,7 @@ impl Inner {
         let Some(outlet) = self.raw.of(kind) else {
             return Ok(());
         };
-        if plan.launch(kind) != former.launch(kind) || plan.form(kind) != former.form(kind) {
+        if !set_in_place(present.as_ref(), (former, plan), kind)? {
             self.succeed(present, (former, plan), kind, outlet)?;
         }
         if plan.encodes(kind) != former.encodes(kind) {
@@ -259,4 +261,26 @@ impl Inner {
         source.accept(&self.events);
         Ok(Some(source))
     }
+}
+
+/// Sets what can be set while the source plays; false if it has to be built anew.
+fn set_in_place(
+    present: Option<&Source>,
+    (former, plan): (&Plan, &Plan),
+    kind: MediaKind,
+) -> Result<bool, MediaError> {
+    let section = Section::Capture;
+    let change = former
+        .description
+        .changes(&former.values, &plan.description, &plan.values)?;
+    let settings = match change {
+        Change::Nothing => Vec::new(),
+        Change::InPlace(settings) => settings,
+        Change::Rebuild(rebuild) if rebuild.concerns(section, kind) => return Ok(false),
+        Change::Rebuild(rebuild) => rebuild.settings,
+    };
+    let part = Part { section, kind };
+    let mut of_it = settings.iter().filter(|setting| setting.part == part);
+    // Where the fallback runs, its elements have other names: it is built anew.
+    Ok(of_it.all(|setting| present.is_some_and(|source| source.set(setting).is_ok())))
 }

@@ -1,5 +1,7 @@
 //! Playback: mixes what several participants send into the description's speakers and display.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 
 use gstreamer_utils::StreamProducer;
@@ -10,6 +12,8 @@ use super::{MediaError, MediaEvent, MediaEvents, MediaKind};
 use crate::job::Parameters;
 use crate::media::capture::Context;
 use crate::pipeline::Description;
+use crate::pipeline::change::Change;
+use crate::pipeline::fragment::Section;
 use crate::pipeline::parameters::Values;
 use crate::signalling::ids::ParticipantId;
 
@@ -18,9 +22,11 @@ use crate::signalling::ids::ParticipantId;
 #[derive(Debug)]
 pub struct Playback {
     commands: mpsc::Sender<Command>,
-    has_audio: bool,
-    has_video: bool,
-    next: std::sync::atomic::AtomicU64,
+    has_audio: AtomicBool,
+    has_video: AtomicBool,
+    context: Context,
+    events: MediaEvents,
+    next: AtomicU64,
 }
 
 /// A participant's sound or picture in the mix; dropped, it leaves.
@@ -34,6 +40,10 @@ pub struct Attachment {
 enum Command {
     Attach(Box<Input>),
     Detach(u64),
+    Replace(
+        Box<Plan>,
+        tokio::sync::oneshot::Sender<Result<(), MediaError>>,
+    ),
     Stop(tokio::sync::oneshot::Sender<()>),
 }
 
@@ -64,39 +74,56 @@ impl Playback {
         events: MediaEvents,
     ) -> Result<Self, MediaError> {
         super::init()?;
-        let values = description.values(parameters, &context.room)?;
-        let settings = description.settings(&values)?;
-        let audio = sink(description, &values, MediaKind::Audio, &events)?;
-        let video = sink(description, &values, MediaKind::Video, &events)?;
-        let (has_audio, has_video) = (audio.is_some(), video.is_some());
-        let plan = Plan {
-            description: description.clone(),
-            settings,
-            audio,
-            video,
-        };
-        plan.check()?;
+        let plan = plan(description, parameters, context, &events)?;
+        let (has_audio, has_video) = (plan.audio.is_some(), plan.video.is_some());
         let (commands, orders) = mpsc::channel();
+        let told = events.clone();
         std::thread::Builder::new()
             .name("playback".to_owned())
-            .spawn(move || serve(&plan, &orders, &events))
+            .spawn(move || Player::new(plan, told).serve(&orders))
             .map_err(|error| MediaError::GStreamer {
                 doing: "start the playback",
                 reason: error.to_string(),
             })?;
         Ok(Self {
             commands,
-            has_audio,
-            has_video,
-            next: std::sync::atomic::AtomicU64::default(),
+            has_audio: AtomicBool::new(has_audio),
+            has_video: AtomicBool::new(has_video),
+            context: context.clone(),
+            events,
+            next: AtomicU64::default(),
         })
+    }
+
+    /// Goes on with another description or other values: what an element takes while it plays is set there, else the
+    /// pipeline is built anew with everybody who is attached.
+    ///
+    /// # Errors
+    /// Whatever keeps the new one from being built; then everything goes on as before.
+    pub async fn replace(
+        &self,
+        description: &Description,
+        parameters: &Parameters,
+    ) -> Result<(), MediaError> {
+        let (description, parameters) = (description.clone(), parameters.clone());
+        let (context, events) = (self.context.clone(), self.events.clone());
+        let work = move || plan(&description, &parameters, &context, &events);
+        let plan = tokio::task::spawn_blocking(work).await.map_err(stopped)??;
+        let (has_audio, has_video) = (plan.audio.is_some(), plan.video.is_some());
+        let (done, replaced) = tokio::sync::oneshot::channel();
+        // A thread that is gone answers nothing.
+        let _ = self.commands.send(Command::Replace(Box::new(plan), done));
+        replaced.await.map_err(stopped)??;
+        self.has_audio.store(has_audio, Ordering::Relaxed);
+        self.has_video.store(has_video, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Whether the description plays this kind of media here. What it does not play need not be decoded.
     pub fn plays(&self, kind: MediaKind) -> bool {
         match kind {
-            MediaKind::Audio => self.has_audio,
-            MediaKind::Video => self.has_video,
+            MediaKind::Audio => self.has_audio.load(Ordering::Relaxed),
+            MediaKind::Video => self.has_video.load(Ordering::Relaxed),
         }
     }
 
@@ -108,7 +135,7 @@ impl Playback {
         kind: MediaKind,
         producer: &StreamProducer,
     ) -> Attachment {
-        let number = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let attachment = Attachment {
             number,
             commands: self.commands.clone(),
@@ -181,49 +208,141 @@ fn sink(
     }
 }
 
-/// The thread: it alone touches the pipeline.
-fn serve(plan: &Plan, orders: &mpsc::Receiver<Command>, events: &MediaEvents) {
-    let mut stage: Option<Stage> = None;
-    while let Ok(command) = orders.recv() {
-        match command {
-            Command::Attach(input) => {
-                if let Err(error) = attach(plan, &mut stage, &input, events) {
-                    let _ = events.send(MediaEvent::Failed(error));
-                }
-            }
-            Command::Detach(number) => {
-                let is_empty = stage.as_mut().is_some_and(|stage| {
-                    stage.remove(number);
-                    stage.is_empty()
-                });
-                if is_empty {
-                    stage = None;
-                }
-            }
-            Command::Stop(done) => {
-                drop(stage.take());
-                // The one who asked may have gone.
-                let _ = done.send(());
-                return;
-            }
-        }
+/// What is played, and on what: checked, but for what only shows when it plays.
+fn plan(
+    description: &Description,
+    parameters: &Parameters,
+    context: &Context,
+    events: &MediaEvents,
+) -> Result<Plan, MediaError> {
+    let values = description.values(parameters, &context.room)?;
+    let plan = Plan {
+        settings: description.settings(&values)?,
+        audio: sink(description, &values, MediaKind::Audio, events)?,
+        video: sink(description, &values, MediaKind::Video, events)?,
+        description: description.clone(),
+        values,
+    };
+    plan.check()?;
+    Ok(plan)
+}
+
+fn stopped(error: impl std::fmt::Display) -> MediaError {
+    MediaError::GStreamer {
+        doing: "replace the playback",
+        reason: error.to_string(),
     }
 }
 
-fn attach(
-    plan: &Plan,
-    stage: &mut Option<Stage>,
-    input: &Input,
-    events: &MediaEvents,
-) -> Result<(), MediaError> {
-    if let Some(stage) = stage {
-        return stage.add(input);
+/// The thread's own: it alone touches the pipeline.
+struct Player {
+    plan: Plan,
+    events: MediaEvents,
+    inputs: BTreeMap<u64, Input>,
+    stage: Option<Stage>,
+}
+
+impl Player {
+    fn new(plan: Plan, events: MediaEvents) -> Self {
+        Self {
+            plan,
+            events,
+            inputs: BTreeMap::new(),
+            stage: None,
+        }
     }
-    let mut new = Stage::build(plan, events.clone())?;
-    new.add(input)?;
-    new.play()?;
-    *stage = Some(new);
-    Ok(())
+
+    fn serve(mut self, orders: &mpsc::Receiver<Command>) {
+        while let Ok(command) = orders.recv() {
+            match command {
+                Command::Attach(input) => {
+                    if let Err(error) = self.attach(*input) {
+                        let _ = self.events.send(MediaEvent::Failed(error));
+                    }
+                }
+                Command::Detach(number) => self.detach(number),
+                Command::Replace(plan, done) => {
+                    // The one who asked may have gone.
+                    let _ = done.send(self.replace(*plan));
+                }
+                Command::Stop(done) => {
+                    drop(self);
+                    // The one who asked may have gone.
+                    let _ = done.send(());
+                    return;
+                }
+            }
+        }
+    }
+
+    fn attach(&mut self, input: Input) -> Result<(), MediaError> {
+        self.inputs.insert(input.number, input.clone());
+        match &mut self.stage {
+            Some(stage) => stage.add(&input),
+            None => self.open(),
+        }
+    }
+
+    fn detach(&mut self, number: u64) {
+        self.inputs.remove(&number);
+        if let Some(stage) = &mut self.stage {
+            stage.remove(number);
+        }
+        if self.inputs.is_empty() {
+            self.stage = None;
+        }
+    }
+
+    /// Builds the pipeline with everybody who is attached.
+    fn open(&mut self) -> Result<(), MediaError> {
+        let mut stage = Stage::build(&self.plan, self.events.clone())?;
+        for input in self.inputs.values() {
+            stage.add(input)?;
+        }
+        stage.play()?;
+        self.stage = Some(stage);
+        Ok(())
+    }
+
+    fn replace(&mut self, plan: Plan) -> Result<(), MediaError> {
+        let is_set = self.set_in_place(&plan)?;
+        let former = std::mem::replace(&mut self.plan, plan);
+        if is_set || self.inputs.is_empty() {
+            return Ok(());
+        }
+        // Its devices are free for the new one.
+        self.stage = None;
+        let Err(error) = self.open() else {
+            return Ok(());
+        };
+        self.plan = former;
+        self.open()?;
+        Err(error)
+    }
+
+    /// Sets what can be set while it plays; false if it has to be built anew.
+    fn set_in_place(&self, plan: &Plan) -> Result<bool, MediaError> {
+        let Plan {
+            description,
+            values,
+            ..
+        } = &self.plan;
+        let section = Section::Playback;
+        let settings = match description.changes(values, &plan.description, &plan.values)? {
+            Change::Nothing => Vec::new(),
+            Change::InPlace(settings) => settings,
+            Change::Rebuild(rebuild) => {
+                let kinds = [MediaKind::Audio, MediaKind::Video];
+                if kinds.iter().any(|kind| rebuild.concerns(section, *kind)) {
+                    return Ok(false);
+                }
+                rebuild.settings
+            }
+        };
+        let mut of_it = settings.iter().filter(|set| set.part.section == section);
+        let stage = self.stage.as_ref();
+        Ok(of_it.all(|setting| stage.is_none_or(|stage| stage.set(setting))))
+    }
 }
 
 impl std::fmt::Debug for Command {
@@ -231,6 +350,7 @@ impl std::fmt::Debug for Command {
         f.write_str(match self {
             Self::Attach(_) => "Attach",
             Self::Detach(_) => "Detach",
+            Self::Replace(..) => "Replace",
             Self::Stop(_) => "Stop",
         })
     }

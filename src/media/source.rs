@@ -13,7 +13,8 @@ use super::elements::{add_linked, capsfilter, make};
 use super::fanout::{Feed, Outlet};
 use super::{MediaError, MediaEvent, MediaEvents, MediaKind, clock};
 use crate::job::Parameters;
-use crate::pipeline::build::{self, End};
+use crate::pipeline::build::{self, Built, SetError};
+use crate::pipeline::change::Setting;
 use crate::pipeline::fragment::Fragment;
 use crate::pipeline::parameters::Values;
 use crate::pipeline::{Bitrate, Description, Settings};
@@ -34,6 +35,7 @@ pub(super) struct Plan {
 #[derive(Debug)]
 pub(super) struct Source {
     pipeline: gst::Pipeline,
+    built: Built,
     watch: Watch,
     feed: Feed,
     trial: Arc<Trial>,
@@ -60,7 +62,7 @@ impl Source {
         outlet: &Outlet,
         events: &MediaEvents,
     ) -> Result<Option<Self>, MediaError> {
-        let Some(bin) = plan.bin(kind, events)? else {
+        let Some(built) = plan.build(kind, events)? else {
             return Ok(None);
         };
         let pipeline = gst::Pipeline::with_name(match kind {
@@ -69,7 +71,7 @@ impl Source {
         });
         clock::prepare(&pipeline);
         let feed = outlet.feed();
-        let mut chain = vec![bin.upcast()];
+        let mut chain = vec![built.bin.clone().upcast()];
         chain.extend(match kind {
             MediaKind::Video => picture_form(&plan.settings)?,
             MediaKind::Audio => sound_form(&plan.settings)?,
@@ -84,6 +86,7 @@ impl Source {
         })?;
         let source = Self {
             pipeline,
+            built,
             watch,
             feed,
             trial,
@@ -126,6 +129,11 @@ impl Source {
             // Nobody listens any more once the job has ended.
             let _ = events.send(MediaEvent::Failed(error));
         }
+    }
+
+    /// Sets a property of the fragment while it plays.
+    pub fn set(&self, setting: &Setting) -> Result<(), SetError> {
+        self.built.apply(setting)
     }
 
     /// The pipeline, for pictures of it.
@@ -196,8 +204,13 @@ impl Plan {
             .is_some_and(|fragment| !self.description.devices_of(fragment).is_empty())
     }
 
-    /// What decides the form in which raw frames leave the source.
-    pub fn form(&self, kind: MediaKind) -> [u32; 3] {
+    /// Whether the description captures a kind.
+    pub fn captures(&self, kind: MediaKind) -> bool {
+        fragment_of(&self.description, kind).is_some()
+    }
+
+    /// The form in which raw frames leave the source.
+    fn form(&self, kind: MediaKind) -> [u32; 3] {
         let Settings { video, audio, .. } = &self.settings;
         match kind {
             MediaKind::Video => [video.width, video.height, video.framerate],
@@ -214,19 +227,8 @@ impl Plan {
         (self.form(kind), bitrate)
     }
 
-    /// The launch text of a kind with its values, to see whether it changed.
-    pub fn launch(&self, kind: MediaKind) -> Option<String> {
-        let fragment = fragment_of(&self.description, kind)?;
-        let device = |name: &str| {
-            let devices = self.description.devices_of(fragment);
-            let is_device = devices.iter().any(|(device, _)| *device == name);
-            is_device.then(|| format!("{{{}}}", self.values.text(name).unwrap_or_default()))
-        };
-        Some(fragment.fill(&self.values, device).to_string())
-    }
-
     /// The description's fragment with its device, or the fallback's where there is no device.
-    fn bin(&self, kind: MediaKind, events: &MediaEvents) -> Result<Option<gst::Bin>, MediaError> {
+    fn build(&self, kind: MediaKind, events: &MediaEvents) -> Result<Option<Built>, MediaError> {
         // Nobody listens any more once the job has ended.
         let notice = |text: String| drop(events.send(MediaEvent::Notice(text)));
         let Some(fragment) = fragment_of(&self.description, kind) else {
@@ -236,13 +238,9 @@ impl Plan {
         let missing = match devices::find(&wanted, &self.settings) {
             Ok(found) => {
                 found.notices().into_iter().for_each(notice);
-                let launch = fragment.fill(&self.values, |name| found.launch(name));
-                return Ok(Some(build::bin(
-                    &self.description,
-                    fragment,
-                    &launch,
-                    End::Source,
-                )?));
+                let filled = fragment.fill(&self.values, |name| found.launch(name));
+                let built = build::build(&self.description, fragment, &filled)?;
+                return Ok(Some(built));
             }
             Err(missing) => missing,
         };
@@ -260,8 +258,8 @@ impl Plan {
         let values =
             self.description
                 .fallback_values(fallback, &self.values, &self.context.room)?;
-        let launch = fragment.fill(&values, |_| None);
-        Ok(Some(build::bin(fallback, fragment, &launch, End::Source)?))
+        let filled = fragment.fill(&values, |_| None);
+        Ok(Some(build::build(fallback, fragment, &filled)?))
     }
 }
 

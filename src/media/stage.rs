@@ -9,8 +9,10 @@ use gstreamer_utils::{ConsumptionLink, StreamProducer};
 use super::bus::Watch;
 use super::elements::{capsfilter, make};
 use super::{MediaError, MediaEvents, MediaKind, clock, grid};
-use crate::pipeline::build::{self, End};
+use crate::pipeline::build::{self, Built};
+use crate::pipeline::change::Setting;
 use crate::pipeline::fragment::{Filled, Fragment};
+use crate::pipeline::parameters::Values;
 use crate::pipeline::{Description, Settings};
 use crate::signalling::ids::ParticipantId;
 
@@ -22,6 +24,7 @@ const WAITING: gst::ClockTime = gst::ClockTime::from_mseconds(200);
 /// What to build.
 pub(super) struct Plan {
     pub description: Description,
+    pub values: Values,
     pub settings: Settings,
     pub audio: Option<Sink>,
     pub video: Option<Sink>,
@@ -34,6 +37,7 @@ pub(super) struct Sink {
 }
 
 /// One participant's sound or picture.
+#[derive(Clone)]
 pub(super) struct Input {
     pub number: u64,
     pub participant: ParticipantId,
@@ -45,17 +49,16 @@ impl Plan {
     /// Builds each fragment once, to tell mistakes before somebody comes.
     pub fn check(&self) -> Result<(), MediaError> {
         for sink in [&self.audio, &self.video].into_iter().flatten() {
-            self.bin(sink)?;
+            self.build(sink)?;
         }
         Ok(())
     }
 
-    fn bin(&self, sink: &Sink) -> Result<gst::Bin, MediaError> {
-        Ok(build::bin(
+    fn build(&self, sink: &Sink) -> Result<Built, MediaError> {
+        Ok(build::build(
             &self.description,
             &sink.fragment,
             &sink.launch,
-            End::Sink,
         )?)
     }
 }
@@ -69,6 +72,7 @@ pub(super) struct Stage {
     zero: gst::ClockTime,
     audio: Option<gst::Element>,
     video: Option<gst::Element>,
+    fragments: Vec<(MediaKind, Built)>,
     seats: Vec<Seat>,
     size: (u32, u32),
 }
@@ -98,31 +102,27 @@ impl Stage {
             zero,
             audio: None,
             video: None,
+            fragments: Vec::new(),
             seats: Vec::new(),
             size: (video.width, video.height),
         };
         if let Some(sink) = &plan.audio {
             let caps = "audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=2";
-            stage.audio = Some(stage.add_mix(
-                "audiomixer",
-                "gstreamer1.0-plugins-base",
-                caps,
-                plan.bin(sink)?,
-            )?);
+            let built = plan.build(sink)?;
+            let mix = stage.add_mix("audiomixer", caps, &built.bin)?;
+            stage.audio = Some(mix);
+            stage.fragments.push((MediaKind::Audio, built));
         }
         if let Some(sink) = &plan.video {
             let caps = format!(
                 "video/x-raw,format=I420,width={},height={},framerate={}/1,pixel-aspect-ratio=1/1",
                 video.width, video.height, video.framerate
             );
-            let compositor = stage.add_mix(
-                "compositor",
-                "gstreamer1.0-plugins-base",
-                &caps,
-                plan.bin(sink)?,
-            )?;
+            let built = plan.build(sink)?;
+            let compositor = stage.add_mix("compositor", &caps, &built.bin)?;
             compositor.set_property_from_str("background", "black");
             stage.video = Some(compositor);
+            stage.fragments.push((MediaKind::Video, built));
         }
         Ok(stage)
     }
@@ -131,9 +131,8 @@ impl Stage {
     fn add_mix(
         &self,
         factory: &'static str,
-        package: &'static str,
         caps: &str,
-        sink: gst::Bin,
+        sink: &gst::Bin,
     ) -> Result<gst::Element, MediaError> {
         let mix = gst::ElementFactory::make(factory)
             .property("force-live", true)
@@ -142,10 +141,11 @@ impl Stage {
             .build()
             .map_err(|_| MediaError::Missing {
                 element: factory.to_owned(),
-                package,
+                package: "gstreamer1.0-plugins-base",
             })?;
         let queue = make("queue", "libgstreamer1.0-0")?;
-        let chain = [mix.clone(), capsfilter(caps)?, queue, sink.upcast()];
+        let sink = sink.clone().upcast();
+        let chain = [mix.clone(), capsfilter(caps)?, queue, sink];
         self.pipeline
             .add_many(&chain)
             .map_err(MediaError::gstreamer("build the playback"))?;
@@ -162,8 +162,11 @@ impl Stage {
         })
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.seats.is_empty()
+    /// Sets a property of a fragment while it plays; false if its element does not take it.
+    pub fn set(&self, setting: &Setting) -> bool {
+        let mut fragments = self.fragments.iter();
+        let of_it = fragments.find(|(kind, _)| *kind == setting.part.kind);
+        of_it.is_some_and(|(_, built)| built.apply(setting).is_ok())
     }
 
     fn mix(&self, kind: MediaKind) -> Option<&gst::Element> {
