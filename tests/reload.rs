@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use attache::job::{Parameters, Value};
 use attache::media::capture::Capture;
-use attache::media::{Codec, MediaEvent};
+use attache::media::playback::Playback;
+use attache::media::{Codec, MediaEvent, MediaKind};
 use attache::pipeline::Description;
 use gstreamer as gst;
-use support::{Consumer, Decoder, LIMIT, context, shipped, with_luma};
+use support::{Consumer, Decoder, LIMIT, Outlet, Source, context, shipped, with_luma};
 use tokio::sync::mpsc;
 
 /// A change may freeze the picture for so long.
@@ -187,4 +188,52 @@ async fn a_source_that_does_not_deliver_changes_nothing() {
     viewer.until("the right picture", is_bright).await;
     viewer.assert_no_long_gap();
     capture.stop().await;
+}
+
+/// A kiosk that hands what it plays, so loud, to a channel of the inter elements.
+fn into_channel(channel: &str) -> Description {
+    let text = format!(
+        "role = \"kiosk\"\nsummary = \"test\"\n\
+         [parameters.volume]\ntype = \"float\"\nmin = 0\nmax = 10\ndefault = 1.0\ndescription = \"loudness\"\n\
+         [settings.video]\nwidth = 320\nheight = 180\nframerate = 10\n\
+         [playback]\nvideo = 'intervideosink channel={channel}'\n\
+         audio = 'audioconvert ! volume volume={{volume}} ! interaudiosink channel={channel}'\n"
+    );
+    Description::parse(std::path::Path::new("x.toml"), "x", &text).unwrap()
+}
+
+#[tokio::test]
+async fn what_others_send_is_played_on_through_another_value_and_another_description() {
+    let (events, mut receiver) = mpsc::unbounded_channel();
+    let quiet = Parameters::from([("volume".to_owned(), Value::Float(0.5))]);
+    let playback = Playback::start(&into_channel("one"), &Parameters::new(), context(), events)
+        .await
+        .unwrap();
+    let someone = Source::start("white", 440);
+    let id = "someone".parse().unwrap();
+    let _picture = playback.attach(&id, MediaKind::Video, &someone.video);
+    let _sound = playback.attach(&id, MediaKind::Audio, &someone.audio);
+    let mut one = Outlet::open("one");
+    one.wait_for_sound(|amplitude| amplitude(440) > 0.15).await;
+
+    playback
+        .replace(&into_channel("one"), &quiet)
+        .await
+        .unwrap();
+    one.wait_for_sound(|amplitude| (0.05..0.12).contains(&amplitude(440)))
+        .await;
+
+    playback
+        .replace(&into_channel("two"), &quiet)
+        .await
+        .unwrap();
+    let mut two = Outlet::open("two");
+    two.wait_for_sound(|amplitude| (0.05..0.12).contains(&amplitude(440)))
+        .await;
+    two.wait_for_picture(|luma| luma.data[luma.stride * luma.height / 2 + luma.width / 2] > 200)
+        .await;
+    playback.stop().await;
+    while let Ok(event) = receiver.try_recv() {
+        assert!(!matches!(event, MediaEvent::Failed(_)), "{event:?}");
+    }
 }
