@@ -116,6 +116,11 @@ impl Capture {
         self.0.sources().plan.settings.clone()
     }
 
+    /// Frames as they are captured, in the settings' form: I420, or S16LE at 48 kHz.
+    pub fn raw(&self, kind: MediaKind) -> Option<StreamProducer> {
+        self.0.raw.of(kind).map(Outlet::producer)
+    }
+
     /// See [`Encodings::producer`].
     pub fn producer(&self, codec: Codec) -> Result<StreamProducer, MediaError> {
         self.0.encodings.producer(codec)

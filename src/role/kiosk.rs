@@ -8,6 +8,7 @@ use gstreamer_utils::StreamProducer;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Events;
+use super::attract::{Attract, Show};
 use crate::job::{Assignment, Event};
 use crate::media::capture::{Capture, Context};
 use crate::media::encoder::Encoders;
@@ -32,7 +33,8 @@ async fn encoders(assignment: &Assignment, description: &Description) -> Result<
 /// A kiosk at work.
 pub struct Kiosk {
     capture: Capture,
-    playback: Playback,
+    playback: Arc<Playback>,
+    show: Show,
     shown: HashMap<(ParticipantId, MediaKind), Attachment>,
     from_media: UnboundedReceiver<MediaEvent>,
     events: Events,
@@ -55,9 +57,14 @@ impl Kiosk {
             Capture::start(description, &job.parameters, context.clone(), to_us.clone()),
             Playback::start(description, &job.parameters, context.clone(), to_us.clone()),
         )?;
+        let playback = Arc::new(playback);
+        let (beside, tell) = (Arc::clone(&playback), events.clone());
+        let show = Show::start(description, &job.parameters, context, beside, tell);
+        show.handle().alone(true);
         let kiosk = Self {
             capture,
             playback,
+            show,
             shown: HashMap::new(),
             from_media,
             events: events.clone(),
@@ -70,6 +77,11 @@ impl Kiosk {
     /// What it captures, to be moved to another description.
     pub fn capture(&self) -> Capture {
         self.capture.clone()
+    }
+
+    /// What it shows to itself, to be moved likewise.
+    pub fn attract(&self) -> Attract {
+        self.show.handle()
     }
 
     /// What there is to send.
@@ -99,11 +111,13 @@ impl Kiosk {
     pub fn track(&mut self, from: &ParticipantId, kind: MediaKind, producer: &StreamProducer) {
         let attachment = self.playback.attach(from, kind, producer);
         self.shown.insert((from.clone(), kind), attachment);
+        self.show.handle().alone(false);
     }
 
     /// A participant is gone.
     pub fn left(&mut self, other: &ParticipantId) {
         self.shown.retain(|(id, _), _| id != other);
+        self.show.handle().alone(self.shown.is_empty());
     }
 
     /// Nobody is there: the devices stay open, the encoders rest.
@@ -128,6 +142,7 @@ impl Kiosk {
     /// Frees the devices.
     pub async fn finish(mut self) {
         self.shown.clear();
+        self.show.finish().await;
         self.playback.stop().await;
         self.capture.stop().await;
     }

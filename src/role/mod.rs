@@ -3,6 +3,7 @@
 //! [`attend`] keeps one job in its room: it connects, joins, and comes back when the server was lost. A [`call`] is one
 //! stay: it owns the peers. `reload` moves a running job to another description or other values. [`kiosk`] and [`recorder`] are what differs between the roles.
 
+mod attract;
 mod call;
 mod kiosk;
 mod other;
@@ -28,6 +29,7 @@ use crate::signalling::ids::{Generation, ParticipantId};
 use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
 use crate::worker::Requests;
 
+use attract::Attract;
 use kiosk::Kiosk;
 use recorder::Recorder;
 use reload::Reload;
@@ -63,7 +65,7 @@ pub async fn attend(
     media::init().map_err(|error| JobError::Hopeless(error.to_string()))?;
     media::clip::set_folder(&assignment.media());
     let mut role = RoleMedia::start(&assignment, &events).await?;
-    let reload = Reload::new(&assignment, role.capture());
+    let reload = Reload::new(&assignment, role.capture(), role.attract());
     let _answering = AbortOnDropHandle::new(tokio::spawn(reload.serve(requests, events.clone())));
     let ended = stay(&assignment, &mut role, &events, stop).await;
     tell(&events, JobState::Stopping, None);
@@ -152,6 +154,14 @@ impl RoleMedia {
     fn capture(&self) -> Option<Capture> {
         match self {
             Self::Kiosk(kiosk) => Some(kiosk.capture()),
+            Self::Recorder(_) => None,
+        }
+    }
+
+    /// What it shows to itself, if it does.
+    fn attract(&self) -> Option<Attract> {
+        match self {
+            Self::Kiosk(kiosk) => Some(kiosk.attract()),
             Self::Recorder(_) => None,
         }
     }

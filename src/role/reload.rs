@@ -1,5 +1,6 @@
 //! Requests to a running job: another description or other values, while its peers stay.
 
+use super::attract::Attract;
 use super::{Events, load};
 use crate::job::{Answer, Assignment, Event, Parameters, Request};
 use crate::media::capture::Capture;
@@ -9,14 +10,20 @@ use crate::worker::Requests;
 pub struct Reload {
     assignment: Assignment,
     capture: Option<Capture>,
+    attract: Option<Attract>,
 }
 
 impl Reload {
     /// For a job that begins.
-    pub fn new(assignment: &Assignment, capture: Option<Capture>) -> Self {
+    pub fn new(
+        assignment: &Assignment,
+        capture: Option<Capture>,
+        attract: Option<Attract>,
+    ) -> Self {
         Self {
             assignment: assignment.clone(),
             capture,
+            attract,
         }
     }
 
@@ -52,6 +59,9 @@ impl Reload {
             capture
                 .replace(&description, &wanted.job.parameters)
                 .await?;
+        }
+        if let Some(attract) = &self.attract {
+            attract.change(&description, &wanted.job.parameters);
         }
         self.assignment = wanted;
         Ok(())
