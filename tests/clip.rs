@@ -45,6 +45,10 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
         "-f lavfi -i color=white:s=64x64 -frames:v 1 {}",
         folder.join("still.jpg").display()
     ));
+    ffmpeg(&format!(
+        "-f lavfi -i color=white:s=64x64:d=1 -c:v mpeg2video {}",
+        folder.join("mpeg2.mkv").display()
+    ));
     clip::set_folder(&folder);
     folder
 });
@@ -186,12 +190,33 @@ async fn a_still_picture_comes_ten_times_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_picture_has_no_sound_and_that_is_only_a_notice() {
+    LazyLock::force(&FOLDER);
+    let pipeline = pipeline("attacheclip location=still.png media=audio ! fakesink async=false");
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let bus = pipeline.bus().unwrap();
+    let ends = [gst::MessageType::Error, gst::MessageType::Warning];
+    let message = bus
+        .timed_pop_filtered(gst::ClockTime::from_seconds(10), &ends)
+        .unwrap();
+    let gst::MessageView::Warning(warning) = message.view() else {
+        panic!("{message:?}")
+    };
+    assert_eq!(warning.error().message(), "the clip still.png has no sound");
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_clip_that_cannot_be_played_says_why() {
     std::fs::write(FOLDER.join("broken.webm"), "this is no film").unwrap();
     for (location, media, wanted) in [
         ("gone.png", "video", "is not there; the media folder"),
         ("../clip.rs", "video", "is not the plain name of a file"),
-        ("still.png", "audio", "still.png: a picture has no sound"),
+        (
+            "mpeg2.mkv",
+            "video",
+            "its picture is video/mpeg; VP8, VP9 or H.264 would be played",
+        ),
         ("broken.webm", "video", "broken.webm: "),
     ] {
         let pipeline = pipeline(&format!(

@@ -121,6 +121,17 @@ pub fn decoder(media: Media, caps: &gstreamer::Caps) -> Option<Chain> {
     (chain.0 == media).then_some(chain.1)
 }
 
+/// What is wrong with a stream that is of the kind, but has no decoder here.
+pub fn unknown(media: Media, caps: &gstreamer::Caps) -> Option<String> {
+    let name = caps.structure(0)?.name();
+    let known = match media {
+        Media::Video => "VP8, VP9 or H.264",
+        Media::Audio => "Opus, Vorbis or AAC",
+    };
+    let is_of_kind = name.starts_with(media.name());
+    is_of_kind.then(|| format!("its {} is {name}; {known} would be played", media.word()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -56,8 +56,14 @@ impl Playing {
             .spawn(move || {
                 let played =
                     Player::open(&clip, media, &outside).and_then(|player| player.play(&stopped));
-                if let Err(wrong) = played {
-                    outside.fail(&format!("attacheclip: {}: {wrong}", clip.name));
+                match played {
+                    Ok(()) => {}
+                    Err(Wrong::Silent) => {
+                        outside.say(&format!("the clip {} has no {}", clip.name, media.word()));
+                    }
+                    Err(Wrong::Broken(wrong)) => {
+                        outside.fail(&format!("attacheclip: {}: {wrong}", clip.name));
+                    }
                 }
             })?;
         Ok(Self { stop, thread })
@@ -69,6 +75,27 @@ impl Playing {
         if self.thread.join().is_err() {
             tracing::error!("the thread of a clip panicked");
         }
+    }
+}
+
+/// Why a clip is not played.
+#[derive(Debug)]
+enum Wrong {
+    /// It has nothing of the kind that is wanted. That is no mistake: a picture is shown, and there is nothing to hear.
+    Silent,
+    /// It cannot be read.
+    Broken(String),
+}
+
+impl From<String> for Wrong {
+    fn from(wrong: String) -> Self {
+        Self::Broken(wrong)
+    }
+}
+
+impl From<glib::BoolError> for Wrong {
+    fn from(error: glib::BoolError) -> Self {
+        Self::Broken(error.to_string())
     }
 }
 
@@ -85,12 +112,11 @@ struct Player {
     pipeline: gst::Pipeline,
     timeline: Arc<Timeline>,
     begun: Arc<gst::ClockTime>,
-    wrong: Arc<Mutex<Option<String>>>,
+    wrong: Arc<Mutex<Option<Wrong>>>,
 }
 
 impl Player {
-    fn open(clip: &Clip, media: Media, outside: &Arc<Outside>) -> Result<Self, String> {
-        let failed = |error: glib::BoolError| error.to_string();
+    fn open(clip: &Clip, media: Media, outside: &Arc<Outside>) -> Result<Self, Wrong> {
         let pipeline = gst::Pipeline::with_name("clip");
         clock::prepare(&pipeline);
         let timeline = Arc::new(Timeline::default());
@@ -102,9 +128,7 @@ impl Player {
         let sink = appsink(outside, &timeline);
         let source = make("filesrc")?;
         source.set_property("location", &clip.path);
-        pipeline
-            .add_many([&source, sink.upcast_ref()])
-            .map_err(failed)?;
+        pipeline.add_many([&source, sink.upcast_ref()])?;
         let player = Self {
             pipeline,
             timeline,
@@ -113,7 +137,7 @@ impl Player {
         };
         match clip.format {
             Format::Still(_) if media == Media::Audio => {
-                return Err("a picture has no sound".to_owned());
+                return Err(Wrong::Silent);
             }
             Format::Still(decoder) => player.still(&source, decoder, &sink)?,
             Format::Container(demuxer) => player.container(&source, demuxer, media, &sink)?,
@@ -126,8 +150,7 @@ impl Player {
         source: &gst::Element,
         decoder: &str,
         sink: &gst_app::AppSink,
-    ) -> Result<(), String> {
-        let failed = |error: glib::BoolError| error.to_string();
+    ) -> Result<(), Wrong> {
         let rate = make("capsfilter")?;
         let caps = gst::Caps::builder("video/x-raw")
             .field("framerate", gst::Fraction::new(STILL_RATE, 1))
@@ -139,13 +162,11 @@ impl Player {
             make("imagefreeze")?,
             rate,
         ];
-        self.pipeline.add_many(&chain).map_err(failed)?;
-        gst::Element::link_many(&chain).map_err(failed)?;
+        self.pipeline.add_many(&chain)?;
+        gst::Element::link_many(&chain)?;
         let [first, .., last] = &chain;
-        source
-            .link(first)
-            .and_then(|()| last.link(sink))
-            .map_err(failed)
+        source.link(first)?;
+        Ok(last.link(sink)?)
     }
 
     fn container(
@@ -154,11 +175,10 @@ impl Player {
         demuxer: &str,
         media: Media,
         sink: &gst_app::AppSink,
-    ) -> Result<(), String> {
-        let failed = |error: glib::BoolError| error.to_string();
+    ) -> Result<(), Wrong> {
         let demuxer = make(demuxer)?;
-        self.pipeline.add(&demuxer).map_err(failed)?;
-        source.link(&demuxer).map_err(failed)?;
+        self.pipeline.add(&demuxer)?;
+        source.link(&demuxer)?;
         let found = Arc::new(AtomicBool::new(false));
         let (weak, wrong) = (self.pipeline.downgrade(), self.wrong.clone());
         let (sink, linked) = (sink.clone(), found.clone());
@@ -168,31 +188,30 @@ impl Player {
             };
             let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
             let Some(chain) = file::decoder(media, &caps) else {
+                if let Some(found) = file::unknown(media, &caps) {
+                    *wrong.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.into());
+                }
                 return;
             };
             if linked.swap(true, Ordering::Relaxed) {
                 return;
             }
             if let Err(found) = feed::decode(&pipeline, pad, chain, sink.upcast_ref()) {
-                *wrong.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+                *wrong.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.into());
             }
         });
         let wrong = self.wrong.clone();
         demuxer.connect_no_more_pads(move |_| {
             if !found.load(Ordering::Relaxed) {
-                let known = match media {
-                    Media::Video => "VP8, VP9 or H.264",
-                    Media::Audio => "Opus, Vorbis or AAC",
-                };
-                let found = format!("it has no {} in {known}", media.word());
-                *wrong.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+                let mut wrong = wrong.lock().unwrap_or_else(PoisonError::into_inner);
+                wrong.get_or_insert(Wrong::Silent);
             }
         });
         Ok(())
     }
 
     /// Plays until `stop` is closed.
-    fn play(&self, stop: &Receiver<()>) -> Result<(), String> {
+    fn play(&self, stop: &Receiver<()>) -> Result<(), Wrong> {
         // What is wrong comes over the bus.
         let _ = self.pipeline.set_state(gst::State::Paused);
         let opened = Instant::now();
@@ -201,7 +220,7 @@ impl Player {
                 return Ok(());
             }
             if opened.elapsed() > OPENING {
-                return Err("its beginning cannot be read".to_owned());
+                return Err("its beginning cannot be read".to_owned().into());
             }
         }
         self.catch_up();
@@ -215,8 +234,11 @@ impl Player {
     }
 
     /// Waits a moment for a message of this kind; an error ends the clip.
-    fn happened(&self, wanted: gst::MessageType) -> Result<bool, String> {
-        let bus = self.pipeline.bus().ok_or("its pipeline has no bus")?;
+    fn happened(&self, wanted: gst::MessageType) -> Result<bool, Wrong> {
+        let bus = self
+            .pipeline
+            .bus()
+            .ok_or_else(|| "its pipeline has no bus".to_owned())?;
         let message = bus.timed_pop_filtered(LOOK, &[wanted, gst::MessageType::Error]);
         if let Some(wrong) = self
             .wrong
@@ -227,7 +249,7 @@ impl Player {
             return Err(wrong);
         }
         match message.as_ref().map(|message| message.view()) {
-            Some(gst::MessageView::Error(error)) => Err(error.error().message().to_owned()),
+            Some(gst::MessageView::Error(error)) => Err(error.error().message().to_owned().into()),
             Some(_) => Ok(true),
             None => Ok(false),
         }
@@ -260,15 +282,19 @@ impl Player {
             .seek_simple(flags, gst::ClockTime::from_nseconds(position));
     }
 
-    fn again(&self) -> Result<(), String> {
-        let duration = self.duration().ok_or("it is empty")?;
+    fn again(&self) -> Result<(), Wrong> {
+        let duration = self.duration().ok_or_else(|| "it is empty".to_owned())?;
         self.timeline
             .begun
             .fetch_add(duration.nseconds(), Ordering::Relaxed);
         let sought = self
             .pipeline
             .seek_simple(gst::SeekFlags::FLUSH, gst::ClockTime::ZERO);
-        sought.map_err(|_| "it cannot be played again from its beginning".to_owned())
+        sought.map_err(|_| {
+            "it cannot be played again from its beginning"
+                .to_owned()
+                .into()
+        })
     }
 }
 
@@ -285,9 +311,9 @@ fn is_over(stop: &Receiver<()>) -> bool {
     !matches!(stop.try_recv(), Err(TryRecvError::Empty))
 }
 
-fn make(name: &str) -> Result<gst::Element, String> {
+fn make(name: &str) -> Result<gst::Element, Wrong> {
     gst::ElementFactory::make(name).build().map_err(|_| {
-        format!("GStreamer has no element {name}: see scripts/install-dependencies.sh")
+        format!("GStreamer has no element {name}: see scripts/install-dependencies.sh").into()
     })
 }
 

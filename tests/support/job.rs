@@ -1,0 +1,90 @@
+//! A job in the test's own process, in a room of a real server: what it plays can be heard and seen through the inter
+//! elements.
+#![allow(dead_code, reason = "each test file takes what it needs")]
+
+use std::path::Path;
+
+use attache::job::{Assignment, Event, JobSpec, JobState, Role, ServerAddress};
+use attache::signalling::client;
+use attache::signalling::ids::{JobId, ParticipantId};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::daemon::{Daemon, LIMIT};
+
+pub struct Job {
+    events: UnboundedReceiver<Event>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+/// Starts the description `name` of a folder; clips are the shipped ones.
+pub fn start(daemon: &Daemon, role: Role, pipelines: &Path, name: &str, room: &str) -> Job {
+    let assignment = Assignment {
+        id: JobId::random(),
+        job: JobSpec {
+            role,
+            room: room.parse().unwrap(),
+            description: Some(name.to_owned()),
+            parameters: Default::default(),
+            name: None,
+        },
+        server: ServerAddress::Url {
+            url: format!("{}{}", daemon.url.replace("http", "ws"), client::PATH),
+            ca: None,
+        },
+        token: None,
+        pipelines: pipelines.to_owned(),
+        media: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/media")),
+        recordings: daemon.folder.path().join("recordings"),
+        encoders: Default::default(),
+    };
+    let (to_us, events) = unbounded_channel();
+    let (stop, stopped) = oneshot::channel();
+    let (_, requests) = unbounded_channel();
+    let task = tokio::spawn(attache::worker::run_one(
+        assignment,
+        to_us,
+        requests,
+        async {
+            let _ = stopped.await;
+        },
+    ));
+    Job { events, stop, task }
+}
+
+impl Job {
+    /// Waits for an event and gives what is found in it.
+    pub async fn until<T>(&mut self, what: &str, find: impl Fn(&Event) -> Option<T>) -> T {
+        let mut seen = Vec::new();
+        let wait = async {
+            loop {
+                let event = self.events.recv().await.expect("the job lives");
+                if let Some(found) = find(&event) {
+                    return found;
+                }
+                seen.push(event);
+            }
+        };
+        let found = tokio::time::timeout(LIMIT, wait).await;
+        found.unwrap_or_else(|_| panic!("{what} in time; found {seen:#?}"))
+    }
+
+    /// Waits until it is in its room, and says as whom.
+    pub async fn joined(&mut self) -> ParticipantId {
+        let joined = |event: &Event| match event {
+            Event::State {
+                state: JobState::Joined,
+                participant,
+            } => participant.clone(),
+            _ => None,
+        };
+        self.until("the job joins", joined).await
+    }
+
+    pub async fn end(self) {
+        let _ = self.stop.send(());
+        self.task.await.unwrap().unwrap();
+    }
+}
