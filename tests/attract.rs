@@ -37,7 +37,7 @@ fn is_test_picture(luma: &Luma<'_>) -> bool {
 async fn the_clip_ends_when_somebody_comes_and_comes_back_when_they_leave() {
     let daemon = Daemon::start("");
     let folder = tempfile::tempdir().unwrap();
-    let text = "role = 'kiosk'\nsummary = 'test'\n[settings.video]\nwidth = 640\nheight = 360\nframerate = 10\n\
+    let text = "role = 'kiosk'\nsummary = 'test'\n[settings.video]\nwidth = 320\nheight = 180\nframerate = 10\n\
         [capture]\naudio = 'audiotestsrc wave=silence ! clocksync'\n\
         [attract]\nvideo = 'attacheclip location=welcome.png'\n\
         audio = 'audiotestsrc freq=440 volume=0.2 samplesperbuffer=480 ! clocksync'\n\

@@ -188,6 +188,8 @@ impl Stage {
             max_time: WAITING,
             ..ConsumerSettings::default()
         };
+        // At once: a pipeline on its way to playing takes it along, and a source that plays keeps its format.
+        StreamProducer::configure_consumer_with(&source, settings.clone());
         self.pipeline
             .add(&source)
             .map_err(MediaError::gstreamer(doing))?;

@@ -64,6 +64,7 @@ impl Job {
                 if let Some(found) = find(&event) {
                     return found;
                 }
+                println!("{event:?}");
                 seen.push(event);
             }
         };
