@@ -3,6 +3,7 @@
 //! The modules, in the order in which a call flows through them:
 //!
 //! * [`cli`]: arguments become a command; [`config`]: `attache.toml` becomes a typed [`config::Config`].
+//! * [`doctor`]: one look at the machine, from the plugins to a call with itself.
 //! * [`server`]: `attache serve`, the control process: starts what follows and stops it in order.
 //! * [`auth`]: who may do what; [`tls`]: certificates; [`ice`]: STUN and TURN for everybody.
 //! * [`signalling`]: rooms, the protocol, the server's socket and the client's. No GStreamer here.
@@ -17,6 +18,7 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod descriptions;
+pub mod doctor;
 pub mod http;
 pub mod ice;
 pub mod job;

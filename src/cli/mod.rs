@@ -1,7 +1,8 @@
 //! Arguments become a command. Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
 //!
-//! [`join`]: `attache kiosk` and `attache record`; [`values`]: what stands in single arguments.
+//! [`join`]: `attache kiosk` and `attache record`; `doctor` and `prove`: what else they are called; [`values`]: what stands in single arguments.
 
+mod doctor;
 mod join;
 mod prove;
 mod values;
@@ -41,6 +42,8 @@ enum Command {
     Kiosk(join::KioskArguments),
     /// Record a room of any attache server
     Record(join::RecordArguments),
+    /// Look at this machine: plugins, encoders, devices, servers, configuration, and a call with itself
+    Doctor(doctor::DoctorArguments),
     /// Run one job for a server that talks over standard input and output
     #[command(hide = true)]
     Worker,
@@ -118,6 +121,7 @@ impl From<anyhow::Error> for Failure {
 pub async fn run(arguments: Arguments) -> ExitCode {
     log_to_stderr();
     let result = match arguments.command {
+        Command::Doctor(arguments) => return doctor::doctor(arguments).await,
         Command::Serve(arguments) => serve(arguments).await,
         Command::Token(arguments) => token(arguments),
         Command::Kiosk(arguments) => join::kiosk(arguments).await,

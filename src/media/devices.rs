@@ -24,7 +24,8 @@ pub enum DeviceKind {
 }
 
 impl DeviceKind {
-    const ALL: [Self; 4] = [Self::Camera, Self::Microphone, Self::Speaker, Self::Display];
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Camera, Self::Microphone, Self::Speaker, Self::Display];
 
     /// The kind of this name, as descriptions write it.
     pub fn from_name(name: &str) -> Option<Self> {
@@ -41,7 +42,7 @@ impl DeviceKind {
     }
 
     /// Where it is looked for, in words.
-    fn searched(self) -> &'static str {
+    pub fn searched(self) -> &'static str {
         match self {
             Self::Camera => "V4L2 and PipeWire",
             Self::Microphone | Self::Speaker => "PulseAudio, PipeWire and ALSA",
@@ -63,6 +64,8 @@ pub struct Device {
     pub name: String,
     /// What the system calls it: a path, an ALSA name.
     pub path: String,
+    /// What it gives or takes, in words; not all of it.
+    pub formats: Vec<String>,
     /// The launch text of its element.
     launch: String,
 }
@@ -205,6 +208,7 @@ fn displays(wayland: bool, x11: bool, bare: bool) -> Vec<Device> {
     here.map(|(_, name, sink)| Device {
         name: name.to_owned(),
         path: sink.to_owned(),
+        formats: Vec::new(),
         launch: format!("videoconvertscale ! {sink} sync=true"),
     })
     .collect()
@@ -303,11 +307,54 @@ fn describe(
     Some((
         rank,
         Device {
+            formats: device.caps().map_or_else(Vec::new, |caps| formats(&caps)),
             name: device.display_name().to_string(),
             path,
             launch,
         },
     ))
+}
+
+/// Formats that are told of a device.
+const TOLD: usize = 8;
+
+/// Caps in words: "I420 1280x720 30/s", "S16LE 48000 Hz 2 channels".
+fn formats(caps: &gst::Caps) -> Vec<String> {
+    let one = |caps: &gst::StructureRef| {
+        let text = |name: &str| {
+            let value = caps.value(name).ok()?;
+            let text = value
+                .get::<String>()
+                .ok()
+                .or_else(|| value.serialize().ok().map(Into::into))?;
+            Some(
+                text.replace("(string)", "")
+                    .replace("(int)", "")
+                    .replace("(fraction)", ""),
+            )
+        };
+        let kind = match caps.name().as_str() {
+            "video/x-raw" | "audio/x-raw" => text("format").unwrap_or_default(),
+            other => other.to_owned(),
+        };
+        let size = text("width").zip(text("height"));
+        let parts = [
+            Some(kind),
+            size.map(|(width, height)| format!("{width}x{height}")),
+            text("framerate").map(|rate| format!("{}/s", rate.trim_end_matches("/1"))),
+            text("rate").map(|rate| format!("{rate} Hz")),
+            text("channels").map(|channels| format!("{channels} channels")),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    };
+    let mut told: Vec<String> = caps.iter().map(one).collect();
+    told.dedup();
+    let more = told.len().saturating_sub(TOLD);
+    told.truncate(TOLD);
+    if more > 0 {
+        told.push(format!("and {more} more"));
+    }
+    told
 }
 
 /// A text in quotes for gst-launch; none if it has characters that no device's name has.
@@ -345,6 +392,7 @@ mod tests {
 
     fn device(name: &str, path: &str) -> Device {
         Device {
+            formats: Vec::new(),
             name: name.into(),
             path: path.into(),
             launch: String::new(),

@@ -181,6 +181,9 @@ const AV1: &[Setting] = &[
     need("lag-in-frames", NONE),
     need("threads", Threads),
     need("row-mt", ON),
+    // The element's own default is 0, with which libaom ends the process in constant bit rate.
+    need("max-quantizer", Text(&["56"])),
+    need("min-quantizer", Text(&["2"])),
     need("keyframe-max-dist", KeyFrameDistance),
 ];
 const X265: &[Setting] = &[
