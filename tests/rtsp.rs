@@ -6,53 +6,18 @@
     reason = "a test that cannot go on fails"
 )]
 
+#[path = "support/camera.rs"]
+mod camera;
 mod support;
-
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 
 use attache::media::capture::Capture;
 use attache::media::timecode::Luma;
 use attache::media::{Codec, MediaEvent, clock};
 use attache::pipeline::Description;
+use camera::{Camera, free_port};
 use gstreamer as gst;
 use support::{Decoder, LIMIT, amplitude, context, mono, with_luma};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-
-/// A camera: `tests/rtsp-camera.py`. Dropped, it is killed as by a power cut.
-struct Camera(Child);
-
-impl Camera {
-    fn start(port: u16, arguments: &[&str]) -> Self {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rtsp-camera.py");
-        // Debian's own: it has the bindings that Debian packages.
-        let mut child = Command::new("/usr/bin/python3")
-            .arg(script)
-            .arg(port.to_string())
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let out = child.stdout.as_mut().unwrap();
-        BufReader::new(out).read_line(&mut line).unwrap();
-        assert_eq!(line, "ready\n", "the camera did not start");
-        Self(child)
-    }
-}
-
-impl Drop for Camera {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
 
 struct Kiosk {
     capture: Capture,

@@ -1,4 +1,5 @@
 //! The real `attache serve` as a child process, driven over its API.
+#![allow(dead_code, reason = "each test file takes what it needs")]
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,11 @@ pub struct Daemon {
 impl Daemon {
     /// Starts it on a free port of loopback; `more` is added to the configuration.
     pub fn start(more: &str) -> Self {
+        Self::start_with(more, &[])
+    }
+
+    /// The same with these environment variables.
+    pub fn start_with(more: &str, environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let pipelines = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
         let recordings = folder.path().join("recordings");
@@ -33,6 +39,7 @@ impl Daemon {
         let mut child = Command::new(env!("CARGO_BIN_EXE_attache"))
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
             .arg(&file)
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
             .expect("attache starts");
