@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::media::encoder::Policy;
+use crate::pipeline::allowed::Allowed;
 use crate::signalling::ids::{Generation, JobId, ParticipantId, RoomName};
 use crate::signalling::protocol::Kind;
 
@@ -130,6 +131,9 @@ pub struct Assignment {
     /// The folder of clips that descriptions name; absent: `media` in the folder of descriptions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media: Option<PathBuf>,
+    /// Elements that descriptions may use besides those of attache's list.
+    #[serde(default, skip_serializing_if = "Allowed::is_plain")]
+    pub elements: Allowed,
     /// The folder recordings go to.
     pub recordings: PathBuf,
     /// What the operator says of encoders.

@@ -70,6 +70,7 @@ impl Server {
         let supervisor = Supervisor::new(Settings {
             jobs_at_most: config.jobs.maximum,
             media: config.jobs.media.clone(),
+            elements: config.jobs.elements.clone(),
             stop_limit: config.server.stop_timeout,
             encoders: config.encoders.clone(),
             ..Settings::new(
@@ -80,7 +81,11 @@ impl Server {
                 auth.clone(),
             )
         });
-        let descriptions = Descriptions::new(config.jobs.pipelines.clone(), program, Vec::new());
+        let descriptions = Descriptions::new(
+            config.jobs.pipelines.clone(),
+            program,
+            config.jobs.elements.arguments(),
+        );
         let watch = match descriptions.watch(supervisor.clone()) {
             Ok(watch) => Some(watch),
             Err(error) => {

@@ -6,11 +6,12 @@ use anyhow::Context;
 use clap::Args;
 use tokio::sync::mpsc;
 
-use super::values::{RoomUrl, parameter, room_url};
+use super::values::{RoomUrl, element, parameter, room_url};
 use super::{Failure, StopSignals, print_line};
 use crate::config::{check_job, default_pipelines};
 use crate::job::{Assignment, Event, JobSpec, JobState, PeerState, Role, ServerAddress, Value};
 use crate::media::encoder::Policy;
+use crate::pipeline::allowed::Allowed;
 use crate::signalling::ids::JobId;
 
 #[derive(Debug, Args)]
@@ -54,6 +55,9 @@ struct CommonArguments {
     /// The folder of clips that descriptions name [default: media in the folder of descriptions]
     #[arg(long, value_name = "DIR")]
     media: Option<PathBuf>,
+    /// An element that the description may use besides those of attache's list; can be given several times
+    #[arg(long, value_name = "ELEMENT", value_parser = element)]
+    allow: Vec<String>,
     /// Print every event as a line of JSON
     #[arg(long)]
     json: bool,
@@ -119,6 +123,7 @@ fn assignment(
         token: arguments.token.or(arguments.join.token),
         pipelines,
         media: arguments.media,
+        elements: Allowed::with(arguments.allow),
         recordings,
         encoders: Policy::default(),
     })

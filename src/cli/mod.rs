@@ -1,9 +1,11 @@
 //! Arguments become a command. Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
 //!
-//! [`join`]: `attache kiosk` and `attache record`; `doctor` and `prove`: what else they are called; [`values`]: what stands in single arguments.
+//! [`join`]: `attache kiosk` and `attache record`; [`pipelines`], `doctor` and `prove`: what else they are called;
+//! [`values`]: what stands in single arguments.
 
 mod doctor;
 mod join;
+mod pipelines;
 mod prove;
 mod values;
 
@@ -44,6 +46,8 @@ enum Command {
     Record(join::RecordArguments),
     /// Look at this machine: plugins, encoders, devices, servers, configuration, and a call with itself
     Doctor(doctor::DoctorArguments),
+    /// Check, list and show descriptions
+    Pipelines(pipelines::PipelinesArguments),
     /// Run one job for a server that talks over standard input and output
     #[command(hide = true)]
     Worker,
@@ -99,6 +103,8 @@ enum Failure {
     Usage(anyhow::Error),
     /// Something went wrong on the way.
     Failed(anyhow::Error),
+    /// Something is wrong, and was told already.
+    Told,
 }
 
 impl From<ConfigErrors> for Failure {
@@ -127,10 +133,12 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Kiosk(arguments) => join::kiosk(arguments).await,
         Command::Record(arguments) => join::record(arguments).await,
         Command::ProveEncoder(arguments) => prove::prove(arguments).map_err(Failure::Failed),
+        Command::Pipelines(arguments) => pipelines::run(arguments),
         Command::Worker => crate::worker::run().await.map_err(Failure::Failed),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Told) => ExitCode::FAILURE,
         Err(Failure::Failed(error)) => {
             eprintln!("attache: {error:#}");
             ExitCode::FAILURE

@@ -5,6 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::job::Value;
+use crate::pipeline::allowed::is_factory_name;
 use crate::signalling::client::PATH;
 use crate::signalling::ids::RoomName;
 
@@ -36,6 +37,16 @@ pub fn parameter(text: &str) -> Result<(String, Value), String> {
         return Err(format!("{text:?} is not a parameter: write key=value"));
     };
     Ok((key.to_owned(), value_of(value)))
+}
+
+/// The name of an element's factory.
+pub fn element(text: &str) -> Result<String, String> {
+    if is_factory_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "{text:?} is no element: write one name, such as glupload"
+    ))
 }
 
 fn value_of(text: &str) -> Value {

@@ -13,6 +13,7 @@ use crate::auth::{SHORTEST_API_TOKEN, SHORTEST_ROOM_KEY, Secret};
 use crate::ice::{IceSettings, Turn, TurnCredentials};
 use crate::job::{JobSpec, Role};
 use crate::media::encoder::Policy;
+use crate::pipeline::allowed::Allowed;
 use crate::signalling::Limits;
 use crate::signalling::protocol::IceTransportPolicy;
 
@@ -50,6 +51,12 @@ pub fn check(file: File, source: Source<'_>, overrides: Overrides) -> Result<Con
             .pipelines
             .map_or_else(default_pipelines, |path| checker.resolve(&path)),
         media: file.descriptions.media.map(|path| checker.resolve(&path)),
+        elements: Allowed::with(
+            file.descriptions
+                .elements
+                .into_iter()
+                .map(|element| element.0),
+        ),
         recordings: checker.resolve(&file.jobs.recordings.unwrap_or_else(|| "recordings".into())),
         maximum: file.jobs.maximum.map_or(16, as_usize),
     };

@@ -12,6 +12,7 @@ use crate::auth::{RoomPattern, Secret};
 use crate::ice::{StunUrl, TurnUrl};
 use crate::job::Parameters;
 use crate::media::encoder::Policy;
+use crate::pipeline::allowed::is_factory_name;
 use crate::signalling::ids::RoomName;
 use crate::signalling::protocol::IceTransportPolicy;
 
@@ -107,6 +108,25 @@ pub struct Jobs {
 #[serde(deny_unknown_fields, default)]
 pub struct Descriptions {
     pub media: Option<PathBuf>,
+    pub elements: Vec<ElementName>,
+}
+
+/// The name of a GStreamer element's factory.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ElementName(pub String);
+
+impl TryFrom<String> for ElementName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if is_factory_name(&text) {
+            return Ok(Self(text));
+        }
+        Err(format!(
+            "found {text:?}, expected the name of one element, such as \"glupload\""
+        ))
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -16,6 +16,7 @@ use crate::auth::{Auth, RoomPattern, Secret};
 use crate::ice::IceSettings;
 use crate::job::JobSpec;
 use crate::media::encoder::Policy;
+use crate::pipeline::allowed::Allowed;
 use crate::signalling::Limits;
 use crate::signalling::limits::NAME_CHARACTERS;
 
@@ -110,6 +111,8 @@ pub struct JobsConfig {
     pub pipelines: PathBuf,
     /// The folder of clips that descriptions name; absent: `media` in the folder of descriptions.
     pub media: Option<PathBuf>,
+    /// Elements that descriptions may use besides those of attache's list.
+    pub elements: Allowed,
     /// The folder recordings go to.
     pub recordings: PathBuf,
     /// Jobs at one time.

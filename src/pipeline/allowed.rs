@@ -81,31 +81,7 @@ const GROUPS: &[Group] = &[
     },
     Group {
         purpose: "attache's own sources, which check what they are given",
-        properties: Only(&[
-            "location",
-            "username",
-            "password",
-            "latency",
-            "latency-ms",
-            "protocols",
-            "transport",
-            "loop",
-            "repeat",
-            "user-id",
-            "user-pw",
-            "audio",
-            "video",
-            "timeout",
-            "kind",
-            "media",
-            "duration",
-            "offset",
-            "folder-name",
-            "is-live",
-            "width",
-            "height",
-            "framerate",
-        ]),
+        properties: Only(&["location", "latency", "protocols", "media"]),
         elements: &["attachertsp", "attacheclip"],
     },
     Group {
@@ -760,6 +736,20 @@ impl Allowed {
         Self {
             added: added.into_iter().collect(),
         }
+    }
+
+    /// These elements, too.
+    pub fn and(mut self, added: impl IntoIterator<Item = String>) -> Self {
+        self.added.extend(added);
+        self
+    }
+
+    /// What `attache pipelines` is told of it.
+    pub fn arguments(&self) -> Vec<String> {
+        self.added
+            .iter()
+            .map(|element| format!("--allow={element}"))
+            .collect()
     }
 
     /// Whether nothing was added.

@@ -161,12 +161,12 @@ pub fn build(
     build_with(description, fragment, filled, &|_| None)
 }
 
-/// Builds a fragment; `stand_in` may give the launch text of what stands in for a factory's element.
+/// Builds a fragment; `stand_in` may give the launch text of what stands in for an element, by index.
 pub(super) fn build_with(
     description: &Description,
     fragment: &Fragment,
     filled: &Filled,
-    stand_in: &dyn Fn(&str) -> Option<&'static str>,
+    stand_in: &dyn Fn(usize) -> Option<&'static str>,
 ) -> Result<Built, DescriptionError> {
     let mut builder = Builder {
         description,
@@ -205,7 +205,7 @@ struct Builder<'a> {
     description: &'a Description,
     fragment: &'a Fragment,
     filled: &'a Filled,
-    stand_in: &'a dyn Fn(&str) -> Option<&'static str>,
+    stand_in: &'a dyn Fn(usize) -> Option<&'static str>,
     bin: gst::Bin,
     elements: Vec<Option<gst::Element>>,
     bindings: Vec<Binding>,
@@ -245,7 +245,7 @@ impl Builder<'_> {
             fragment.launch.elements[index].at,
         );
         let element = match &fragment.launch.elements[index].what {
-            What::Factory(factory) => match (self.stand_in)(factory) {
+            What::Factory(factory) => match (self.stand_in)(index) {
                 Some(launch) => self.from_launch(index, &name, launch),
                 None => self.from_factory(index, &name, factory),
             },
@@ -340,7 +340,7 @@ impl Builder<'_> {
                 continue;
             };
             // What stands in has properties of its own.
-            if (self.stand_in)(factory).is_some() {
+            if (self.stand_in)(index).is_some() {
                 continue;
             }
             let Some(element) = self.elements[index].clone() else {

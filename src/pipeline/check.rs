@@ -37,6 +37,19 @@ impl Description {
         Ok(description)
     }
 
+    /// Checks a file as far as that goes: everything that [`Description::load_with`] checks, and a dry run.
+    ///
+    /// # Errors
+    /// Every problem, of the file first, then of its fallback.
+    pub fn check_file(file: &Path, allowed: &Allowed) -> Result<(), DescriptionError> {
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        // Problems of the file are told with the name that was given for it.
+        Self::read_file(file, &name)?.check(allowed)?;
+        let description = Self::load_with(folder, &name, allowed)?;
+        description.dry_run()
+    }
+
     /// Checks that the elements exist and are allowed, that their properties take their values, that they link, and that
     /// the free pads fit: with the parameters' defaults, and stand-ins for devices.
     ///
@@ -84,8 +97,8 @@ impl Description {
 
 fn stand_in(kind: DeviceKind) -> &'static str {
     match kind {
-        DeviceKind::Camera => "videotestsrc ! clocksync",
-        DeviceKind::Microphone => "audiotestsrc wave=silence ! clocksync",
+        DeviceKind::Camera => "videotestsrc",
+        DeviceKind::Microphone => "audiotestsrc wave=silence",
         DeviceKind::Speaker => "fakesink sync=true",
         DeviceKind::Display => "fakesink sync=true",
     }

@@ -7,14 +7,17 @@
 //!   other values mean for a job that runs.
 //! * [`allowed`]: which elements and properties descriptions may use; [`packages`]: where Debian has them; `live`: what
 //!   elements take while they play.
-//! * [`check`]: everything that can be wrong, told at once. [`build`]: elements, their properties (`property`), links and
+//! * [`check`]: everything that can be wrong, told at once, after a `dry` run. [`build`]: elements, their properties (`property`), links and
 //!   free pads (`ends`). From `build` on GStreamer is needed; the others are pure.
 
 pub mod allowed;
 pub mod build;
+#[cfg(test)]
+mod build_tests;
 pub mod change;
 pub mod check;
 pub mod description;
+mod dry;
 mod ends;
 pub mod fragment;
 pub mod launch;

@@ -264,8 +264,10 @@ async fn load(assignment: &Assignment) -> anyhow::Result<Description> {
         .clone()
         .unwrap_or_else(|| job.role.default_description().to_owned());
     let folder = assignment.pipelines.clone();
+    let allowed = assignment.elements.clone();
     let description =
-        tokio::task::spawn_blocking(move || Description::load(&folder, &name)).await??;
+        tokio::task::spawn_blocking(move || Description::load_with(&folder, &name, &allowed))
+            .await??;
     if description.role != job.role {
         let file = description.file.display();
         return Err(anyhow!(

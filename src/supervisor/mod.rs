@@ -21,6 +21,7 @@ use tracing::info;
 use crate::auth::Auth;
 use crate::job::{Answer, JobSpec, Request, ServerAddress};
 use crate::media::encoder::Policy;
+use crate::pipeline::allowed::Allowed;
 use crate::signalling::ids::JobId;
 
 pub use restart::RestartPolicy;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub pipelines: PathBuf,
     /// The folder of clips that descriptions name; absent: `media` in the folder of descriptions.
     pub media: Option<PathBuf>,
+    /// Elements that descriptions may use besides those of attache's list.
+    pub elements: Allowed,
     /// The folder recordings go to.
     pub recordings: PathBuf,
     /// What the operator says of encoders.
@@ -70,6 +73,7 @@ impl Settings {
             socket,
             pipelines,
             media: None,
+            elements: Allowed::default(),
             recordings,
             encoders: Policy::default(),
             auth,

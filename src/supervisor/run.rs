@@ -195,6 +195,7 @@ impl Job {
             ),
             pipelines: self.settings.pipelines.clone(),
             media: self.settings.media.clone(),
+            elements: self.settings.elements.clone(),
             recordings: self.settings.recordings.clone(),
             encoders: self.settings.encoders.clone(),
         }
