@@ -164,8 +164,8 @@ fn elements_properties_links_and_free_pads_are_told_with_their_place() {
             "x.toml:5:1: capture.video: audiotestsrc#0: it gives audio/x-raw",
         ),
         (
-            "videotestsrc ! compositor sink_0::alfa=0.5",
-            "x.toml:5:27: capture.video: compositor#1: no property alfa; did you mean alpha?",
+            "videotestsrc ! compositor sink_0::alhpa=0.5",
+            "x.toml:5:27: capture.video: compositor#1: no property alhpa; did you mean alpha?",
         ),
         (
             "videotestsrc ! compositor sink_7::alpha=0.5",
@@ -281,6 +281,9 @@ fn structure(bin: &gst::Bin) -> Vec<String> {
             let pads = element.pads().into_iter().map(|pad| {
                 let peer = pad.peer().map(|peer| peer.path_string().to_string());
                 let peer = peer.unwrap_or_default();
+                let peer = peer
+                    .trim_end_matches(|letter: char| letter.is_ascii_digit())
+                    .to_owned();
                 format!(
                     "{}.{} {}",
                     pad.parent().unwrap().name(),
@@ -535,6 +538,120 @@ fn shipped_descriptions_are_right() {
                 Description::check_file(Path::new(&file), &Allowed::default()),
                 Ok(())
             );
+        }
+    }
+}
+
+mod fuzz {
+    //! Arbitrary and mutated texts: nothing panics, every place lies inside of the file, no value is lost or split.
+
+    use proptest::prelude::*;
+
+    use super::super::fragment::literal;
+    use super::super::launch;
+    use super::*;
+
+    fn cases() -> ProptestConfig {
+        let cases = std::env::var("ATTACHE_FUZZ_CASES")
+            .ok()
+            .and_then(|cases| cases.parse().ok());
+        ProptestConfig {
+            cases: cases.unwrap_or(300),
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        }
+    }
+
+    /// A shipped file with some of its characters replaced, doubled or left out.
+    fn mutated() -> impl Strategy<Value = String> {
+        let file = prop_oneof![
+            Just(include_str!("../../pipelines/kiosk-test.toml")),
+            Just(include_str!("../../pipelines/kiosk.toml")),
+            Just(TITLE),
+        ];
+        let edits = prop::collection::vec(
+            (
+                any::<prop::sample::Index>(),
+                "[!\"'{}=.\\[\\]#\n\\\\a-z0-9é]{0,3}",
+                0..6usize,
+            ),
+            1..6,
+        );
+        (file, edits).prop_map(|(file, edits)| {
+            let mut letters: Vec<char> = file.chars().collect();
+            for (at, put, taken) in edits {
+                let at = at.index(letters.len());
+                let end = (at + taken).min(letters.len());
+                letters.splice(at..end, put.chars());
+            }
+            letters.into_iter().collect()
+        })
+    }
+
+    fn places_are_inside(text: &str) -> Result<(), TestCaseError> {
+        let Err(error) = parse(text) else {
+            return Ok(());
+        };
+        let lines: Vec<&str> = text.split('\n').collect();
+        prop_assert!(!error.0.is_empty());
+        for problem in error.0 {
+            let Some(place) = problem.place else {
+                continue;
+            };
+            prop_assert!(place.line >= 1 && place.line <= lines.len(), "{problem}");
+            let columns = lines[place.line - 1].chars().count() + 1;
+            prop_assert!(place.column >= 1 && place.column <= columns, "{problem}");
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(cases())]
+
+        #[test]
+        fn any_text_is_read_or_refused_inside_of_the_file(text in "(?s).{0,200}") {
+            places_are_inside(&text)?;
+        }
+
+        #[test]
+        fn any_damage_to_a_description_is_told_inside_of_the_file(text in mutated()) {
+            places_are_inside(&text)?;
+        }
+
+        #[test]
+        fn any_fragment_in_any_quotes_is_told_inside_of_the_file(
+            fragment in "[a-z!={}./ \"\\\\\n(,:;0-9é]{0,60}", quotes in prop_oneof![Just("'''"), Just("\"\"\""), Just("'"), Just("\"")],
+        ) {
+            places_are_inside(&format!("role = \"kiosk\"\nsummary = \"x\"\n[capture]\nvideo = {quotes}{fragment}{quotes}\n"))?;
+        }
+
+        #[test]
+        fn mistakes_of_a_fragment_are_at_letters_of_it(text in "[a-z!={}./ \"'\\\\\n(,:;0-9é]{0,80}") {
+            if let Err(mistakes) = launch::parse(&text) {
+                prop_assert!(!mistakes.is_empty());
+                for mistake in mistakes {
+                    prop_assert!(mistake.at <= text.len() && text.is_char_boundary(mistake.at));
+                }
+            }
+        }
+
+        #[test]
+        fn any_value_stays_one_value(text in "\\PC{0,80}", size in any::<i64>(), level in any::<f64>()) {
+            use std::sync::OnceLock;
+            static DESCRIPTION: OnceLock<Description> = OnceLock::new();
+            let description = DESCRIPTION.get_or_init(|| kiosk(TITLE));
+            let mut given = parameters("title", Value::String(text.clone()));
+            given.insert("size".into(), Value::Integer(size));
+            given.insert("level".into(), Value::Float(level));
+            if let Ok(values) = description.values(&given, &"lobby".parse().unwrap()) {
+                let fragment = description.capture.video.as_ref().unwrap();
+                // Shown, it parses to the same elements and links: no value adds or takes one.
+                let shown = fragment.fill(&values, |_| None).to_string();
+                let read = launch::parse(&shown).map_err(|mistakes| TestCaseError::fail(format!("{shown} {mistakes:?}")))?;
+                prop_assert_eq!(read.elements.len(), fragment.launch.elements.len());
+                prop_assert_eq!(&read.links.len(), &fragment.launch.links.len());
+                prop_assert_eq!(literal(values.get("title").unwrap()), text);
+            }
         }
     }
 }

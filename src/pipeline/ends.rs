@@ -166,8 +166,8 @@ fn advice(given: &gst::Caps, taken: &gst::Caps) -> String {
     let is_sound = |names: &[String]| all(names, "audio/");
     let is_picture = |names: &[String]| all(names, "video/") || all(names, "image/");
     let (is_raw_sound, is_raw_picture) = (
-        |names: &[String]| all(names, "audio/x-raw"),
-        |names: &[String]| all(names, "video/x-raw"),
+        |names: &[String]| names.iter().any(|name| name == "audio/x-raw"),
+        |names: &[String]| names.iter().any(|name| name == "video/x-raw"),
     );
     if (is_sound(&from) && is_picture(&to)) || (is_picture(&from) && is_sound(&to)) {
         return "sound and picture go through elements of their own".to_owned();
