@@ -37,6 +37,7 @@ pub fn start(daemon: &Daemon, role: Role, pipelines: &Path, name: &str, room: &s
         token: None,
         pipelines: pipelines.to_owned(),
         media: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/media")),
+        elements: Default::default(),
         recordings: daemon.folder.path().join("recordings"),
         encoders: Default::default(),
     };
