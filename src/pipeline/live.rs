@@ -7,6 +7,7 @@ use gstreamer as gst;
 const LIVE: &[(&str, &[&str])] = &[
     ("attachebeep", &["enabled"]),
     ("attachetimecode", &["flash"]),
+    ("attachertsp", &["location", "latency", "protocols"]),
     ("audioamplify", &["amplification", "clipping-method"]),
     (
         "audiodynamic",

@@ -28,6 +28,8 @@ pub mod problem;
 mod property;
 mod reader;
 pub mod schema;
+#[cfg(test)]
+mod schema_tests;
 pub mod settings;
 #[cfg(test)]
 mod tests;
