@@ -17,10 +17,12 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::descriptions::{self, Descriptions};
+use crate::doctor;
 use crate::http::guard::Guard;
 use crate::http::health::Health;
 use crate::http::listen::{self, Listener};
 use crate::http::{self, App};
+use crate::media::encoder::Policy;
 use crate::signalling::{Entrance, Hub};
 use crate::supervisor::{Settings, Supervisor};
 use crate::tls;
@@ -39,6 +41,7 @@ pub struct Server {
     close: CancellationToken,
     listeners: Vec<JoinHandle<()>>,
     _watcher: Option<AbortOnDropHandle<()>>,
+    _examination: Option<AbortOnDropHandle<()>>,
     _descriptions: Option<descriptions::Watch>,
     /// Holds the workers' socket; removed with the server.
     _folder: TempDir,
@@ -81,6 +84,7 @@ impl Server {
                 auth.clone(),
             )
         });
+        let doctor = program.clone();
         let descriptions = Descriptions::new(
             config.jobs.pipelines.clone(),
             program,
@@ -94,6 +98,9 @@ impl Server {
             }
         };
         let health = Arc::new(Health::default());
+        // Without kiosks this machine only brings others together: it needs no GStreamer.
+        let examination = (!config.kiosks.is_empty())
+            .then(|| examine_machine(doctor, config.encoders.clone(), Arc::clone(&health)));
         let app = App {
             hub: hub.clone(),
             supervisor: supervisor.clone(),
@@ -132,6 +139,7 @@ impl Server {
             close,
             listeners,
             _watcher: watcher,
+            _examination: examination,
             _descriptions: watch,
             _folder: folder,
         };
@@ -191,6 +199,22 @@ impl Server {
             info!("some connections were not closed by the other side in time");
         }
     }
+}
+
+/// Has a child process look at this machine, for `/readyz` and the log.
+fn examine_machine(program: PathBuf, policy: Policy, health: Arc<Health>) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        match doctor::child::examine(&program, &policy).await {
+            Ok(report) => {
+                for obstacle in report.obstacles() {
+                    warn!("this machine cannot carry a call: {obstacle}");
+                }
+                // Set here only, once.
+                let _ = health.doctor.set(report);
+            }
+            Err(error) => info!("the doctor did not look at this machine: {error:#}"),
+        }
+    }))
 }
 
 /// The name of the workers' socket in its folder.

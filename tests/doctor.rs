@@ -6,11 +6,15 @@
     reason = "a test that cannot go on fails"
 )]
 
+#[path = "support/daemon.rs"]
+mod daemon;
+
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use attache::doctor::{Check, Outcome, Report};
+use daemon::Daemon;
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -215,4 +219,27 @@ fn a_wrong_configuration_is_told_with_its_line() {
     );
     assert!(!is_well);
     assert_eq!(check(&report, "description kiosk").outcome, Outcome::Good);
+}
+
+#[tokio::test]
+async fn a_server_with_a_kiosk_on_a_machine_that_carries_no_call_is_not_ready() {
+    let server = Daemon::start(
+        "[encoders]\nforbid = [\"hardware\", \"software\"]\n[[kiosk]]\nroom = \"lobby\"\ndescription = \"kiosk-test\"\n",
+    );
+    let expected = "this machine cannot carry a call; `attache doctor` tells why";
+    let begin = Instant::now();
+    loop {
+        let ready = reqwest::get(format!("{}/readyz", server.url))
+            .await
+            .unwrap();
+        let status = ready.status();
+        let body: serde_json::Value = ready.json().await.unwrap();
+        let reasons = body["reasons"].as_array().unwrap();
+        if reasons.iter().any(|reason| reason == expected) {
+            assert_eq!(status, 503);
+            return;
+        }
+        assert!(begin.elapsed() < LIMIT, "{body}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

@@ -165,6 +165,15 @@ fn one_that_makes_other_pictures_is_wrong() {
 }
 
 #[test]
+fn one_that_makes_no_key_frame_when_asked_is_wrong() {
+    bad(
+        "deaf",
+        |verdict| matches!(verdict, Verdict::Wrong { .. }),
+        "vah264enc: makes wrong pictures: no key frame came when one was asked for",
+    );
+}
+
+#[test]
 fn the_operator_forbids_prefers_and_pins() {
     let machine = StandIns::new(&[("vah264enc", "works"), ("nvh264enc", "works")]);
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 use super::App;
+use crate::doctor::Report;
 use crate::job::JobState;
 use crate::signalling::ids::JobId;
 
@@ -21,6 +22,8 @@ pub struct Health {
     pub stopping: CancellationToken,
     /// The jobs of the configured kiosks, once they were started.
     pub kiosks: OnceLock<Vec<JobId>>,
+    /// What the doctor said of this machine, once it has looked; it is asked only where there are kiosks.
+    pub doctor: OnceLock<Report>,
 }
 
 /// The process lives.
@@ -85,10 +88,13 @@ fn reasons(app: &App) -> Vec<String> {
     let Some(kiosks) = app.health.kiosks.get() else {
         return vec!["the server starts".to_owned()];
     };
-    kiosks
-        .iter()
-        .filter_map(|id| absent_kiosk(app, id))
-        .collect()
+    let sick = app.health.doctor.get();
+    let sick = sick.is_some_and(|report| !report.can_carry_a_call);
+    // What is missing is in the log, for those who look after this machine.
+    let machine =
+        sick.then(|| "this machine cannot carry a call; `attache doctor` tells why".to_owned());
+    let kiosks = kiosks.iter().filter_map(|id| absent_kiosk(app, id));
+    machine.into_iter().chain(kiosks).collect()
 }
 
 /// Why a configured kiosk is not in its room. What its worker said is for those with the API token.

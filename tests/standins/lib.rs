@@ -2,8 +2,8 @@
 //! behaviour from the environment.
 //!
 //! An element is there only if its variable is: `ATTACHE_STANDIN_vah264enc=works`. Others are `fail-on-start`,
-//! `fail-after:60`, `hang-after:60`, `crash`, `crash-after:60` (frames), `slow:80ms` (each frame) and `garbage`
-//! (pictures of something else).
+//! `fail-after:60`, `hang-after:60`, `crash`, `crash-after:60` (frames), `slow:80ms` (each frame), `garbage`
+//! (pictures of something else) and `deaf` (no key frame when asked).
 
 #![allow(
     unsafe_code,
@@ -30,6 +30,7 @@ enum Behaviour {
     CrashAfter(u32),
     Slow(Duration),
     Garbage,
+    Deaf,
 }
 
 impl Behaviour {
@@ -44,6 +45,7 @@ impl Behaviour {
             "crash" | "crash-after" => Self::CrashAfter(number),
             "slow" => Self::Slow(Duration::from_millis(number.into())),
             "garbage" => Self::Garbage,
+            "deaf" => Self::Deaf,
             other => panic!("no stand-in does {other}"),
         }
     }
@@ -81,6 +83,20 @@ impl Body {
         pad(&gate, "sink");
         pad(&encoder, "src");
         behave(bin, &gate, behaviour);
+        if behaviour == Behaviour::Deaf {
+            let pad = encoder.static_pad("src").unwrap();
+            pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, |_, info| {
+                if let Some(gst::PadProbeData::Event(event)) = info.data.as_mut()
+                    && event
+                        .structure()
+                        .is_some_and(|asked| asked.name() == "GstForceKeyUnit")
+                {
+                    let nothing = gst::Structure::new_empty("attache-unheard");
+                    *event = gst::event::CustomUpstream::new(nothing);
+                }
+                gst::PadProbeReturn::Ok
+            });
+        }
         Self { behaviour, encoder }
     }
 
@@ -106,7 +122,7 @@ fn behave(bin: &gst::Bin, gate: &gst::Element, behaviour: Behaviour) {
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         let seen = seen.fetch_add(1, Ordering::Relaxed);
         match behaviour {
-            Behaviour::Works | Behaviour::FailOnStart => {}
+            Behaviour::Works | Behaviour::FailOnStart | Behaviour::Deaf => {}
             Behaviour::FailAfter(frames) if seen >= frames => {
                 if let Some(bin) = bin.upgrade() {
                     gst::element_error!(
