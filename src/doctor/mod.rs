@@ -101,10 +101,14 @@ pub async fn examine(wanted: &Wanted) -> Report {
         add(Part::Network, network::look(&ice).await);
     }
     if wanted.wants(Part::Configuration) {
-        add(
-            Part::Configuration,
-            configuration::look(wanted.config.as_deref(), &config),
-        );
+        let path = wanted.config.clone();
+        let looked =
+            tokio::task::spawn_blocking(move || configuration::look(path.as_deref(), &config));
+        let looked = looked.await.unwrap_or_else(|error| {
+            let finding = format!("cannot be checked: {error}");
+            vec![Check::new(Outcome::Bad, "configuration", finding)]
+        });
+        add(Part::Configuration, looked);
     }
     if wanted.wants(Part::Call) {
         add(Part::Call, call::look(&encoders).await);
