@@ -3,9 +3,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, expectMovingPicture, look, test, tileOf } from './fixtures.js';
+import { expectNoLongFreeze, watchFreezes } from './freezes.js';
 
-/** A change may freeze the picture for so long; the browser's own hiccups on a busy machine come on top. */
-const LONGEST_FREEZE_MS = 500 + 250;
 const SMALL = { width: 640, height: 360, framerate: 20, flash: false, pattern: 'black' };
 
 /** @typedef {import('./server.js').Server} Server */
@@ -18,28 +17,6 @@ async function watchedKiosk(server, visit, query = '') {
   const video = tileOf(page, 'Front desk').getByTestId('tile-video');
   await expect.poll(() => video.evaluate((element) => /** @type {HTMLVideoElement} */ (element).videoWidth)).toBe(640);
   return { kiosk, video };
-}
-
-/** Notes from now on the longest time between two pictures. @param {Locator} video */
-async function watchFreezes(video) {
-  await video.evaluate((element) => {
-    const video = /** @type {HTMLVideoElement} */ (element);
-    let last = performance.now();
-    const note = () => {
-      const now = performance.now();
-      video.dataset.freeze = String(Math.max(Number(video.dataset.freeze ?? 0), now - last));
-      last = now;
-      video.requestVideoFrameCallback(note);
-    };
-    video.requestVideoFrameCallback(note);
-  });
-}
-
-/** @param {Locator} video */
-async function expectNoLongFreeze(video) {
-  const freeze = await video.evaluate((element) => Number(/** @type {HTMLElement} */ (element).dataset.freeze));
-  console.log(`longest freeze: ${Math.round(freeze)} ms`);
-  expect(freeze).toBeLessThan(LONGEST_FREEZE_MS);
 }
 
 /** The left half below the time code: black or the colours of the test picture. @param {Locator} video */

@@ -19,10 +19,12 @@ export class Server {
   #process = null;
   #port = 0;
   #config;
+  #environment;
 
-  /** @param {string} config attache.toml's text */
-  constructor(config = '') {
+  /** @param {string} config attache.toml's text @param {Record<string, string>} environment besides this process's */
+  constructor(config = '', environment = {}) {
     this.#config = config;
+    this.#environment = environment;
     cpSync(join(ROOT, 'pipelines'), this.pipelines, { recursive: true });
   }
 
@@ -53,6 +55,7 @@ export class Server {
     writeFileSync(file, `${this.#config}\n${jobs}`);
     const child = spawn(BINARY, ['serve', '--config', file, '--listen', `127.0.0.1:${this.#port}`], {
       stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...this.#environment },
     });
     this.#process = child;
     for (const stream of [child.stdout, child.stderr]) {

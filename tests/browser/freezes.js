@@ -1,0 +1,30 @@
+// How long the picture stood still at worst, as the one who watches sees it.
+
+import { expect } from '@playwright/test';
+
+/** @typedef {import('@playwright/test').Locator} Locator */
+
+/** A change may freeze the picture for so long; the browser's own hiccups on a busy machine come on top. */
+const LONGEST_FREEZE_MS = 500 + 250;
+
+/** Notes from now on the longest time between two pictures. @param {Locator} video */
+export async function watchFreezes(video) {
+  await video.evaluate((element) => {
+    const video = /** @type {HTMLVideoElement} */ (element);
+    let last = performance.now();
+    const note = () => {
+      const now = performance.now();
+      video.dataset.freeze = String(Math.max(Number(video.dataset.freeze ?? 0), now - last));
+      last = now;
+      video.requestVideoFrameCallback(note);
+    };
+    video.requestVideoFrameCallback(note);
+  });
+}
+
+/** @param {Locator} video */
+export async function expectNoLongFreeze(video) {
+  const freeze = await video.evaluate((element) => Number(/** @type {HTMLElement} */ (element).dataset.freeze));
+  console.log(`longest freeze: ${Math.round(freeze)} ms`);
+  expect(freeze).toBeLessThan(LONGEST_FREEZE_MS);
+}
