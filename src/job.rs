@@ -228,6 +228,37 @@ pub enum PeerState {
     Closed,
 }
 
+/// The encoder that a job uses for a codec.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct EncoderInUse {
+    /// What it makes, as people write it: `VP8`, `H.264`, `Opus`.
+    pub codec: String,
+    /// The GStreamer element.
+    pub encoder: String,
+    /// Whether a device of its own does the work.
+    pub hardware: bool,
+    /// Why this one.
+    pub reason: String,
+    /// Why the one before it does not work any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<String>,
+}
+
+impl std::fmt::Display for EncoderInUse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(former) = &self.instead_of {
+            write!(f, "{former}; ")?;
+        }
+        let Self {
+            codec,
+            encoder,
+            reason,
+            ..
+        } = self;
+        write!(f, "{codec} is encoded by {encoder} ({reason})")
+    }
+}
+
 /// Up from the worker; also what `attache kiosk --json` and `attache record --json` print.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -240,11 +271,13 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         participant: Option<ParticipantId>,
     },
-    /// A choice the operator should know of: which device, which encoder, and why.
+    /// A choice the operator should know of: which device, and why.
     Notice {
         /// In words.
         message: String,
     },
+    /// An encoder begins to work.
+    Encoder(EncoderInUse),
     /// A peer moved on.
     Peer {
         /// The other participant.

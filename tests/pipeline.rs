@@ -76,7 +76,8 @@ async fn each_codec_comes_with_running_times_and_a_key_frame_first() {
     let mut notices = 0;
     while let Ok(event) = events.try_recv() {
         match event {
-            MediaEvent::Notice(_) => notices += 1,
+            MediaEvent::Encoder(_) => notices += 1,
+            MediaEvent::Notice(notice) => panic!("{notice}"),
             MediaEvent::Failed(error) => panic!("{error}"),
         }
     }
@@ -106,8 +107,7 @@ async fn two_consumers_share_one_encoder() {
     }
     let mut encoders = 0;
     while let Ok(event) = events.try_recv() {
-        encoders +=
-            usize::from(matches!(event, MediaEvent::Notice(text) if text.contains("encoded")));
+        encoders += usize::from(matches!(event, MediaEvent::Encoder(_)));
     }
     assert_eq!(encoders, 1);
     capture.stop().await;

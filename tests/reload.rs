@@ -20,8 +20,8 @@ use gstreamer as gst;
 use support::{Consumer, Decoder, LIMIT, Outlet, Source, context, shipped, with_luma};
 use tokio::sync::mpsc;
 
-/// A change may freeze the picture for so long.
-const LONGEST_GAP: Duration = Duration::from_millis(500);
+/// A busy machine freezes the picture for a while, too: `make bench` measures, this only tells short from long.
+const LONGEST_GAP: Duration = Duration::from_secs(2);
 
 fn small(more: &[(&str, Value)]) -> Parameters {
     let always = [

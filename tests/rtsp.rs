@@ -47,6 +47,7 @@ impl Kiosk {
                 match self.events.recv().await.unwrap() {
                     MediaEvent::Notice(text) if text.contains(words) => return text,
                     MediaEvent::Notice(text) => heard.push(text),
+                    MediaEvent::Encoder(_) => {}
                     MediaEvent::Failed(error) => panic!("{error}"),
                 }
             }

@@ -148,6 +148,7 @@ fn words(event: &Event) -> Option<String> {
             (state, _) => state_in_words(*state).to_owned(),
         },
         Event::Notice { message } => message.clone(),
+        Event::Encoder(encoder) => encoder.to_string(),
         Event::Peer {
             participant,
             generation,

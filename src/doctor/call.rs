@@ -64,12 +64,10 @@ async fn call(encoders: Encoders) -> Result<String> {
     let worst = latencies.last().copied().unwrap_or_default();
     let mut encoded = "video".to_owned();
     while let Ok(event) = from_media.try_recv() {
-        if let crate::media::MediaEvent::Notice(text) = event
-            && let Some((codec, rest)) = text.split_once(" is encoded by ")
-            && codec != "Opus"
+        if let crate::media::MediaEvent::Encoder(used) = event
+            && used.codec != "Opus"
         {
-            let encoder = rest.split(' ').next().unwrap_or_default();
-            encoded = format!("{codec} of {encoder}");
+            encoded = format!("{} of {}", used.codec, used.encoder);
         }
     }
     Ok(format!(

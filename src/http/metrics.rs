@@ -55,10 +55,14 @@ impl Snapshot {
 
     fn jobs(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
         let mut by_state: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut by_encoder: BTreeMap<(String, String), usize> = BTreeMap::new();
         let mut restarts = 0;
         for job in self.0.supervisor.list() {
             *by_state.entry(name_of(job.state)).or_default() += 1;
             restarts += u64::from(job.restarts);
+            for used in job.encoders {
+                *by_encoder.entry((used.codec, used.encoder)).or_default() += 1;
+            }
         }
         let jobs = by_state.into_iter();
         let jobs = jobs.map(|(state, count)| ([("state", state.to_owned())], whole(count)));
@@ -67,6 +71,15 @@ impl Snapshot {
             "jobs",
             "Jobs by state, those that ended lately included",
             jobs,
+        )?;
+        let encoders = by_encoder.into_iter().map(|((codec, encoder), count)| {
+            ([("codec", codec), ("encoder", encoder)], whole(count))
+        });
+        gauges(
+            encoder,
+            "encoders",
+            "Encoders at work, by codec and element",
+            encoders,
         )?;
         let restarted = ConstCounter::new(restarts);
         let help = "Starts of workers after a crash, of the jobs that are listed";

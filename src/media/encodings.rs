@@ -7,11 +7,12 @@ use std::time::Duration;
 use gstreamer as gst;
 use gstreamer_utils::StreamProducer;
 
-use super::encoder::{Choice, Encoders};
+use super::encoder::{Candidate, Choice, Encoders};
 use super::encoding::{Encoding, Fault};
 use super::fanout::Outlet;
 use super::health::Illness;
 use super::{Codec, MediaError, MediaEvent, MediaEvents, MediaKind};
+use crate::job::EncoderInUse;
 use crate::pipeline::Settings;
 
 /// How often the encoders are looked at.
@@ -118,7 +119,7 @@ impl Encodings {
         let outlet = Outlet::encoded(codec)?;
         let mut others = shared.encoders.choices(codec, &settings)?.into_iter();
         let (choice, encoding) = shared.first_that_starts(&mut others, &settings, raw, &outlet)?;
-        shared.notice(choice.notice());
+        shared.tell(&choice, None);
         outlet.expect_newcomer();
         let producer = outlet.producer();
         let lane = Lane {
@@ -203,6 +204,24 @@ impl Shared {
         let _ = self.events.send(MediaEvent::Notice(text));
     }
 
+    fn tell(&self, choice: &Choice, instead_of: Option<String>) {
+        let Candidate {
+            codec,
+            factory,
+            is_hardware,
+            ..
+        } = choice.candidate;
+        let encoder = EncoderInUse {
+            codec: codec.to_string(),
+            encoder: (*factory).to_owned(),
+            hardware: *is_hardware,
+            reason: choice.reason.clone(),
+            instead_of,
+        };
+        // Nobody listens any more once the job has ended.
+        let _ = self.events.send(MediaEvent::Encoder(encoder));
+    }
+
     /// Starts the best that starts; the error is the last one's.
     fn first_that_starts(
         &self,
@@ -261,7 +280,7 @@ impl Shared {
         }
         match self.first_that_starts(&mut lane.others, settings, raw, &lane.outlet) {
             Ok((choice, encoding)) => {
-                self.notice(format!("{former} failed ({fault}); {}", choice.notice()));
+                self.tell(&choice, Some(format!("{former} failed: {fault}")));
                 lane.choice = choice;
                 lane.told_slow = false;
                 lane.put(encoding);

@@ -35,11 +35,15 @@ use std::sync::LazyLock;
 
 use gstreamer as gst;
 
+use crate::job::EncoderInUse;
+
 /// What capture and playback report; the receiver is the job's task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MediaEvent {
-    /// A choice the operator should know of: which device, which encoder, and why.
+    /// A choice the operator should know of: which device, and why.
     Notice(String),
+    /// An encoder begins to work, the first of its codec or in place of another.
+    Encoder(EncoderInUse),
     /// An element failed; the pipeline does not work any more.
     Failed(MediaError),
 }

@@ -158,7 +158,10 @@ impl Trial {
         match (event, &*verdict) {
             (MediaEvent::Failed(error), Verdict::Open) => *verdict = Verdict::Failed(error),
             (MediaEvent::Failed(_), Verdict::Failed(_)) => {}
-            (event @ (MediaEvent::Failed(_) | MediaEvent::Notice(_)), _) => {
+            (
+                event @ (MediaEvent::Failed(_) | MediaEvent::Notice(_) | MediaEvent::Encoder(_)),
+                _,
+            ) => {
                 // Nobody listens any more once the job has ended.
                 let _ = events.send(event);
             }

@@ -172,6 +172,7 @@ async fn tell(mut from_media: tokio::sync::mpsc::UnboundedReceiver<MediaEvent>, 
     while let Some(event) = from_media.recv().await {
         let event = match event {
             MediaEvent::Notice(message) => Event::Notice { message },
+            MediaEvent::Encoder(encoder) => Event::Encoder(encoder),
             MediaEvent::Failed(error) => Event::Error {
                 message: format!("nothing is shown while nobody is there: {error}"),
                 fatal: false,

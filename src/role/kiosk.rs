@@ -8,7 +8,8 @@ use gstreamer_utils::StreamProducer;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Events;
-use super::attract::{Attract, Show};
+use super::attract::Show;
+use super::reload::Parts;
 use crate::job::{Assignment, Event};
 use crate::media::capture::{Capture, Context};
 use crate::media::encoder::Encoders;
@@ -74,14 +75,13 @@ impl Kiosk {
         Ok(kiosk)
     }
 
-    /// What it captures, to be moved to another description.
-    pub fn capture(&self) -> Capture {
-        self.capture.clone()
-    }
-
-    /// What it shows to itself, to be moved likewise.
-    pub fn attract(&self) -> Attract {
-        self.show.handle()
+    /// What follows another description.
+    pub fn parts(&self) -> Parts {
+        Parts {
+            capture: Some(self.capture.clone()),
+            playback: Some(Arc::clone(&self.playback)),
+            attract: Some(self.show.handle()),
+        }
     }
 
     /// What there is to send.
@@ -131,6 +131,9 @@ impl Kiosk {
             match self.from_media.recv().await {
                 Some(MediaEvent::Notice(message)) => {
                     let _ = self.events.send(Event::Notice { message });
+                }
+                Some(MediaEvent::Encoder(encoder)) => {
+                    let _ = self.events.send(Event::Encoder(encoder));
                 }
                 Some(MediaEvent::Failed(error)) => return error.to_string(),
                 // Capture and playback hold the other end as long as the kiosk lives.

@@ -21,7 +21,6 @@ use self::call::Call;
 use self::over::Over;
 use crate::job::{Assignment, Event, JobState, Role};
 use crate::media;
-use crate::media::capture::Capture;
 use crate::peer::{PeerEvent, PeerSettings};
 use crate::pipeline::Description;
 use crate::recording::End;
@@ -29,10 +28,9 @@ use crate::signalling::ids::{Generation, ParticipantId};
 use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
 use crate::worker::Requests;
 
-use attract::Attract;
 use kiosk::Kiosk;
 use recorder::Recorder;
-use reload::Reload;
+use reload::{Parts, Reload};
 
 /// The first wait after the server was lost; it doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -64,8 +62,10 @@ pub async fn attend(
 ) -> Result<(), JobError> {
     media::init().map_err(|error| JobError::Hopeless(error.to_string()))?;
     media::clip::set_folder(&assignment.media());
-    let mut role = RoleMedia::start(&assignment, &events).await?;
-    let reload = Reload::new(&assignment, role.capture(), role.attract());
+    let loaded = load(&assignment).await;
+    let description = loaded.map_err(|error| JobError::Hopeless(format!("{error:#}")))?;
+    let mut role = RoleMedia::start(&assignment, &description, &events).await?;
+    let reload = Reload::new(&assignment, description, role.parts());
     let _answering = AbortOnDropHandle::new(tokio::spawn(reload.serve(requests, events.clone())));
     let ended = stay(&assignment, &mut role, &events, stop).await;
     tell(&events, JobState::Stopping, None);
@@ -132,16 +132,17 @@ enum RoleMedia {
 }
 
 impl RoleMedia {
-    async fn start(assignment: &Assignment, events: &Events) -> Result<Self, JobError> {
-        let description = load(assignment)
-            .await
-            .map_err(|error| JobError::Hopeless(format!("{error:#}")))?;
+    async fn start(
+        assignment: &Assignment,
+        description: &Description,
+        events: &Events,
+    ) -> Result<Self, JobError> {
         let started = match assignment.job.role {
-            Role::Kiosk => Kiosk::start(assignment, &description, events)
+            Role::Kiosk => Kiosk::start(assignment, description, events)
                 .await
                 .map(Box::new)
                 .map(Self::Kiosk),
-            Role::Recorder => Recorder::start(assignment, &description, events)
+            Role::Recorder => Recorder::start(assignment, description, events)
                 .await
                 .map(Box::new)
                 .map(Self::Recorder),
@@ -150,19 +151,11 @@ impl RoleMedia {
         started.map_err(|error| JobError::Broken(format!("{error:#}")))
     }
 
-    /// What it captures, if it does.
-    fn capture(&self) -> Option<Capture> {
+    /// What follows another description.
+    fn parts(&self) -> Parts {
         match self {
-            Self::Kiosk(kiosk) => Some(kiosk.capture()),
-            Self::Recorder(_) => None,
-        }
-    }
-
-    /// What it shows to itself, if it does.
-    fn attract(&self) -> Option<Attract> {
-        match self {
-            Self::Kiosk(kiosk) => Some(kiosk.attract()),
-            Self::Recorder(_) => None,
+            Self::Kiosk(kiosk) => kiosk.parts(),
+            Self::Recorder(_) => Parts::default(),
         }
     }
 

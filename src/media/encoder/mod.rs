@@ -56,12 +56,6 @@ impl Choice {
         }
     }
 
-    /// The choice and its reason, for the operator.
-    pub fn notice(&self) -> String {
-        let Candidate { codec, factory, .. } = self.candidate;
-        format!("{codec} is encoded by {factory} ({})", self.reason)
-    }
-
     /// The encoder and what must stand around it: each one's pads link in order. In go I420 or S16LE at 48 kHz; out
     /// come VP8 or VP9 frames, H.264 or H.265 access units in byte-stream form with their parameter sets on each key
     /// frame, AV1 temporal units, or Opus packets.
@@ -347,10 +341,8 @@ pub(crate) mod tests {
         let choices = Encoders::default()
             .choices(Codec::H264, &settings())
             .unwrap();
-        assert_eq!(
-            choices[0].notice(),
-            "H.264 is encoded by x264enc (x264 on the processor; not proven yet)"
-        );
+        assert_eq!(choices[0].candidate.factory, "x264enc");
+        assert_eq!(choices[0].reason, "x264 on the processor; not proven yet");
     }
 
     #[test]
