@@ -4,7 +4,7 @@ use super::report::{Check, Outcome};
 use crate::media::Codec;
 use crate::media::encoder::policy::State;
 use crate::media::encoder::prover::own_program;
-use crate::media::encoder::{Encoders, Policy, Standing, probe};
+use crate::media::encoder::{Encoders, Policy, Standing, Verdict, probe};
 use crate::pipeline::Settings;
 
 /// Those that a call needs one of; the others are told, too.
@@ -118,10 +118,19 @@ fn decoder(codec: Codec, standings: &[Standing]) -> Check {
         .filter(is_read)
         .map(|one| one.factory.as_str())
         .collect();
-    let finding = if read.is_empty() {
-        "there, not tried".to_owned()
-    } else {
-        format!("reads what {} made", read.join(", "))
+    let times = standings.iter().filter_map(|one| match &one.state {
+        State::Proven(Verdict::Works { decode_us, .. }) => Some(*decode_us),
+        _ => None,
+    });
+    let finding = match times.max() {
+        Some(us) => {
+            let (whole, tenth) = (us / 1000, us % 1000 / 100);
+            format!(
+                "reads what {} made, {whole}.{tenth} ms per frame",
+                read.join(", ")
+            )
+        }
+        None => "there, not tried".to_owned(),
     };
     Check::new(Outcome::Good, format!("  {decoder}"), finding)
 }

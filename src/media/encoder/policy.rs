@@ -228,6 +228,7 @@ mod tests {
         State::Proven(Verdict::Works {
             frame_us: 3149,
             psnr_db: 40.0,
+            decode_us: 900,
         })
     }
 

@@ -232,22 +232,27 @@ fn judge(codec: Codec, settings: &Settings, run: &Run) -> Verdict {
     if !after.clone().any(is_key) {
         return wrong("no key frame came when one was asked for");
     }
-    let psnr_db = match compare(codec, settings, &run.samples) {
-        Ok(psnr_db) => psnr_db,
+    let (psnr_db, decoding) = match compare(codec, settings, &run.samples) {
+        Ok(compared) => compared,
         Err(verdict) => return verdict,
     };
-    let mut times = run.times.clone();
-    times.sort();
-    let median = times.get(times.len() / 2).copied().unwrap_or_default();
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    let (frame_us, interval_us) = (micros(median), micros(Class::of(settings).interval()));
+    let (frame_us, interval_us) = (
+        micros(median(run.times.clone())),
+        micros(Class::of(settings).interval()),
+    );
     if frame_us > interval_us {
         return Verdict::TooSlow {
             frame_us,
             interval_us,
         };
     }
-    Verdict::Works { frame_us, psnr_db }
+    let decode_us = micros(decoding);
+    Verdict::Works {
+        frame_us,
+        psnr_db,
+        decode_us,
+    }
 }
 
 /// The decoders that read a codec, the preferred one first.
@@ -273,8 +278,12 @@ pub fn decoder_names(codec: Codec) -> String {
     decoders(codec).join(" or ")
 }
 
-/// Decodes and compares with what went in; how like it is, in dB.
-fn compare(codec: Codec, settings: &Settings, samples: &[gst::Sample]) -> Result<f64, Verdict> {
+/// Decodes and compares with what went in; how like it is, in dB, and what decoding took for a frame.
+fn compare(
+    codec: Codec,
+    settings: &Settings,
+    samples: &[gst::Sample],
+) -> Result<(f64, Duration), Verdict> {
     let missing = || {
         failed(format!(
             "there is no decoder to check it with ({})",
@@ -288,54 +297,103 @@ fn compare(codec: Codec, settings: &Settings, samples: &[gst::Sample]) -> Result
     let caps = caps.ok_or_else(|| wrong("its frames say nothing of their format"))?;
     let middle = decoding(decoder).map_err(failed)?;
     let line = Line::start(&caps, middle)?;
+    let mut seen = Seen::default();
     for buffer in samples
         .iter()
         .filter_map(|sample| sample.buffer().map(ToOwned::to_owned))
     {
-        if line.push(buffer).is_err() {
-            return Err(wrong(format!("{decoder} does not read them")));
+        let begin = Instant::now();
+        let pushed = line.push(buffer).and_then(|()| seen.patience(&line));
+        match pushed.map_err(|verdict| unread(decoder, verdict))? {
+            Some(sample) => {
+                seen.times.push(begin.elapsed());
+                seen.take(&sample, settings);
+            }
+            None => seen.missed += 1,
         }
     }
     line.end();
-    let mut found = BTreeSet::new();
-    let (mut sum, mut decoded) = (0.0, 0usize);
-    loop {
-        let sample = match line.pull(STALL) {
-            Ok(Some(sample)) => sample,
-            Ok(None) => break,
-            Err(Verdict::Failed { reason }) => {
-                return Err(wrong(format!("{decoder} does not read them: {reason}")));
-            }
-            Err(verdict) => return Err(verdict),
-        };
-        decoded += 1;
-        if let Some((index, psnr)) = look(&sample, settings) {
-            found.insert(index);
-            sum += psnr;
-        }
+    while let Some(sample) = line
+        .pull(STALL)
+        .map_err(|verdict| unread(decoder, verdict))?
+    {
+        seen.take(&sample, settings);
     }
     // Whether it stops well tells nothing any more.
     let _ = line.pipeline.set_state(gst::State::Null);
-    if found.len() < ENOUGH {
-        return Err(wrong(format!(
-            "of {FRAMES} pictures, {decoded} were decoded and {} were what they should be",
-            found.len()
-        )));
+    seen.judge()
+}
+
+/// A decoder that fails says that the encoder's frames are wrong.
+fn unread(decoder: &str, verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Failed { reason } => wrong(format!("{decoder} does not read them: {reason}")),
+        other => other,
     }
-    #[expect(clippy::cast_precision_loss, reason = "45 frames")]
-    let psnr = sum / decoded.max(1) as f64;
-    if psnr < LEAST_PSNR {
-        return Err(wrong(format!(
-            "they are {psnr:.0} dB like what went in; {LEAST_PSNR:.0} dB would do"
-        )));
+}
+
+/// What a decoder made of an encoder's frames.
+#[derive(Default)]
+struct Seen {
+    found: BTreeSet<usize>,
+    sum: f64,
+    decoded: usize,
+    times: Vec<Duration>,
+    missed: usize,
+}
+
+impl Seen {
+    /// The picture of the frame that was just given; a decoder that holds some back is not waited for again and again.
+    fn patience(&self, line: &Line) -> Result<Option<gst::Sample>, Verdict> {
+        line.pull(if self.missed < 4 {
+            HOLDS_BACK
+        } else {
+            Duration::ZERO
+        })
     }
-    Ok((psnr * 10.0).round() / 10.0)
+
+    fn take(&mut self, sample: &gst::Sample, settings: &Settings) {
+        self.decoded += 1;
+        if let Some((index, psnr)) = look(sample, settings) {
+            self.found.insert(index);
+            self.sum += psnr;
+        }
+    }
+
+    /// How like they are, in dB, and what decoding took for a frame.
+    fn judge(self) -> Result<(f64, Duration), Verdict> {
+        let Self { found, decoded, .. } = &self;
+        if found.len() < ENOUGH {
+            return Err(wrong(format!(
+                "of {FRAMES} pictures, {decoded} were decoded and {} were what they should be",
+                found.len()
+            )));
+        }
+        #[expect(clippy::cast_precision_loss, reason = "45 frames")]
+        let psnr = self.sum / self.decoded.max(1) as f64;
+        if psnr < LEAST_PSNR {
+            return Err(wrong(format!(
+                "they are {psnr:.0} dB like what went in; {LEAST_PSNR:.0} dB would do"
+            )));
+        }
+        Ok(((psnr * 10.0).round() / 10.0, median(self.times)))
+    }
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
 fn decoding(decoder: &'static str) -> Result<Vec<gst::Element>, MediaError> {
     let make = |name| crate::media::elements::make(name, "gstreamer1.0-plugins-base");
+    let decoder = make(decoder)?;
+    // As in calls: threads by frame hold frames back.
+    if decoder.has_property("max-threads") {
+        decoder.set_property_from_str("max-threads", "1");
+    }
     Ok(vec![
-        make(decoder)?,
+        decoder,
         make("videoconvert")?,
         crate::media::elements::capsfilter("video/x-raw,format=I420")?,
     ])

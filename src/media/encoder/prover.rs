@@ -82,7 +82,11 @@ impl Work {
             let verdict = match found {
                 Some(verdict) => verdict,
                 None => {
-                    let verdict = prove(program, candidate, class, &self.settings).await;
+                    let mut verdict = prove(program, candidate, class, &self.settings).await;
+                    if matches!(verdict, Verdict::TooSlow { .. }) {
+                        // Perhaps the machine was busy, and the verdict would be kept for long.
+                        verdict = prove(program, candidate, class, &self.settings).await;
+                    }
                     tracing::info!(encoder = candidate.factory, size = %class, %verdict, "encoder proven");
                     if let (Some(turn), Some(key)) = (&turn, key)
                         && let Err(error) = cache.add(turn, key, verdict.clone())

@@ -70,6 +70,8 @@ pub enum Verdict {
         frame_us: u64,
         /// How like the decoded picture is, in dB.
         psnr_db: f64,
+        /// What the decoder took for a frame, in microseconds.
+        decode_us: u64,
     },
     /// It works but cannot keep up.
     TooSlow {
@@ -168,6 +170,7 @@ mod tests {
         let verdict = Verdict::Works {
             frame_us: 3149,
             psnr_db: 41.5,
+            decode_us: 900,
         };
         assert_eq!(verdict.to_string(), "works, 3.1 ms per frame");
         let json = serde_json::to_string(&verdict).unwrap();
