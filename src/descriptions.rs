@@ -58,6 +58,8 @@ struct Shared {
     /// What the operator allows besides, as arguments of the program.
     arguments: Vec<String>,
     views: Mutex<BTreeMap<String, DescriptionView>>,
+    /// What each file said when it was checked: reading a file is an event, too.
+    texts: Mutex<BTreeMap<String, String>>,
 }
 
 /// Ends the watch when dropped.
@@ -74,6 +76,7 @@ impl Descriptions {
             program,
             arguments,
             views: Mutex::default(),
+            texts: Mutex::default(),
         }))
     }
 
@@ -128,15 +131,41 @@ impl Descriptions {
         let mut names: Vec<_> = paths.filter_map(|path| description_of(&path)).collect();
         names.sort();
         for name in names {
+            self.is_new(&name);
             self.check(&name).await;
         }
     }
 
+    /// Whether a file says something else than when this was asked last.
+    fn is_new(&self, name: &str) -> bool {
+        let mut texts = self.0.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::fs::read_to_string(self.file(name)) {
+            Ok(text) => texts.insert(name.to_owned(), text.clone()) != Some(text),
+            Err(_) => texts.remove(name).is_some(),
+        }
+    }
+
+    /// Checks a changed file and those of which it is the fallback, and has jobs follow.
     async fn on_change(&self, name: &str, supervisor: &Supervisor) {
-        if !self.file(name).exists() {
-            self.views().remove(name);
+        if !self.is_new(name) {
             return;
         }
+        if !self.file(name).exists() {
+            self.views().remove(name);
+        }
+        let known: Vec<String> = self.views().keys().cloned().collect();
+        let is_its_fallback = |other: &String| self.fallback_of(other).as_deref() == Some(name);
+        let others = known.into_iter().filter(|other| other != name);
+        let mut concerned: Vec<String> = others.filter(is_its_fallback).collect();
+        if self.file(name).exists() {
+            concerned.insert(0, name.to_owned());
+        }
+        for name in concerned {
+            self.follow_one(&name, supervisor).await;
+        }
+    }
+
+    async fn follow_one(&self, name: &str, supervisor: &Supervisor) {
         let problems = self.check(name).await;
         if !problems.is_empty() {
             self.change(name, |view| view.refused += 1);
@@ -144,7 +173,7 @@ impl Descriptions {
             return;
         }
         for job in supervisor.list() {
-            if !job.ended() && self.is_used_by(name, &job) {
+            if !job.ended() && job.spec.description() == name {
                 self.reload(name, &job, supervisor).await;
             }
         }
@@ -167,12 +196,6 @@ impl Descriptions {
                 });
             }
         }
-    }
-
-    /// By its own name, or as the fallback of the one it names.
-    fn is_used_by(&self, name: &str, job: &JobView) -> bool {
-        let used = job.spec.description();
-        used == name || self.fallback_of(used).as_deref() == Some(name)
     }
 
     fn fallback_of(&self, name: &str) -> Option<String> {
