@@ -10,7 +10,7 @@
 //! * [`http`]: the page, the API, health, metrics; [`descriptions`]: changed files are checked, and running jobs follow.
 //! * [`job`]: what a worker is asked to do and what it reports; [`supervisor`]: the parent's side of that
 //!   conversation, [`worker`]: the child's.
-//! * [`pipeline`]: descriptions, read and checked, become GStreamer bins.
+//! * [`pipeline`]: descriptions, read and checked, become GStreamer bins; [`graph`]: pictures of them.
 //! * [`media`]: clock, capture, encoders, fan-out, playback; [`peer`]: the only place that names `webrtcbin`.
 //! * [`role`]: what a kiosk and a recorder do with their peers' media; [`recording`]: files and manifests.
 
@@ -19,6 +19,7 @@ pub mod cli;
 pub mod config;
 pub mod descriptions;
 pub mod doctor;
+pub mod graph;
 pub mod http;
 pub mod ice;
 pub mod job;

@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 use super::values::{element, parameter};
 use super::{Failure, print_line};
 use crate::config::{Config, Overrides, default_pipelines};
+use crate::graph::Graph;
 use crate::job::Value;
 use crate::pipeline::allowed::Allowed;
 use crate::pipeline::parameters::{Parameter, ParameterType};
@@ -39,6 +40,8 @@ enum Command {
     List(ListArguments),
     /// Show a description: parameters, settings, fragments with values in them
     Show(ShowArguments),
+    /// Draw a description's fragments as a dry run builds them: stand-ins for devices
+    Graph(GraphArguments),
     /// Print the JSON Schema of descriptions, for editors
     Schema,
 }
@@ -72,6 +75,15 @@ struct ShowArguments {
     room: RoomName,
 }
 
+#[derive(Debug, Args)]
+struct GraphArguments {
+    /// The description's name, without .toml
+    name: String,
+    /// The picture: its name ends with .svg or .png
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+}
+
 /// Does what the arguments say. Reads files and loads plugins: not for async threads.
 pub fn run(arguments: PipelinesArguments) -> Result<(), Failure> {
     let config = match &arguments.config {
@@ -90,6 +102,7 @@ pub fn run(arguments: PipelinesArguments) -> Result<(), Failure> {
         Command::Check(arguments) => check(&folder, &allowed, &arguments),
         Command::List(arguments) => list(&folder, &arguments),
         Command::Show(arguments) => show(&folder, arguments),
+        Command::Graph(arguments) => graph(&folder, &allowed, &arguments),
         Command::Schema => {
             print_line(&format!("{:#}", schema::json_schema()));
             Ok(())
@@ -262,6 +275,28 @@ fn show(folder: &Path, arguments: ShowArguments) -> Result<(), Failure> {
             .for_each(|line| print_line(&format!("  {line}")));
     }
     Ok(())
+}
+
+fn graph(folder: &Path, allowed: &Allowed, arguments: &GraphArguments) -> Result<(), Failure> {
+    let usage = |error: DescriptionError| Failure::Usage(error.into());
+    let out = &arguments.out;
+    let extension = out.extension().and_then(|extension| extension.to_str());
+    let draw: fn(&Graph) -> anyhow::Result<Vec<u8>> = match extension {
+        Some("svg") => |graph| Ok(graph.to_svg().into_bytes()),
+        Some("png") => |graph| graph.to_png().map_err(anyhow::Error::msg),
+        Some(_) | None => {
+            let wrong = anyhow!(
+                "{}: the picture's name ends with .svg or .png",
+                out.display()
+            );
+            return Err(Failure::Usage(wrong));
+        }
+    };
+    let description = Description::load_with(folder, &arguments.name, allowed).map_err(usage)?;
+    let picture = draw(&description.graph().map_err(usage)?)?;
+    std::fs::write(out, picture)
+        .with_context(|| format!("{}: cannot be written", out.display()))
+        .map_err(Failure::Failed)
 }
 
 fn literal(value: &Value) -> String {

@@ -12,6 +12,7 @@ use super::fragment::Fragment;
 use super::launch::{Launch, What};
 use super::problem::{DescriptionError, Problem};
 use super::settings::Settings;
+use crate::graph::Graph;
 use crate::job::Parameters;
 use crate::media::MediaKind;
 
@@ -49,6 +50,38 @@ impl Description {
             problems.extend(run.wait(self, deadline));
         }
         DescriptionError::unless_empty(problems)
+    }
+}
+
+impl Description {
+    /// The graph of every fragment, as a dry run leaves it.
+    ///
+    /// # Errors
+    /// Where a fragment cannot be built.
+    pub fn graph(&self) -> Result<Graph, DescriptionError> {
+        let wrong = |found: String| {
+            DescriptionError::without_place(&self.file, "graph", found, "a GStreamer that works")
+        };
+        crate::media::init().map_err(|error| wrong(error.to_string()))?;
+        let room = "room".parse().map_err(|_| wrong("no room".to_owned()))?;
+        let settings = self.settings(&self.values(&Parameters::new(), &room)?)?;
+        let deadline = Instant::now() + LIMIT;
+        let mut graph = Graph::default();
+        for fragment in self.fragments() {
+            let clusters = match Run::start(self, fragment, &settings)? {
+                Some(run) => {
+                    // What does not run is drawn all the same, without caps.
+                    let _ = run.wait(self, deadline);
+                    Graph::of(std::slice::from_ref(&run.bin)).clusters
+                }
+                None => {
+                    let built = build::build(self, fragment, &self.stand_ins(fragment)?)?;
+                    Graph::of(&[built.bin]).clusters
+                }
+            };
+            graph.clusters.extend(clusters);
+        }
+        Ok(graph)
     }
 }
 
