@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use gstreamer_utils::StreamProducer;
 
 use super::devices::{self, Wanted};
+use super::encodings::RawOutlets;
 use super::stage::{Input, Plan, Sink, Stage};
 use super::{MediaError, MediaEvent, MediaEvents, MediaKind};
 use crate::job::Parameters;
@@ -55,8 +56,40 @@ impl Playback {
         context: Context,
         events: MediaEvents,
     ) -> Result<Self, MediaError> {
+        Self::with_outlets(
+            description,
+            parameters,
+            context,
+            RawOutlets::default(),
+            events,
+        )
+        .await
+    }
+
+    /// Mixes likewise, but for a recording: through the description's `record` to raw outlets, in which the mix goes on
+    /// from the first who is attached until the end, whoever comes and goes.
+    pub async fn record(
+        description: &Description,
+        parameters: &Parameters,
+        context: Context,
+        outlets: RawOutlets,
+        events: MediaEvents,
+    ) -> Result<Self, MediaError> {
+        let mut description = description.clone();
+        description.playback = description.record.clone();
+        Self::with_outlets(&description, parameters, context, outlets, events).await
+    }
+
+    async fn with_outlets(
+        description: &Description,
+        parameters: &Parameters,
+        context: Context,
+        outlets: RawOutlets,
+        events: MediaEvents,
+    ) -> Result<Self, MediaError> {
         let (description, parameters) = (description.clone(), parameters.clone());
-        let start = move || Self::start_blocking(&description, &parameters, &context, events);
+        let start =
+            move || Self::start_blocking(&description, &parameters, &context, outlets, events);
         tokio::task::spawn_blocking(start)
             .await
             .unwrap_or_else(|stopped| {
@@ -71,10 +104,19 @@ impl Playback {
         description: &Description,
         parameters: &Parameters,
         context: &Context,
+        outlets: RawOutlets,
         events: MediaEvents,
     ) -> Result<Self, MediaError> {
         super::init()?;
-        let plan = plan(description, parameters, context, &events)?;
+        let mut plan = plan(description, parameters, context, &events)?;
+        for (sink, outlet) in [
+            (&mut plan.audio, outlets.audio),
+            (&mut plan.video, outlets.video),
+        ] {
+            if let Some(sink) = sink {
+                sink.outlet = outlet;
+            }
+        }
         let (has_audio, has_video) = (plan.audio.is_some(), plan.video.is_some());
         let (commands, orders) = mpsc::channel();
         let told = events.clone();
@@ -195,6 +237,7 @@ fn sink(
             Ok(Some(Sink {
                 fragment: fragment.clone(),
                 launch: fragment.fill(values, |name| found.launch(name)),
+                outlet: None,
             }))
         }
         Err(missing) => {
@@ -288,7 +331,7 @@ impl Player {
         if let Some(stage) = &mut self.stage {
             stage.remove(number);
         }
-        if self.inputs.is_empty() {
+        if self.inputs.is_empty() && !self.plan.is_recorded() {
             self.stage = None;
         }
     }

@@ -8,7 +8,8 @@ use gstreamer_utils::{ConsumptionLink, StreamProducer};
 
 use super::bus::Watch;
 use super::elements::{capsfilter, make};
-use super::{MediaError, MediaEvents, MediaKind, clock, grid};
+use super::fanout::Outlet;
+use super::{MediaError, MediaEvents, MediaKind, clock, grid, source};
 use crate::pipeline::build::{self, Built};
 use crate::pipeline::change::Setting;
 use crate::pipeline::fragment::{Filled, Fragment};
@@ -16,9 +17,11 @@ use crate::pipeline::parameters::Values;
 use crate::pipeline::{Description, Settings};
 use crate::signalling::ids::ParticipantId;
 
-/// Frames that come later than their time and this are left out of the mix.
+/// So much later than their time frames may come that others wait to see and hear.
 const PATIENCE: gst::ClockTime = gst::ClockTime::from_mseconds(20);
-/// What a participant may have waiting before its oldest frames are dropped.
+/// Nobody waits for a recording: no frame has to be left out.
+const RECORDED: gst::ClockTime = gst::ClockTime::from_mseconds(200);
+/// So much of a participant may wait.
 const WAITING: gst::ClockTime = gst::ClockTime::from_mseconds(200);
 
 /// What to build.
@@ -34,6 +37,8 @@ pub(super) struct Plan {
 pub(super) struct Sink {
     pub fragment: Fragment,
     pub launch: Filled,
+    /// Where the mix goes behind a fragment that ends with a source pad.
+    pub outlet: Option<Outlet>,
 }
 
 /// One participant's sound or picture.
@@ -46,6 +51,12 @@ pub(super) struct Input {
 }
 
 impl Plan {
+    /// Whether the mix goes to a recording: it goes on when nobody is there.
+    pub fn is_recorded(&self) -> bool {
+        let mut sinks = [&self.audio, &self.video].into_iter().flatten();
+        sinks.any(|sink| sink.outlet.is_some())
+    }
+
     /// Builds each fragment once, to tell mistakes before somebody comes.
     pub fn check(&self) -> Result<(), MediaError> {
         for sink in [&self.audio, &self.video].into_iter().flatten() {
@@ -75,6 +86,10 @@ pub(super) struct Stage {
     fragments: Vec<(MediaKind, Built)>,
     seats: Vec<Seat>,
     size: (u32, u32),
+    /// Frames that come later than their time and this are left out of the mix.
+    patience: gst::ClockTime,
+    /// What a participant may have waiting before its oldest frames are dropped.
+    waiting: gst::ClockTime,
 }
 
 struct Seat {
@@ -96,6 +111,11 @@ impl Stage {
             let _ = events.send(event);
         })?;
         let video = &plan.settings.video;
+        let delay = if plan.is_recorded() {
+            RECORDED + gst::ClockTime::try_from(plan.settings.latency).unwrap_or_default()
+        } else {
+            gst::ClockTime::ZERO
+        };
         let mut stage = Self {
             pipeline,
             _watch: watch,
@@ -105,11 +125,17 @@ impl Stage {
             fragments: Vec::new(),
             seats: Vec::new(),
             size: (video.width, video.height),
+            patience: PATIENCE + delay,
+            // The mix takes them later by its delay and by what the participants' jitter buffers hold.
+            waiting: WAITING + 4 * delay,
         };
         if let Some(sink) = &plan.audio {
             let caps = "audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=2";
             let built = plan.build(sink)?;
             let mix = stage.add_mix("audiomixer", caps, &built.bin)?;
+            if let Some(outlet) = &sink.outlet {
+                stage.lead_out(&built.bin, source::sound_form(&plan.settings)?, outlet)?;
+            }
             stage.audio = Some(mix);
             stage.fragments.push((MediaKind::Audio, built));
         }
@@ -120,6 +146,9 @@ impl Stage {
             );
             let built = plan.build(sink)?;
             let compositor = stage.add_mix("compositor", &caps, &built.bin)?;
+            if let Some(outlet) = &sink.outlet {
+                stage.lead_out(&built.bin, source::picture_form(&plan.settings)?, outlet)?;
+            }
             compositor.set_property_from_str("background", "black");
             stage.video = Some(compositor);
             stage.fragments.push((MediaKind::Video, built));
@@ -137,7 +166,7 @@ impl Stage {
         let mix = gst::ElementFactory::make(factory)
             .property("force-live", true)
             .property("ignore-inactive-pads", true)
-            .property("latency", PATIENCE.nseconds())
+            .property("latency", self.patience.nseconds())
             .build()
             .map_err(|_| MediaError::Missing {
                 element: factory.to_owned(),
@@ -145,12 +174,41 @@ impl Stage {
             })?;
         let queue = make("queue", "libgstreamer1.0-0")?;
         let sink = sink.clone().upcast();
-        let chain = [mix.clone(), capsfilter(caps)?, queue, sink];
+        // While all who are attached are silent, a mixer does not wait for the time of what it makes.
+        let pace = make("clocksync", "gstreamer1.0-plugins-base")?;
+        let chain = [mix.clone(), capsfilter(caps)?, pace, queue, sink];
         self.pipeline
             .add_many(&chain)
             .map_err(MediaError::gstreamer("build the playback"))?;
         gst::Element::link_many(&chain).map_err(MediaError::gstreamer("link the playback"))?;
         Ok(mix)
+    }
+
+    /// Leads the treated mix to an outlet, in the settings' form, with running times of the process-wide clock.
+    fn lead_out(
+        &self,
+        bin: &gst::Bin,
+        form: Vec<gst::Element>,
+        outlet: &Outlet,
+    ) -> Result<(), MediaError> {
+        let doing = "lead the mix out";
+        let mut chain = vec![bin.clone().upcast()];
+        for element in form.into_iter().chain([outlet.feed().appsink().upcast()]) {
+            self.pipeline
+                .add(&element)
+                .map_err(MediaError::gstreamer(doing))?;
+            chain.push(element);
+        }
+        gst::Element::link_many(&chain).map_err(MediaError::gstreamer(doing))?;
+        let last = chain
+            .iter()
+            .rev()
+            .nth(1)
+            .and_then(|last| last.static_pad("src"));
+        if let Some(pad) = last {
+            pad.set_offset(i64::try_from(self.zero.nseconds()).unwrap_or(i64::MAX));
+        }
+        Ok(())
     }
 
     pub fn play(&self) -> Result<(), MediaError> {
@@ -185,7 +243,7 @@ impl Stage {
             .name(format!("{}-{}", input.participant, input.number))
             .build();
         let settings = ConsumerSettings {
-            max_time: WAITING,
+            max_time: self.waiting,
             ..ConsumerSettings::default()
         };
         // At once: a pipeline on its way to playing takes it along, and a source that plays keeps its format.
@@ -196,6 +254,7 @@ impl Stage {
         let linked = mix.request_pad_simple("sink_%u").and_then(|pad| {
             let from = source.static_pad("src")?;
             from.set_offset(-i64::try_from(self.zero.nseconds()).ok()?);
+            leave_out_older(&from, self.zero);
             from.link(&pad).ok().map(|_| pad)
         });
         let Some(pad) = linked else {
@@ -264,6 +323,18 @@ impl Stage {
             seat.pad.set_property("height", signed(place.height));
         }
     }
+}
+
+/// Drops frames from before the pipeline's beginning: they have no running time there, and a compositor would wait for
+/// the time of such a one for ever (GStreamer 1.22).
+fn leave_out_older(pad: &gst::Pad, zero: gst::ClockTime) {
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let pts = info.buffer().and_then(|buffer| buffer.pts());
+        match pts.is_some_and(|pts| pts < zero) {
+            true => gst::PadProbeReturn::Drop,
+            false => gst::PadProbeReturn::Ok,
+        }
+    });
 }
 
 impl Drop for Stage {

@@ -6,6 +6,7 @@
 mod attract;
 mod call;
 mod kiosk;
+mod mixed;
 mod other;
 mod over;
 mod recorder;
@@ -23,12 +24,14 @@ use crate::job::{Assignment, Event, JobState, Role};
 use crate::media;
 use crate::peer::{PeerEvent, PeerSettings};
 use crate::pipeline::Description;
+use crate::pipeline::description::Fragments;
 use crate::recording::End;
 use crate::signalling::ids::{Generation, ParticipantId};
 use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
 use crate::worker::Requests;
 
 use kiosk::Kiosk;
+use mixed::Mixed;
 use recorder::Recorder;
 use reload::{Parts, Reload};
 
@@ -129,6 +132,7 @@ fn tell(events: &Events, state: JobState, participant: Option<ParticipantId>) {
 enum RoleMedia {
     Kiosk(Box<Kiosk>),
     Recorder(Box<Recorder>),
+    Mixed(Box<Mixed>),
 }
 
 impl RoleMedia {
@@ -142,6 +146,10 @@ impl RoleMedia {
                 .await
                 .map(Box::new)
                 .map(Self::Kiosk),
+            Role::Recorder if description.record != Fragments::default() => {
+                let mixed = Mixed::start(assignment, description, events).await;
+                mixed.map(Box::new).map(Self::Mixed)
+            }
             Role::Recorder => Recorder::start(assignment, description, events)
                 .await
                 .map(Box::new)
@@ -155,7 +163,7 @@ impl RoleMedia {
     fn parts(&self) -> Parts {
         match self {
             Self::Kiosk(kiosk) => kiosk.parts(),
-            Self::Recorder(_) => Parts::default(),
+            Self::Recorder(_) | Self::Mixed(_) => Parts::default(),
         }
     }
 
@@ -163,16 +171,16 @@ impl RoleMedia {
     fn sends(&self) -> Sends {
         match self {
             Self::Kiosk(kiosk) => kiosk.sends(),
-            Self::Recorder(_) => Sends::default(),
+            Self::Recorder(_) | Self::Mixed(_) => Sends::default(),
         }
     }
 
     /// Whether media is wanted from or for this participant.
     fn wants(&self, other: &Participant) -> bool {
         match (self, other.kind) {
-            (Self::Recorder(_), Kind::Recorder) => false,
+            (Self::Recorder(_) | Self::Mixed(_), Kind::Recorder) => false,
             (
-                Self::Recorder(_) | Self::Kiosk(_),
+                Self::Recorder(_) | Self::Mixed(_) | Self::Kiosk(_),
                 Kind::Person | Kind::Kiosk | Kind::Filter | Kind::Recorder,
             ) => true,
         }
@@ -180,14 +188,14 @@ impl RoleMedia {
 
     fn arrived(&mut self, other: &Participant) {
         match self {
-            Self::Kiosk(_) => {}
+            Self::Kiosk(_) | Self::Mixed(_) => {}
             Self::Recorder(recorder) => recorder.arrived(other),
         }
     }
 
     fn updated(&mut self, other: &Participant) {
         match self {
-            Self::Kiosk(_) => {}
+            Self::Kiosk(_) | Self::Mixed(_) => {}
             Self::Recorder(recorder) => recorder.updated(other),
         }
     }
@@ -196,6 +204,7 @@ impl RoleMedia {
         match self {
             Self::Kiosk(kiosk) => kiosk.left(other),
             Self::Recorder(recorder) => recorder.left(other, why),
+            Self::Mixed(mixed) => mixed.left(other),
         }
     }
 
@@ -203,7 +212,7 @@ impl RoleMedia {
     fn alone(&mut self) {
         match self {
             Self::Kiosk(kiosk) => kiosk.alone(),
-            Self::Recorder(_) => {}
+            Self::Recorder(_) | Self::Mixed(_) => {}
         }
     }
 
@@ -216,6 +225,7 @@ impl RoleMedia {
         let name = format!("{}-{generation}", other.id);
         match self {
             Self::Kiosk(kiosk) => kiosk.peer_settings(name, ice.clone()),
+            Self::Mixed(mixed) => mixed.peer_settings(name, ice.clone()),
             Self::Recorder(recorder) => {
                 recorder.peer_settings(name, &other.id, generation, ice.clone())
             }
@@ -229,7 +239,11 @@ impl RoleMedia {
                 kiosk.track(other, kind, &producer);
                 None
             }
-            (Self::Kiosk(_) | Self::Recorder(_), event) => Some(event),
+            (Self::Mixed(mixed), PeerEvent::Track { kind, producer }) => {
+                mixed.track(other, kind, &producer);
+                None
+            }
+            (Self::Kiosk(_) | Self::Recorder(_) | Self::Mixed(_), event) => Some(event),
         }
     }
 
@@ -238,6 +252,7 @@ impl RoleMedia {
         match self {
             Self::Kiosk(kiosk) => kiosk.failed().await,
             Self::Recorder(recorder) => recorder.failed().await,
+            Self::Mixed(mixed) => mixed.failed().await,
         }
     }
 
@@ -245,6 +260,7 @@ impl RoleMedia {
         match self {
             Self::Kiosk(kiosk) => kiosk.finish().await,
             Self::Recorder(recorder) => recorder.finish().await,
+            Self::Mixed(mixed) => mixed.finish().await,
         }
     }
 }

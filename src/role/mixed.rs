@@ -1,0 +1,273 @@
+//! The mixing recorder: everybody in one picture and one sound, treated by the description's `[record]`, in one file.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, Result};
+use gst::prelude::*;
+use gstreamer as gst;
+use gstreamer_app as gst_app;
+use gstreamer_utils::{ConsumptionLink, StreamProducer};
+use gstreamer_video as gst_video;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::Events;
+use crate::job::{Assignment, Event};
+use crate::media::capture::Context;
+use crate::media::encoder::Encoders;
+use crate::media::encoder::prover::own_program;
+use crate::media::encodings::{Encodings, RawOutlets};
+use crate::media::fanout::Outlet;
+use crate::media::playback::{Attachment, Playback};
+use crate::media::{Codec, MediaEvent, MediaKind, clock};
+use crate::peer::{Peer, PeerSettings, Receive};
+use crate::pipeline::{Description, Settings};
+use crate::recording::{self, End, Recording, Report, Writer};
+use crate::signalling::ids::ParticipantId;
+use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
+
+/// The name that stands for everybody in the file's name and in the manifest.
+const EVERYBODY: &str = "everybody";
+
+/// A mixing recorder at work.
+pub struct Mixed {
+    recording: Recording,
+    reports: UnboundedReceiver<Report>,
+    from_media: UnboundedReceiver<MediaEvent>,
+    events: Events,
+    mix: Playback,
+    encodings: Encodings,
+    seats: HashMap<(ParticipantId, MediaKind), Attachment>,
+    writer: Arc<Writer>,
+    taps: Vec<Tap>,
+    wants_key_frame: Arc<AtomicBool>,
+    settings: Settings,
+}
+
+impl Mixed {
+    /// Makes the recording's folder and starts the encoders; the file begins with the first one who comes.
+    pub async fn start(
+        assignment: &Assignment,
+        description: &Description,
+        events: &Events,
+    ) -> Result<Self> {
+        let job = &assignment.job;
+        let settings = description.settings(&description.values(&job.parameters, &job.room)?)?;
+        let codecs = &settings.video.codecs;
+        let policy = assignment.encoders.clone();
+        let encoders = Encoders::prove(policy, codecs, &settings, own_program()).await;
+        let outlet = |fragment: bool| fragment.then(Outlet::raw).transpose();
+        let raw = RawOutlets {
+            audio: outlet(description.record.audio.is_some())?,
+            video: outlet(description.record.video.is_some())?,
+        };
+        let (to_us, from_media) = unbounded_channel();
+        let context = Context {
+            room: job.room.clone(),
+            encoders: encoders.clone(),
+        };
+        let mix = Playback::record(
+            description,
+            &job.parameters,
+            context,
+            raw.clone(),
+            to_us.clone(),
+        )
+        .await?;
+        let encodings = Encodings::new(raw.clone(), encoders, settings.clone(), to_us)?;
+        let (mut recording, reports) = Recording::create(recording::Settings {
+            out: assignment.recordings.clone(),
+            room: job.room.clone(),
+            job: assignment.id.clone(),
+            names: false,
+        })
+        .await?;
+        let message = format!(
+            "the recording is written to {}",
+            recording.folder().display()
+        );
+        let _ = events.send(Event::Notice { message });
+        let writer = Arc::new(recording.write(&everybody(&raw)?));
+        let mut mixed = Self {
+            recording,
+            reports,
+            from_media,
+            events: events.clone(),
+            mix,
+            encodings,
+            seats: HashMap::new(),
+            writer,
+            taps: Vec::new(),
+            wants_key_frame: Arc::default(),
+            settings,
+        };
+        mixed.tap(&raw)?;
+        tokio::spawn(Peer::warm_up());
+        Ok(mixed)
+    }
+
+    /// Leads the encoders' frames to the file.
+    fn tap(&mut self, raw: &RawOutlets) -> Result<()> {
+        let video = self.settings.video.codecs.first().copied();
+        let wanted = [
+            (raw.audio.as_ref(), Some(Codec::Opus)),
+            (raw.video.as_ref(), video),
+        ];
+        for (outlet, codec) in wanted {
+            let (Some(_), Some(codec)) = (outlet, codec) else {
+                continue;
+            };
+            let producer = self.encodings.producer(codec)?;
+            let (writer, wish) = (self.writer.clone(), self.wants_key_frame.clone());
+            self.taps
+                .push(Tap::open(&producer, codec.kind(), writer, wish)?);
+        }
+        Ok(())
+    }
+
+    /// Receives everything, decoded.
+    pub fn peer_settings(&self, name: String, ice: Ice) -> PeerSettings {
+        PeerSettings {
+            name,
+            ice,
+            sends: Sends::default(),
+            producers: None,
+            video_codecs: self.settings.video.codecs.clone(),
+            receive: Receive::Decoded {
+                audio: self.mix.plays(MediaKind::Audio),
+                video: self.mix.plays(MediaKind::Video),
+            },
+            latency: self.settings.latency,
+        }
+    }
+
+    /// A participant's track arrives; it takes the place of the one of an older generation.
+    pub fn track(&mut self, from: &ParticipantId, kind: MediaKind, producer: &StreamProducer) {
+        let attachment = self.mix.attach(from, kind, producer);
+        self.seats.insert((from.clone(), kind), attachment);
+    }
+
+    /// A participant is gone.
+    pub fn left(&mut self, other: &ParticipantId) {
+        self.seats.retain(|(id, _), _| id != other);
+    }
+
+    /// Passes on what the mix, the encoders and the file tell, until the mix fails.
+    pub async fn failed(&mut self) -> String {
+        loop {
+            tokio::select! {
+                Some(event) = self.from_media.recv() => match event {
+                    MediaEvent::Encoder(encoder) => {
+                        let _ = self.events.send(Event::Encoder(encoder));
+                    }
+                    MediaEvent::Notice(message) => {
+                        let _ = self.events.send(Event::Notice { message });
+                    }
+                    MediaEvent::Failed(error) => return error.to_string(),
+                },
+                Some(report) = self.reports.recv() => self.on_report(&report),
+                else => std::future::pending().await,
+            }
+        }
+    }
+
+    fn on_report(&self, report: &Report) {
+        if let Some(event) = report.job_event() {
+            let _ = self.events.send(event);
+        }
+        if matches!(report.event, recording::Event::KeyFrameNeeded) {
+            self.wants_key_frame.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends the mix, finishes the file and the manifest.
+    pub async fn finish(mut self) {
+        self.seats.clear();
+        self.mix.stop().await;
+        let (encodings, taps) = (self.encodings.clone(), std::mem::take(&mut self.taps));
+        // The task cannot be cancelled and does not panic.
+        let _ = tokio::task::spawn_blocking(move || {
+            encodings.stop();
+            drop(taps);
+        })
+        .await;
+        self.writer.finish(End::Stopped).await;
+        let finished = self.recording.finish().await;
+        while let Ok(report) = self.reports.try_recv() {
+            if let Some(event) = report.job_event() {
+                let _ = self.events.send(event);
+            }
+        }
+        if let Err(error) = finished {
+            tracing::error!(%error, "the manifest is not closed");
+        }
+    }
+}
+
+/// Who the manifest says the file is of.
+fn everybody(raw: &RawOutlets) -> Result<Participant> {
+    Ok(Participant {
+        id: EVERYBODY.parse().context("the name of everybody")?,
+        kind: Kind::Recorder,
+        name: None,
+        identity: None,
+        sends: Sends {
+            audio: raw.audio.is_some(),
+            video: raw.video.is_some(),
+        },
+        recording: true,
+        enhances: None,
+    })
+}
+
+/// One encoder's frames on their way to the file. Dropped, it ends: not on async threads.
+struct Tap {
+    pipeline: gst::Pipeline,
+    link: ConsumptionLink,
+}
+
+impl Tap {
+    fn open(
+        producer: &StreamProducer,
+        kind: MediaKind,
+        writer: Arc<Writer>,
+        wish: Arc<AtomicBool>,
+    ) -> Result<Self> {
+        let pipeline = gst::Pipeline::with_name("to-file");
+        clock::prepare(&pipeline);
+        let source = gst_app::AppSrc::builder().build();
+        StreamProducer::configure_consumer(&source);
+        let taken = move |sink: &gst_app::AppSink| {
+            writer.push(kind, sink.pull_sample().map_err(|_| gst::FlowError::Eos)?);
+            if kind == MediaKind::Video && wish.swap(false, Ordering::Relaxed) {
+                let request = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true);
+                let pad = sink.static_pad("sink");
+                pad.map(|pad| pad.push_event(request.build()));
+            }
+            Ok(gst::FlowSuccess::Ok)
+        };
+        let callbacks = gst_app::AppSinkCallbacks::builder()
+            .new_sample(taken)
+            .build();
+        let sink = gst_app::AppSink::builder()
+            .sync(false)
+            .async_(false)
+            .callbacks(callbacks)
+            .build();
+        pipeline.add_many([source.upcast_ref::<gst::Element>(), sink.upcast_ref()])?;
+        source.link(&sink)?;
+        pipeline.set_state(gst::State::Playing)?;
+        let link = producer.add_consumer(&source)?;
+        Ok(Self { pipeline, link })
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        self.link.disconnect();
+        if let Err(error) = self.pipeline.set_state(gst::State::Null) {
+            tracing::warn!(%error, "the way to the file did not stop");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! A mixing recorder in a real room: two kiosks that flash and beep, one of which comes later and leaves earlier.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
+
+#[path = "support/daemon.rs"]
+mod daemon;
+#[path = "support/media.rs"]
+mod media;
+mod support;
+
+use std::path::Path;
+use std::time::Duration;
+
+use attache::media::timecode::Luma;
+use daemon::{Daemon, manifest, media_files};
+use gst::prelude::*;
+use gstreamer as gst;
+use media::Content;
+use serde_json::Value;
+use support::{named, pipeline, samples_of, with_luma};
+
+/// Brightness at a point, in parts of the picture's size.
+fn at(luma: &Luma<'_>, x: f64, y: f64) -> u8 {
+    let (column, row) = (x * luma.width as f64, y * luma.height as f64);
+    luma.data[row as usize * luma.stride + column as usize]
+}
+
+/// One picture of the file: where it flashes.
+struct Look {
+    at: Duration,
+    whole: bool,
+    left: bool,
+    right: bool,
+}
+
+/// The flash lies in the upper right of a kiosk's picture: alone it fills the grid, of two each has half its width.
+async fn pictures(file: &Path) -> Vec<Look> {
+    let text = format!(
+        "filesrc location={} ! matroskademux ! vp8dec ! videoconvert ! video/x-raw,format=I420 ! appsink name=sink sync=false",
+        file.display()
+    );
+    let pipeline = pipeline(&text);
+    let mut samples = samples_of(&named(&pipeline, "sink"));
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let ends = [gst::MessageType::Eos, gst::MessageType::Error];
+    let bus = pipeline.bus().unwrap();
+    let ended = tokio::task::spawn_blocking(move || {
+        bus.timed_pop_filtered(gst::ClockTime::from_seconds(60), &ends)
+    });
+    assert_eq!(ended.await.unwrap().unwrap().type_(), gst::MessageType::Eos);
+    let mut looks = Vec::new();
+    while let Ok(sample) = samples.try_recv() {
+        let pts = sample.buffer().unwrap().pts().unwrap();
+        looks.push(with_luma(&sample, |luma| Look {
+            at: pts.into(),
+            whole: at(luma, 0.8, 0.1) > 180,
+            left: at(luma, 0.41, 0.35) > 180,
+            right: at(luma, 0.91, 0.35) > 180,
+        }));
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
+    looks
+}
+
+fn recorded(view: &Value) -> u64 {
+    view["recordings"][0]["duration_ms"].as_u64().unwrap_or(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_is_in_one_picture_and_one_sound_while_they_are_there() {
+    attache::media::init().unwrap();
+    let daemon = Daemon::start("");
+    let first = daemon.job("kiosk", "kiosk-test", "lobby").await;
+    let recorder = daemon.job("recorder", "recorder-mixed", "lobby").await;
+    daemon
+        .until(&recorder, "three seconds", |view| recorded(view) > 3000)
+        .await;
+    let second = daemon.job("kiosk", "kiosk-test", "lobby").await;
+    daemon
+        .until(&recorder, "both", |view| recorded(view) > 8000)
+        .await;
+    daemon.end(&second).await;
+    let alone = daemon.view(&recorder).await;
+
+    daemon
+        .until(&recorder, "one again", |view| {
+            recorded(view) > recorded(&alone) + 2500
+        })
+        .await;
+    daemon.end(&first).await;
+    daemon.end(&recorder).await;
+    daemon
+        .until(&recorder, "its end", |view| view["state"] == "stopped")
+        .await;
+
+    let recording = daemon.recording();
+    let files = media_files(&recording);
+    assert_eq!(files.len(), 1, "{files:?}");
+    let pictures = pictures(&files[0]).await;
+    let longest = pictures.windows(2).map(|pair| {
+        assert!(
+            pair[1].at > pair[0].at,
+            "{:?} after {:?}",
+            pair[1].at,
+            pair[0].at
+        );
+        pair[1].at - pair[0].at
+    });
+    let longest = longest.max().unwrap();
+    println!("{} pictures, at most {longest:?} apart", pictures.len());
+    assert!(
+        longest < Duration::from_millis(300),
+        "{longest:?} without a picture"
+    );
+    let count = |is: fn(&Look) -> bool| {
+        pictures
+            .windows(2)
+            .filter(|pair| !is(&pair[0]) && is(&pair[1]))
+            .count()
+    };
+    // Alone, or with somebody at the other's side; each flashes at the full seconds of its own clock.
+    let alone = count(|look| look.whole);
+    let left = count(|look| look.left && !look.whole);
+    let right = count(|look| look.right && !look.whole);
+    println!("flashes: {alone} alone, {left} at the left, {right} at the right");
+    assert!(
+        alone >= 3 && left >= 2 && right >= 2,
+        "flashes: {alone} alone, {left} left, {right} right"
+    );
+    let content = Content::of(&files[0]);
+    let beeps = content.beeps();
+    assert!(beeps.len() >= 8, "{beeps:?}");
+    let manifest = manifest(&recording);
+    assert_eq!(manifest["state"], "finished", "{manifest:#}");
+}
