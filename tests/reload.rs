@@ -6,7 +6,6 @@
     reason = "a test that cannot go on fails"
 )]
 
-#[allow(dead_code, reason = "each test file takes what it needs")]
 mod support;
 
 use std::time::Duration;

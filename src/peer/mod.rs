@@ -163,7 +163,7 @@ impl Peer {
             peer.close().await;
             described.map(drop)
         };
-        WARM.get_or_try_init(warm_up).await.map(|()| ())
+        WARM.get_or_try_init(warm_up).await.copied()
     }
 
     /// Takes the answer to our offer.

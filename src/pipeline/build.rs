@@ -246,8 +246,8 @@ impl Builder<'_> {
         );
         let element = match &fragment.launch.elements[index].what {
             What::Factory(factory) => match (self.stand_in)(index) {
-                Some(launch) => self.from_launch(index, &name, launch),
-                None => self.from_factory(index, &name, factory),
+                Some(launch) => self.parsed(index, &name, launch),
+                None => self.made_by(index, &name, factory),
             },
             What::Caps(template) => self.capsfilter(index, &name, template),
             What::Device(device) => {
@@ -255,7 +255,7 @@ impl Builder<'_> {
                     self.problem(Some(index), at, "there is no such device", "another device");
                     return None;
                 };
-                self.from_launch(index, &name, &launch)
+                self.parsed(index, &name, &launch)
             }
         }?;
         if let Err(error) = self.bin.add(&element) {
@@ -266,7 +266,7 @@ impl Builder<'_> {
         Some(element)
     }
 
-    fn from_factory(&mut self, index: usize, name: &str, factory: &str) -> Option<gst::Element> {
+    fn made_by(&mut self, index: usize, name: &str, factory: &str) -> Option<gst::Element> {
         let at = self.fragment.launch.elements[index].at;
         let Some(found) = gst::ElementFactory::find(factory) else {
             let right = packages::advice(factory);
@@ -285,7 +285,7 @@ impl Builder<'_> {
     }
 
     /// A launch text that attache made itself.
-    fn from_launch(&mut self, index: usize, name: &str, launch: &str) -> Option<gst::Element> {
+    fn parsed(&mut self, index: usize, name: &str, launch: &str) -> Option<gst::Element> {
         let flags = gst::ParseFlags::FATAL_ERRORS;
         let made = gst::parse::bin_from_description_with_name_full(launch, true, name, None, flags);
         match made {

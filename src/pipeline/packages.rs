@@ -344,7 +344,7 @@ pub fn package(element: &str) -> Option<&'static str> {
     };
     PACKAGES
         .iter()
-        .find(|(_, names)| names.iter().any(|name| is_it(name)))
+        .find(|(_, names)| names.iter().any(&is_it))
         .map(|(package, _)| *package)
 }
 
