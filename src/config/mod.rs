@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::auth::{Auth, RoomPattern, Secret};
 use crate::ice::IceSettings;
-use crate::job::JobSpec;
+use crate::job::{JobSpec, Role};
 use crate::media::encoder::Policy;
 use crate::pipeline::allowed::Allowed;
 use crate::signalling::Limits;
@@ -134,6 +134,12 @@ pub struct WrongField {
 /// # Errors
 /// The first field that is wrong.
 pub fn check_job(spec: &JobSpec, pipelines: &Path) -> Result<(), WrongField> {
+    if spec.role == Role::Filter {
+        return Err(WrongField {
+            field: "role",
+            message: "no job runs filters yet; use kiosk or recorder".to_owned(),
+        });
+    }
     let name = spec
         .description
         .as_deref()

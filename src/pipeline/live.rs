@@ -3,7 +3,8 @@
 use gst::glib::ParamSpec;
 use gstreamer as gst;
 
-/// Properties that take effect at once, though GStreamer's flags do not say so. Tried or read in the elements' code.
+/// Properties that elements read for each frame, though GStreamer's flags do not say so. Tried while playing:
+/// `videotestsrc pattern` and `volume`; the others are set in the same way.
 const LIVE: &[(&str, &[&str])] = &[
     ("attachebeep", &["enabled"]),
     ("attachetimecode", &["flash"]),

@@ -321,13 +321,28 @@ fn as_text(value: &Value, max_length: usize) -> Option<&str> {
     }
 }
 
+/// A text without the user and password of a URL in it.
+fn without_credentials(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return text.to_owned();
+    };
+    let authority = rest.find('/').unwrap_or(rest.len());
+    match rest[..authority].rfind('@') {
+        Some(at) => format!("{scheme}://***{}", &rest[at..]),
+        None => text.to_owned(),
+    }
+}
+
 /// A value as an error shows it, cut short.
 pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Boolean(value) => value.to_string(),
         Value::Integer(value) => value.to_string(),
         Value::Float(value) => value.to_string(),
-        Value::String(text) => format!("{:?}", text.chars().take(SHOWN).collect::<String>()),
+        Value::String(text) => {
+            let harmless = without_credentials(text);
+            format!("{:?}", harmless.chars().take(SHOWN).collect::<String>())
+        }
     }
 }
 
@@ -356,5 +371,18 @@ impl Values {
             Some(Value::String(text)) => Some(text),
             Some(Value::Boolean(_) | Value::Integer(_) | Value::Float(_)) | None => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_does_not_tell_a_cameras_password() {
+        let shown = |text: &str| shown(&Value::String(text.to_owned()));
+        assert_eq!(shown("rtsp://me:secret@door/1"), "\"rtsp://***@door/1\"");
+        assert_eq!(shown("rtsp://me:sec@ret@door"), "\"rtsp://***@door\"");
+        assert_eq!(shown("rtsp://door/a@b"), "\"rtsp://door/a@b\"");
     }
 }
