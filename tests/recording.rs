@@ -385,9 +385,9 @@ async fn another_size_in_mid_stream_keeps_one_file_that_decodes_throughout() {
         let sizes: Vec<_> = file.tracks[0]
             .sizes
             .iter()
-            .map(|size| (size.width, size.height))
+            .map(|(at, size)| (at.as_millis(), (size.width, size.height)))
             .collect();
-        assert_eq!(sizes, [SMALL, large]);
+        assert_eq!(sizes, [(0, SMALL), (2000, large), (4000, SMALL)]);
         let content = Content::of(&trial.path(file));
         assert_times(&content.flashes(), &[0, 1000, 2000, 3000, 4000, 5000], 1);
         let wide: Vec<_> = content

@@ -20,10 +20,11 @@ use std::time::Duration;
 
 use attache::media::Codec;
 use attache::media::MediaKind::{self, Audio, Video};
-use attache::recording::manifest::{State, TrackCodec};
+use attache::recording::manifest::{GapReason, State, TrackCodec, TrackKind};
 use attache::recording::report::{Event, Report, Stem, WriteError};
 use attache::recording::writer::Writer;
-use attache::recording::{End, Manifest, Recording, RecordingError, Settings};
+use attache::recording::{Because, End, Manifest, Recording, RecordingError, Settings};
+use attache::signalling::ids::Generation;
 use attache::signalling::protocol::{Kind, Participant, Sends};
 use encode::{audio, interleaved, video};
 use gstreamer as gst;
@@ -324,7 +325,7 @@ async fn the_manifest_tells_who_was_recorded_when_into_which_files() {
     let again = recording.write(&participant("alice", "Alice A."));
     push(&again, &interleaved([(Audio, audio(0..1000))]));
     finish(&again, End::Stopped).await;
-    recording.finish().await.unwrap();
+    recording.finish(Because::Stopped).await.unwrap();
 
     let manifest = Manifest::load(&folder).unwrap();
     assert_eq!(
@@ -333,7 +334,7 @@ async fn the_manifest_tells_who_was_recorded_when_into_which_files() {
             manifest.room.as_str(),
             manifest.job.as_str()
         ),
-        (1, "lobby", "job1")
+        (2, "lobby", "job1")
     );
     assert_eq!(manifest.state, State::Finished);
     assert!(manifest.finished.unwrap() >= manifest.started);
@@ -381,6 +382,64 @@ async fn the_manifest_tells_who_was_recorded_when_into_which_files() {
 }
 
 #[tokio::test]
+async fn the_manifest_tells_mutes_and_where_media_is_missing_and_why() {
+    let out = tempfile::tempdir().unwrap();
+    let (mut recording, _reports) = recording(out.path(), false).await;
+    let folder = recording.folder().to_owned();
+    let alice = recording.write(&participant("alice", "Alice A."));
+    alice.set_generation(Generation(1));
+    push(
+        &alice,
+        &interleaved([
+            (Video, video(Codec::Vp8, SMALL, 0..4000)),
+            (Audio, audio(0..1000)),
+            (Audio, audio(2000..4000)),
+        ]),
+    );
+    let muted = Sends {
+        audio: true,
+        video: false,
+    };
+    alice.set_sends(muted);
+    alice.set_sends(BOTH);
+    push(
+        &alice,
+        &interleaved([(Video, video(Codec::Vp8, SMALL, 7000..8000))]),
+    );
+    finish(&alice, End::Left).await;
+    recording.finish(Because::Duration).await.unwrap();
+
+    let manifest = Manifest::load(&folder).unwrap();
+    assert_eq!(manifest.ended, Some(Because::Duration));
+    let visit = &manifest.visits[0];
+    assert_eq!(visit.generations[0].generation, Generation(1));
+    let [mute] = visit.mutes[..] else {
+        panic!("one mute: {:?}", visit.mutes)
+    };
+    assert_eq!(mute.kind, TrackKind::Video);
+    assert!(mute.to.unwrap() >= mute.from);
+    let begin = visit.files[0].started;
+    let gaps: Vec<_> = visit
+        .gaps
+        .iter()
+        .map(|gap| {
+            let from = (gap.from - begin).whole_milliseconds();
+            let to = (gap.to - begin).whole_milliseconds();
+            (gap.kind, from, to)
+        })
+        .collect();
+    assert_eq!(gaps.len(), 2, "{gaps:?}");
+    let sound = gaps.iter().find(|gap| gap.0 == TrackKind::Audio).unwrap();
+    // The last frame of Opus is padded.
+    assert!((1000..=1020).contains(&sound.1), "{gaps:?}");
+    assert_eq!(sound.2, 2000);
+    let pictures = gaps.iter().find(|gap| gap.0 == TrackKind::Video).unwrap();
+    assert!((3966..=4001).contains(&pictures.1), "{gaps:?}");
+    assert_eq!(pictures.2, 7000);
+    assert_eq!(visit.gaps[0].reason, GapReason::Lost);
+}
+
+#[tokio::test]
 async fn display_names_are_written_down_where_that_is_wanted_and_only_the_owner_reads() {
     let out = tempfile::tempdir().unwrap();
     let (mut recording, _reports) = recording(out.path(), true).await;
@@ -388,7 +447,7 @@ async fn display_names_are_written_down_where_that_is_wanted_and_only_the_owner_
     let alice = recording.write(&participant("alice", "Alice A."));
     push(&alice, &interleaved([(Audio, audio(0..1000))]));
     finish(&alice, End::Left).await;
-    recording.finish().await.unwrap();
+    recording.finish(Because::Stopped).await.unwrap();
     assert_eq!(
         Manifest::load(&folder).unwrap().visits[0].name.as_deref(),
         Some("Alice A.")

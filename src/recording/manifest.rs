@@ -1,26 +1,27 @@
 //! `recording.json`: what was recorded, of whom, when and into which files. `docs/manifest.md` says the same in words.
+//!
+//! Here are its types; `keep` takes in what the writers tell; `disk` writes and reads the file.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+mod disk;
+mod keep;
+
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::report::{Event, FileReport, Report, Size, Stem};
+use super::report::{Size, Stem};
 use crate::media::{Codec, MediaKind};
-use crate::signalling::ids::{JobId, ParticipantId, RoomName};
-use crate::signalling::protocol::{Kind, Participant};
+use crate::signalling::ids::{Generation, JobId, ParticipantId, RoomName};
+use crate::signalling::protocol::{Kind, Sends};
 
 /// The schema's version; it changes when a reader of the old one would misread the new one.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The manifest's name in the recording's folder.
 pub const FILE_NAME: &str = "recording.json";
 
 /// Everything about one recording.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// [`VERSION`].
@@ -29,8 +30,14 @@ pub struct Manifest {
     pub room: RoomName,
     /// The recorder's job.
     pub job: JobId,
-    /// Whether it goes on. A recorder that was killed leaves `recording` behind.
+    /// Whether it goes on. A recorder that was killed leaves `recording` behind until somebody recovers it.
     pub state: State,
+    /// Why the recorder ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Because>,
+    /// Of the state `failed`: why, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// When the recorder began.
     #[serde(with = "time::serde::rfc3339")]
     pub started: OffsetDateTime,
@@ -41,22 +48,79 @@ pub struct Manifest {
         skip_serializing_if = "Option::is_none"
     )]
     pub finished: Option<OffsetDateTime>,
+    /// When the files of a recorder that was killed were finished by another process.
+    #[serde(
+        default,
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub recovered: Option<OffsetDateTime>,
+    /// When nothing was written because somebody asked for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pauses: Vec<Span>,
     /// Everybody's visits, in order of arrival.
     pub visits: Vec<Visit>,
+    /// Who spoke when, in order of time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub speakers: Vec<Speaker>,
+    /// Small pictures, in order of time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub thumbnails: Vec<Thumbnail>,
+    /// Where the files were uploaded to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uploads: Vec<Upload>,
 }
 
-/// Whether a recording goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Where a recording stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// It is being written.
+    /// It is being written, or its recorder was killed.
     Recording,
     /// Nothing changes any more.
     Finished,
+    /// Its recorder was killed; what was on disk was finished later.
+    Recovered,
+    /// It was finished or recovered, and every file is at its target.
+    Uploaded,
+    /// It could not be written, recovered or uploaded; `error` says why.
+    Failed,
+}
+
+/// Why a recorder ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Because {
+    /// Somebody stopped it.
+    Stopped,
+    /// It was as long as it may be.
+    Duration,
+    /// Its files were as large as they may be.
+    Size,
+    /// Nobody was heard for too long.
+    Silence,
+    /// Nobody was in the room for too long.
+    EmptyRoom,
+}
+
+/// From one moment to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Span {
+    /// When it began.
+    #[serde(with = "time::serde::rfc3339")]
+    pub from: OffsetDateTime,
+    /// When it ended; absent while it lasts.
+    #[serde(
+        default,
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub to: Option<OffsetDateTime>,
 }
 
 /// One participant from arrival to leave; who comes back has another one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Visit {
     /// The participant.
@@ -66,6 +130,9 @@ pub struct Visit {
     /// The name it is shown by; only where the recorder was told to write names down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Of a filter: whose media it gives back, improved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enhances: Option<ParticipantId>,
     /// When its recording began.
     #[serde(with = "time::serde::rfc3339")]
     pub arrived: OffsetDateTime,
@@ -79,6 +146,21 @@ pub struct Visit {
     /// Why it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<End>,
+    /// When it did not want to be recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forbidden: Vec<Span>,
+    /// When it was muted, or its camera was off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mutes: Vec<Mute>,
+    /// Where media is missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
+    /// The PeerConnections that its media came over, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub generations: Vec<Delivered>,
+    /// Its clock against the recorder's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Clock>,
     /// Frames that the disk was too slow for.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dropped_frames: u64,
@@ -89,6 +171,8 @@ pub struct Visit {
     pub files: Vec<MediaEntry>,
     #[serde(skip)]
     stem: Option<Stem>,
+    #[serde(skip)]
+    sends: Sends,
 }
 
 /// Why a visit ended.
@@ -103,23 +187,145 @@ pub enum End {
     Stopped,
 }
 
+/// A track that its participant switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mute {
+    /// Which track.
+    pub kind: TrackKind,
+    /// When it was announced.
+    #[serde(with = "time::serde::rfc3339")]
+    pub from: OffsetDateTime,
+    /// When the track was switched on again; absent while it is off, and where it stayed off.
+    #[serde(
+        default,
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub to: Option<OffsetDateTime>,
+}
+
+/// A time in a track without media.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gap {
+    /// Which track.
+    pub kind: TrackKind,
+    /// Why there is nothing.
+    pub reason: GapReason,
+    /// End of the last frame before it.
+    #[serde(with = "time::serde::rfc3339")]
+    pub from: OffsetDateTime,
+    /// Begin of the first frame after it.
+    #[serde(with = "time::serde::rfc3339")]
+    pub to: OffsetDateTime,
+}
+
+/// Why media is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapReason {
+    /// The participant had switched the track off.
+    Muted,
+    /// The recorder was paused.
+    Paused,
+    /// The participant did not want to be recorded.
+    Forbidden,
+    /// The connection was replaced meanwhile.
+    Reconnected,
+    /// The disk did not take it.
+    Disk,
+    /// It did not arrive.
+    Lost,
+}
+
+/// A PeerConnection that delivered media.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delivered {
+    /// Which one.
+    pub generation: Generation,
+    /// When its first frame came.
+    #[serde(with = "time::serde::rfc3339")]
+    pub from: OffsetDateTime,
+}
+
+/// A sender's clock against the recorder's, from its RTCP sender reports (RFC 3550, 6.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Clock {
+    /// So far the sender's wall clock is ahead, the way through the network included, in milliseconds.
+    pub offset_ms: f64,
+    /// So much faster it runs, in parts per million.
+    pub drift_ppm: f64,
+}
+
+/// Somebody who spoke.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Speaker {
+    /// Who.
+    pub participant: ParticipantId,
+    /// From when.
+    #[serde(with = "time::serde::rfc3339")]
+    pub from: OffsetDateTime,
+    /// Until when; absent while it lasts.
+    #[serde(
+        default,
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub to: Option<OffsetDateTime>,
+}
+
+/// A small picture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Thumbnail {
+    /// Its name in the recording's folder.
+    pub file: PathBuf,
+    /// Whose picture; absent: everybody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub participant: Option<ParticipantId>,
+    /// What moment it shows.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+}
+
+/// A target that has every file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upload {
+    /// Where: `s3://bucket/prefix/folder`.
+    pub target: String,
+    /// When the last file was checked there.
+    #[serde(with = "time::serde::rfc3339")]
+    pub finished: OffsetDateTime,
+    /// Whether the files were removed here afterwards.
+    #[serde(default)]
+    pub removed_here: bool,
+}
+
 /// A media file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MediaEntry {
-    /// Its name in the recording's folder.
+    /// Its name in the recording's folder; a whole path where it is in the second folder.
     pub file: PathBuf,
     /// The n-th file of the visit, from 1.
     pub part: u32,
     /// Duration, cues and size are written; nothing changes any more.
     pub finished: bool,
-    /// Wall-clock time of the first sample, by the recorder's clock when it was received.
+    /// Wall-clock time of media time zero, by the recorder's clock.
     #[serde(with = "time::serde::rfc3339")]
     pub started: OffsetDateTime,
     /// Media time, in milliseconds.
     pub duration_ms: u64,
     /// Size on disk.
     pub bytes: u64,
+    /// SHA-256 of a finished file, in hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
     /// What is in it.
     pub tracks: Vec<TrackEntry>,
 }
@@ -136,18 +342,39 @@ pub struct TrackEntry {
     pub offset_ms: u64,
     /// Frames in the file.
     pub frames: u64,
-    /// Pixel sizes of a video track in order of appearance, each once, the first 32.
+    /// Pixel sizes of a video track: the first, and every change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub sizes: Vec<Size>,
+    pub sizes: Vec<SizeChange>,
+}
+
+/// A picture has this size from here on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SizeChange {
+    /// Media time, in milliseconds.
+    pub at_ms: u64,
+    /// Pixels in a line.
+    pub width: u32,
+    /// Lines.
+    pub height: u32,
 }
 
 /// Sound or picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum TrackKind {
     Audio,
     Video,
+}
+
+impl From<MediaKind> for TrackKind {
+    fn from(kind: MediaKind) -> Self {
+        match kind {
+            MediaKind::Audio => Self::Audio,
+            MediaKind::Video => Self::Video,
+        }
+    }
 }
 
 /// How a track is encoded.
@@ -156,6 +383,7 @@ pub enum TrackKind {
 #[expect(missing_docs, reason = "the names say it")]
 pub enum TrackCodec {
     Opus,
+    Aac,
     Vp8,
     H264,
     Vp9,
@@ -163,172 +391,25 @@ pub enum TrackCodec {
     H265,
 }
 
-impl Manifest {
-    /// Of a recording that begins.
-    pub fn new(room: RoomName, job: JobId, started: OffsetDateTime) -> Self {
-        let state = State::Recording;
-        Self {
-            version: VERSION,
-            room,
-            job,
-            state,
-            started: round(started),
-            finished: None,
-            visits: Vec::new(),
-        }
-    }
-
-    /// A participant's recording begins; `name` is written down as it is given.
-    pub fn arrived(
-        &mut self,
-        stem: Stem,
-        participant: &Participant,
-        name: Option<String>,
-        now: OffsetDateTime,
-    ) {
-        self.visits.push(Visit {
-            participant: participant.id.clone(),
-            kind: participant.kind,
-            name,
-            arrived: round(now),
-            left: None,
-            ended: None,
-            dropped_frames: 0,
-            error: None,
-            files: Vec::new(),
-            stem: Some(stem),
-        });
-    }
-
-    /// Takes in what a writer tells. Says whether it is worth saving at once.
-    pub fn apply(&mut self, report: &Report, now: OffsetDateTime) -> bool {
-        let Some(visit) = self
-            .visits
-            .iter_mut()
-            .find(|visit| visit.stem.as_ref() == Some(&report.stem))
-        else {
-            return false;
-        };
-        match &report.event {
-            Event::Started(file) => visit.set_file(file, false),
-            Event::Progress(file) => {
-                visit.set_file(file, false);
-                return false;
-            }
-            Event::Finished(file) => visit.set_file(file, true),
-            Event::KeyFrameNeeded => return false,
-            Event::Behind { dropped } => visit.dropped_frames = *dropped,
-            Event::Failed(error) => visit.error = Some(error.to_string()),
-            Event::Ended(why) => {
-                visit.left = Some(round(now));
-                visit.ended = Some(*why);
-            }
-        }
-        true
-    }
-
-    /// The recorder is done.
-    pub fn finish(&mut self, now: OffsetDateTime) {
-        self.state = State::Finished;
-        self.finished = Some(round(now));
-    }
-
-    /// Puts it into `folder` so that a reader finds either the old one or the new one, whole.
-    ///
-    /// # Errors
-    /// Of the file system.
-    pub fn save(&self, folder: &Path) -> io::Result<()> {
-        let temporary = folder.join(".recording.json.new");
-        let replaced = self
-            .write_to(&temporary)
-            .and_then(|()| fs::rename(&temporary, folder.join(FILE_NAME)));
-        if replaced.is_err() {
-            // Half a manifest on a full disk is of no use to anybody.
-            let _ = fs::remove_file(&temporary);
-        }
-        replaced?;
-        File::open(folder)?.sync_all()
-    }
-
-    fn write_to(&self, path: &Path) -> io::Result<()> {
-        let mut text = serde_json::to_vec_pretty(self)?;
-        text.push(b'\n');
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path)?;
-        file.write_all(&text)?;
-        file.sync_all()
-    }
-
-    /// Reads the one in `folder`.
-    ///
-    /// # Errors
-    /// Of the file system, or where it is not a manifest of this version.
-    pub fn load(folder: &Path) -> io::Result<Self> {
-        let manifest: Self = serde_json::from_slice(&fs::read(folder.join(FILE_NAME))?)?;
-        if manifest.version == VERSION {
-            return Ok(manifest);
-        }
-        let message = format!(
-            "version {} of {FILE_NAME} is not known; {VERSION} is",
-            manifest.version
-        );
-        Err(io::Error::new(io::ErrorKind::InvalidData, message))
-    }
-}
-
-impl Visit {
-    fn set_file(&mut self, report: &FileReport, finished: bool) {
-        let entry = MediaEntry::new(report, finished);
-        match self.files.iter_mut().find(|file| file.part == report.part) {
-            Some(file) => *file = entry,
-            None => self.files.push(entry),
+impl From<Codec> for TrackCodec {
+    fn from(codec: Codec) -> Self {
+        match codec {
+            Codec::Opus => Self::Opus,
+            Codec::Vp8 => Self::Vp8,
+            Codec::H264 => Self::H264,
+            Codec::Vp9 => Self::Vp9,
+            Codec::Av1 => Self::Av1,
+            Codec::H265 => Self::H265,
         }
     }
 }
 
-impl MediaEntry {
-    fn new(report: &FileReport, finished: bool) -> Self {
-        let track = |track: &super::report::TrackReport| TrackEntry {
-            kind: match track.codec.kind() {
-                MediaKind::Audio => TrackKind::Audio,
-                MediaKind::Video => TrackKind::Video,
-            },
-            codec: match track.codec {
-                Codec::Opus => TrackCodec::Opus,
-                Codec::Vp8 => TrackCodec::Vp8,
-                Codec::H264 => TrackCodec::H264,
-                Codec::Vp9 => TrackCodec::Vp9,
-                Codec::Av1 => TrackCodec::Av1,
-                Codec::H265 => TrackCodec::H265,
-            },
-            offset_ms: milliseconds(track.offset),
-            frames: track.frames,
-            sizes: track.sizes.clone(),
-        };
-        Self {
-            file: report.file.clone(),
-            part: report.part,
-            finished,
-            started: round(report.started),
-            duration_ms: milliseconds(report.duration),
-            bytes: report.bytes,
-            tracks: report.tracks.iter().map(track).collect(),
-        }
+impl SizeChange {
+    /// The size itself.
+    pub fn size(self) -> Size {
+        let Self { width, height, .. } = self;
+        Size { width, height }
     }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// UTC, to the millisecond: more would be a pretence.
-fn round(at: OffsetDateTime) -> OffsetDateTime {
-    let at = at.to_offset(time::UtcOffset::UTC);
-    at.replace_millisecond(at.millisecond()).unwrap_or(at)
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]

@@ -21,7 +21,7 @@ pub mod session;
 pub mod timeline;
 pub mod writer;
 
-pub use manifest::{End, Manifest};
+pub use manifest::{Because, End, Manifest};
 pub use report::{Event, FileReport, Report, Stem, WriteError};
 pub use session::{Recording, RecordingError, Settings};
 pub use writer::Writer;

@@ -14,14 +14,19 @@ use super::report::{Event, FileReport, Report, Size, Stem, TrackReport, WriteErr
 use super::timeline::{Action, Timeline};
 use super::writer::{Summary, WallClock};
 use crate::media::MediaKind;
+use crate::signalling::ids::Generation;
 use crate::signalling::protocol::Sends;
 
 /// Time between two progress reports, and between two looks at whether the file is still in its place.
 const PROGRESS: Duration = Duration::from_secs(1);
 /// The last picture of a file is not counted as longer than this.
 const LAST_PICTURE: Duration = Duration::from_millis(100);
-/// Sizes a track's report lists.
-const SIZES: usize = 32;
+/// Changes of size that a track's report lists.
+const SIZES: usize = 1000;
+/// So long nothing of a kind has come, then it is told as a gap: for sound, more than the longest frame of Opus;
+/// for pictures, more than the slowest rate that cameras have in the dark.
+const SILENT: Duration = Duration::from_millis(150);
+const STILL: Duration = Duration::from_secs(1);
 
 /// The files of one visit: frames in, reports out. Lives on the writer's thread.
 pub(super) struct Parts {
@@ -42,6 +47,9 @@ struct Open {
     report: FileReport,
     /// Of the last picture.
     picture_at: Option<Duration>,
+    /// Until when there is sound, and a picture.
+    sound_until: Option<Duration>,
+    picture_until: Option<Duration>,
     reported: Instant,
 }
 
@@ -70,8 +78,13 @@ impl Parts {
         self.timeline.lost(kind);
     }
 
+    pub(super) fn set_generation(&mut self, generation: Generation) {
+        self.tell(Event::Generation(generation));
+    }
+
     pub(super) fn set_sends(&mut self, sends: Sends) {
         self.timeline.set_sends(sends);
+        self.tell(Event::Sends(sends));
     }
 
     /// Finishes what is open. Nothing is told after this.
@@ -146,6 +159,7 @@ impl Parts {
             started,
             duration: Duration::ZERO,
             bytes,
+            sha256: None,
             tracks: track_reports,
         };
         self.tell(Event::Started(report.clone()));
@@ -153,6 +167,8 @@ impl Parts {
             media,
             report,
             picture_at: None,
+            sound_until: None,
+            picture_until: None,
             reported: Instant::now(),
         });
         Ok(())
@@ -170,8 +186,11 @@ impl Parts {
         let Some(open) = &mut self.open else {
             return Ok(());
         };
-        open.note(&block, content);
+        let gap = open.note(&block, content);
         open.media.write(block)?;
+        if let Some(gap) = gap {
+            self.tell(gap);
+        }
         self.progress()
     }
 
@@ -226,15 +245,10 @@ impl Parts {
 }
 
 impl Open {
-    fn note(&mut self, block: &Block, content: &Content) {
-        let Some(track) = self
-            .report
-            .tracks
-            .iter_mut()
-            .find(|track| track.codec.kind() == block.kind)
-        else {
-            return;
-        };
+    /// Keeps the report true; tells of a gap in front of the frame.
+    fn note(&mut self, block: &Block, content: &Content) -> Option<Event> {
+        let of_kind = |track: &&mut TrackReport| track.codec.kind() == block.kind;
+        let track = self.report.tracks.iter_mut().find(of_kind)?;
         if track.frames == 0 {
             track.offset = block.at;
         }
@@ -242,12 +256,22 @@ impl Open {
         let end = match content {
             Content::Opus { duration } => block.at + *duration,
             Content::Key(picture) => {
-                track.see(picture.size);
+                track.see(block.at, picture.size);
                 self.picture_end(block.at)
             }
             Content::Delta(_) => self.picture_end(block.at),
         };
         self.report.duration = self.report.duration.max(end);
+        let (until, longest) = match block.kind {
+            MediaKind::Audio => (&mut self.sound_until, SILENT),
+            MediaKind::Video => (&mut self.picture_until, STILL),
+        };
+        let before = until.replace(end)?;
+        (block.at > before + longest).then(|| Event::Gap {
+            kind: block.kind,
+            from: self.report.started + before,
+            to: self.report.started + block.at,
+        })
     }
 
     /// A picture is taken to stay as long as the one before it did.
@@ -258,9 +282,10 @@ impl Open {
 }
 
 impl TrackReport {
-    fn see(&mut self, size: Size) {
-        if !self.sizes.contains(&size) && self.sizes.len() < SIZES {
-            self.sizes.push(size);
+    fn see(&mut self, at: Duration, size: Size) {
+        let changes = self.sizes.last().is_none_or(|(_, last)| *last != size);
+        if changes && self.sizes.len() < SIZES {
+            self.sizes.push((at, size));
         }
     }
 }

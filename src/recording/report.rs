@@ -11,7 +11,8 @@ use time::macros::format_description;
 use super::manifest::End;
 use crate::job;
 use crate::media::{Codec, MediaKind};
-use crate::signalling::ids::ParticipantId;
+use crate::signalling::ids::{Generation, ParticipantId};
+use crate::signalling::protocol::Sends;
 
 /// The first half of the file names of one participant's visit: `20261122T081530Z-<id>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -76,6 +77,19 @@ pub enum Event {
     Finished(FileReport),
     /// No key frame has come since the start or since a loss: ask the sender for one (RTCP PLI).
     KeyFrameNeeded,
+    /// The participant announced other tracks: mute, camera off, and back.
+    Sends(Sends),
+    /// Another PeerConnection began to deliver.
+    Generation(Generation),
+    /// Nothing of this kind came for a while; what follows is in its right place.
+    Gap {
+        /// Sound or picture.
+        kind: MediaKind,
+        /// Wall-clock time of the end of the last frame before it.
+        from: OffsetDateTime,
+        /// Of the begin of the first one after it.
+        to: OffsetDateTime,
+    },
     /// The disk does not keep up and frames were thrown away; `dropped` counts them since the visit began.
     Behind {
         /// Sound and pictures that are missing in the file.
@@ -100,6 +114,8 @@ pub struct FileReport {
     pub duration: Duration,
     /// Its size on disk.
     pub bytes: u64,
+    /// SHA-256 of a finished file, in hexadecimal digits, once it is known.
+    pub sha256: Option<String>,
     /// What is in it.
     pub tracks: Vec<TrackReport>,
 }
@@ -113,8 +129,8 @@ pub struct TrackReport {
     pub offset: Duration,
     /// Frames in the file.
     pub frames: u64,
-    /// Pixel sizes (width, height) of a video track in order of appearance, each once, the first 32.
-    pub sizes: Vec<Size>,
+    /// Pixel sizes of a video track, each with the media time from which it holds; the first 1000.
+    pub sizes: Vec<(Duration, Size)>,
 }
 
 /// Pixels of a picture.
@@ -195,7 +211,11 @@ impl Report {
                 message: error.to_string(),
                 fatal: false,
             }),
-            Event::KeyFrameNeeded | Event::Ended(_) => None,
+            Event::KeyFrameNeeded
+            | Event::Sends(_)
+            | Event::Generation(_)
+            | Event::Gap { .. }
+            | Event::Ended(_) => None,
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::manifest::Manifest;
+use super::manifest::{Because, Manifest};
 use super::report::{Report, Stem, compact_utc};
 use super::writer::Writer;
 use crate::signalling::ids::{JobId, RoomName};
@@ -74,7 +74,7 @@ enum Command {
         participant: Participant,
         name: Option<String>,
     },
-    Finish(oneshot::Sender<Result<(), RecordingError>>),
+    Finish(Because, oneshot::Sender<Result<(), RecordingError>>),
 }
 
 impl Recording {
@@ -148,9 +148,9 @@ impl Recording {
     ///
     /// # Errors
     /// Where the manifest cannot be written.
-    pub async fn finish(self) -> Result<(), RecordingError> {
+    pub async fn finish(self, because: Because) -> Result<(), RecordingError> {
         let (answer, done) = oneshot::channel();
-        let _ = self.commands.send(Command::Finish(answer));
+        let _ = self.commands.send(Command::Finish(because, answer));
         // The keeper answers before it ends.
         done.await.unwrap_or(Ok(()))
     }
@@ -208,11 +208,11 @@ impl Keeper {
                         self.manifest.arrived(stem, &participant, name, OffsetDateTime::now_utc());
                         true
                     }
-                    Some(Command::Finish(answer)) => {
+                    Some(Command::Finish(because, answer)) => {
                         while let Ok(report) = reports.try_recv() {
                             self.take(report);
                         }
-                        self.manifest.finish(OffsetDateTime::now_utc());
+                        self.manifest.finish(because, OffsetDateTime::now_utc());
                         let _ = answer.send(self.save().await);
                         return;
                     }

@@ -15,6 +15,7 @@ use super::manifest::End;
 use super::parts::Parts;
 use super::report::{Event, FileReport, Report, Stem, WriteError};
 use crate::media::{MediaKind, clock};
+use crate::signalling::ids::Generation;
 use crate::signalling::protocol::Sends;
 
 /// Media that may wait for a slow disk, in bytes: half a minute of a good picture.
@@ -71,6 +72,7 @@ enum Message {
     Sample(MediaKind, gst::Sample),
     Lost(MediaKind),
     Sends(Sends),
+    Generation(Generation),
     Finish(End, oneshot::Sender<Summary>),
 }
 
@@ -148,6 +150,11 @@ impl Writer {
         let _ = self.messages.send(Message::Sends(sends));
     }
 
+    /// From here on frames come over this PeerConnection.
+    pub fn set_generation(&self, generation: Generation) {
+        let _ = self.messages.send(Message::Generation(generation));
+    }
+
     /// Finishes the file: duration, cues, size, and waits until the disk has it. Further calls find nothing to do.
     pub async fn finish(&self, why: End) -> Summary {
         let (answer, summary) = oneshot::channel();
@@ -178,6 +185,7 @@ fn run(mut parts: Parts, messages: &Receiver<Message>, queue: &Queue) {
             }
             Ok(Message::Lost(kind)) => parts.lost(kind),
             Ok(Message::Sends(sends)) => parts.set_sends(sends),
+            Ok(Message::Generation(generation)) => parts.set_generation(generation),
             Ok(Message::Finish(why, answer)) => break (why, Some(answer)),
             Err(RecvTimeoutError::Timeout) => parts.idle(),
             Err(RecvTimeoutError::Disconnected) => break (End::Stopped, None),

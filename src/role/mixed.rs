@@ -23,7 +23,7 @@ use crate::media::playback::{Attachment, Playback};
 use crate::media::{Codec, MediaEvent, MediaKind, clock};
 use crate::peer::{Peer, PeerSettings, Receive};
 use crate::pipeline::{Description, Settings};
-use crate::recording::{self, End, Recording, Report, Writer};
+use crate::recording::{self, Because, End, Recording, Report, Writer};
 use crate::signalling::ids::ParticipantId;
 use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
 
@@ -193,7 +193,7 @@ impl Mixed {
         })
         .await;
         self.writer.finish(End::Stopped).await;
-        let finished = self.recording.finish().await;
+        let finished = self.recording.finish(Because::Stopped).await;
         while let Ok(report) = self.reports.try_recv() {
             if let Some(event) = report.job_event() {
                 let _ = self.events.send(event);

@@ -14,7 +14,7 @@ use crate::job::{Assignment, Event};
 use crate::media::{Codec, MediaKind};
 use crate::peer::{EncodedSink, Peer, PeerSettings, Receive, Wish};
 use crate::pipeline::Description;
-use crate::recording::{self, End, Recording, Report, Writer};
+use crate::recording::{self, Because, End, Recording, Report, Writer};
 use crate::signalling::ids::{Generation, ParticipantId};
 use crate::signalling::protocol::{Ice, Participant, Sends};
 
@@ -153,7 +153,7 @@ impl Recorder {
         let there: Vec<_> = self.visits.keys().cloned().collect();
         there.iter().for_each(|id| self.left(id, End::Stopped));
         while self.finishing.join_next().await.is_some() {}
-        let finished = self.recording.finish().await;
+        let finished = self.recording.finish(Because::Stopped).await;
         while let Ok(report) = self.reports.try_recv() {
             if let Some(event) = report.job_event() {
                 let _ = self.events.send(event);
@@ -171,8 +171,12 @@ impl Visit {
         let (writer, playing) = (self.writer.clone(), self.playing.clone());
         let wants_key_frame = self.wants_key_frame.clone();
         Arc::new(move |kind, sample| {
-            if playing.fetch_max(generation.0, Ordering::Relaxed) > generation.0 {
+            let newest = playing.fetch_max(generation.0, Ordering::Relaxed);
+            if newest > generation.0 {
                 return Wish::Nothing;
+            }
+            if newest < generation.0 {
+                writer.set_generation(generation);
             }
             writer.push(kind, sample);
             match kind == MediaKind::Video && wants_key_frame.swap(false, Ordering::Relaxed) {

@@ -1,0 +1,229 @@
+//! What the writers and the role tell, taken into the manifest.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use super::{
+    Because, Delivered, Gap, GapReason, Manifest, MediaEntry, Mute, SizeChange, State, TrackEntry,
+    TrackKind, VERSION, Visit,
+};
+use crate::recording::report::{Event, FileReport, Report, Stem, TrackReport};
+use crate::signalling::ids::{Generation, JobId, RoomName};
+use crate::signalling::protocol::{Participant, Sends};
+
+/// Gaps and mutes of one visit that are written down; a connection that breaks all the time must not fill the disk.
+const LISTED: usize = 10_000;
+
+impl Manifest {
+    /// Of a recording that begins.
+    pub fn new(room: RoomName, job: JobId, started: OffsetDateTime) -> Self {
+        Self {
+            version: VERSION,
+            room,
+            job,
+            state: State::Recording,
+            ended: None,
+            error: None,
+            started: round(started),
+            finished: None,
+            recovered: None,
+            pauses: Vec::new(),
+            visits: Vec::new(),
+            speakers: Vec::new(),
+            thumbnails: Vec::new(),
+            uploads: Vec::new(),
+        }
+    }
+
+    /// A participant's recording begins; `name` is written down as it is given.
+    pub fn arrived(
+        &mut self,
+        stem: Stem,
+        participant: &Participant,
+        name: Option<String>,
+        now: OffsetDateTime,
+    ) {
+        self.visits.push(Visit {
+            participant: participant.id.clone(),
+            kind: participant.kind,
+            name,
+            enhances: participant.enhances.clone(),
+            arrived: round(now),
+            left: None,
+            ended: None,
+            forbidden: Vec::new(),
+            mutes: Vec::new(),
+            gaps: Vec::new(),
+            generations: Vec::new(),
+            clock: None,
+            dropped_frames: 0,
+            error: None,
+            files: Vec::new(),
+            stem: Some(stem),
+            sends: participant.sends,
+        });
+    }
+
+    /// Takes in what a writer tells. Says whether it is worth saving at once.
+    pub fn apply(&mut self, report: &Report, now: OffsetDateTime) -> bool {
+        let of_stem = |visit: &&mut Visit| visit.stem.as_ref() == Some(&report.stem);
+        let Some(visit) = self.visits.iter_mut().find(of_stem) else {
+            return false;
+        };
+        match &report.event {
+            Event::Started(file) => visit.set_file(file, false),
+            Event::Progress(file) => {
+                visit.set_file(file, false);
+                return false;
+            }
+            Event::Finished(file) => visit.set_file(file, true),
+            Event::KeyFrameNeeded => return false,
+            Event::Sends(sends) => visit.announces(*sends, now),
+            Event::Generation(generation) => visit.delivers(*generation, now),
+            Event::Gap { kind, from, to } => {
+                visit.misses((*kind).into(), *from, *to);
+                return false;
+            }
+            Event::Behind { dropped } => visit.dropped_frames = *dropped,
+            Event::Failed(error) => visit.error = Some(error.to_string()),
+            Event::Ended(why) => {
+                visit.left = Some(round(now));
+                visit.ended = Some(*why);
+            }
+        }
+        true
+    }
+
+    /// The recorder is done.
+    pub fn finish(&mut self, because: Because, now: OffsetDateTime) {
+        self.state = State::Finished;
+        self.ended = Some(because);
+        self.finished = Some(round(now));
+    }
+}
+
+impl Visit {
+    fn set_file(&mut self, report: &FileReport, finished: bool) {
+        let entry = MediaEntry::new(report, finished);
+        match self.files.iter_mut().find(|file| file.part == report.part) {
+            Some(file) => *file = entry,
+            None => self.files.push(entry),
+        }
+    }
+
+    fn announces(&mut self, sends: Sends, now: OffsetDateTime) {
+        let before = std::mem::replace(&mut self.sends, sends);
+        let tracks = [
+            (TrackKind::Audio, before.audio, sends.audio),
+            (TrackKind::Video, before.video, sends.video),
+        ];
+        for (kind, before, after) in tracks {
+            let from = round(now);
+            match (before, after) {
+                (true, false) if self.mutes.len() < LISTED => {
+                    self.mutes.push(Mute {
+                        kind,
+                        from,
+                        to: None,
+                    });
+                }
+                (false, true) => {
+                    if let Some(mute) = self.open_mute(kind) {
+                        mute.to = Some(from);
+                    }
+                }
+                (true, false) | (true, true) | (false, false) => {}
+            }
+        }
+    }
+
+    fn open_mute(&mut self, kind: TrackKind) -> Option<&mut Mute> {
+        self.mutes
+            .iter_mut()
+            .rfind(|mute| mute.kind == kind && mute.to.is_none())
+    }
+
+    fn delivers(&mut self, generation: Generation, now: OffsetDateTime) {
+        self.generations.push(Delivered {
+            generation,
+            from: round(now),
+        });
+    }
+
+    fn misses(&mut self, kind: TrackKind, from: OffsetDateTime, to: OffsetDateTime) {
+        if self.gaps.len() < LISTED {
+            let (from, to) = (round(from), round(to));
+            self.gaps.push(Gap {
+                kind,
+                reason: self.reason(kind, from, to),
+                from,
+                to,
+            });
+        }
+    }
+
+    /// Why there is nothing between these moments: what the manifest knows of them.
+    fn reason(&self, kind: TrackKind, from: OffsetDateTime, to: OffsetDateTime) -> GapReason {
+        let meets = |begin: OffsetDateTime, end: Option<OffsetDateTime>| {
+            begin < to && end.is_none_or(|end| end > from)
+        };
+        if self.forbidden.iter().any(|span| meets(span.from, span.to)) {
+            return GapReason::Forbidden;
+        }
+        let mut mutes = self.mutes.iter().filter(|mute| mute.kind == kind);
+        if mutes.any(|mute| meets(mute.from, mute.to)) {
+            return GapReason::Muted;
+        }
+        let mut later = self.generations.iter().skip(1);
+        // The first frame of the new one ends the gap.
+        if later.any(|delivered| meets(delivered.from, Some(delivered.from + END_OF_GAP))) {
+            return GapReason::Reconnected;
+        }
+        GapReason::Lost
+    }
+}
+
+/// Frames are told of when they are written, a little after they came.
+const END_OF_GAP: Duration = Duration::from_secs(1);
+
+impl MediaEntry {
+    /// What is told of a file.
+    pub fn new(report: &FileReport, finished: bool) -> Self {
+        let track = |track: &TrackReport| TrackEntry {
+            kind: track.codec.kind().into(),
+            codec: track.codec.into(),
+            offset_ms: milliseconds(track.offset),
+            frames: track.frames,
+            sizes: track
+                .sizes
+                .iter()
+                .map(|(at, size)| SizeChange {
+                    at_ms: milliseconds(*at),
+                    width: size.width,
+                    height: size.height,
+                })
+                .collect(),
+        };
+        Self {
+            file: report.file.clone(),
+            part: report.part,
+            finished,
+            started: round(report.started),
+            duration_ms: milliseconds(report.duration),
+            bytes: report.bytes,
+            sha256: report.sha256.clone(),
+            tracks: report.tracks.iter().map(track).collect(),
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// UTC, to the millisecond: more would be a pretence.
+fn round(at: OffsetDateTime) -> OffsetDateTime {
+    let at = at.to_offset(time::UtcOffset::UTC);
+    at.replace_millisecond(at.millisecond()).unwrap_or(at)
+}
