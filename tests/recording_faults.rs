@@ -286,6 +286,7 @@ fn participant(id: &str, name: &str) -> Participant {
         identity: None,
         sends: BOTH,
         recording: false,
+        recordable: true,
         enhances: None,
     }
 }

@@ -244,6 +244,7 @@ impl Checker<'_> {
             rooms.max_participants.map(as_usize),
         );
         set(&mut result.rooms, rooms.max_rooms.map(as_usize));
+        result.not_recorded = rooms.not_recorded.clone();
         set(&mut result.connections, limits.connections.map(as_usize));
         set(
             &mut result.message_bytes,

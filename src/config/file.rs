@@ -61,6 +61,7 @@ pub struct Auth {
 #[serde(deny_unknown_fields, default)]
 pub struct Rooms {
     pub guests: Vec<RoomPattern>,
+    pub not_recorded: Vec<RoomPattern>,
     pub max_participants: Option<Whole<2, 1000>>,
     pub max_rooms: Option<Whole<1, 100_000>>,
 }

@@ -239,7 +239,7 @@ fn a_kiosk_that_cannot_be_is_named() {
 fn values_arrive_as_written() {
     let (folder, config) = parse_with_descriptions(
         "[server]\nlisten = \"127.0.0.1:9\"\norigins = [\"https://calls.example.org\"]\nstop_timeout_s = 3\n\
-         [rooms]\nguests = [\"lobby\", \"meet-*\"]\nmax_participants = 5\n\
+         [rooms]\nguests = [\"lobby\", \"meet-*\"]\nnot_recorded = [\"clinic-*\"]\nmax_participants = 5\n\
          [limits]\njoin_timeout_ms = 500\n[ice]\ntransport_policy = \"relay\"\n\
          [[ice.turn]]\nurls = [\"turn:a\"]\nsecret = \"s\"\nttl_s = 60\n\
          [jobs]\npipelines = \"p\"\nrecordings = \"/r\"\n\
@@ -254,6 +254,8 @@ fn values_arrive_as_written() {
     assert_eq!(config.limits.join_timeout, Duration::from_millis(500));
     assert_eq!(config.limits.participants_per_room, 5);
     assert_eq!(config.auth.guests.len(), 2);
+    let forbids = |room: &str| config.limits.forbid_recording(&room.parse().unwrap());
+    assert_eq!((forbids("clinic-3"), forbids("lobby")), (true, false));
     assert_eq!(config.ice.transport_policy, IceTransportPolicy::Relay);
     assert_eq!(config.jobs.pipelines, folder.path().join("p"));
     assert_eq!(config.jobs.recordings, Path::new("/r"));

@@ -19,7 +19,7 @@ use super::App;
 use super::error::{ApiError, ApiErrorCode};
 use crate::config::check_job;
 use crate::descriptions::DescriptionView;
-use crate::job::{JobSpec, Parameters, Request as JobRequest};
+use crate::job::{JobSpec, Parameters, Request as JobRequest, Role};
 use crate::signalling::ids::{JobId, ParticipantId, RoomName};
 use crate::signalling::room::RoomView;
 use crate::supervisor::{JobView, RequestError, StartError};
@@ -169,6 +169,7 @@ async fn list_jobs(State(app): State<App>) -> Json<Jobs> {
     (status = 201, body = JobView, headers(("location" = String, description = "The job's path"))),
     (status = 400, body = ApiError),
     (status = 401, body = ApiError),
+    (status = 403, body = ApiError, description = "nobody may record in this room"),
     (status = 429, body = ApiError, description = "as many jobs as there may be are at work"),
     (status = 503, body = ApiError, description = "the server stops"),
 ))]
@@ -190,6 +191,13 @@ async fn start_job(
             format!("{}: {}", wrong.field, wrong.message),
         )
     })?;
+    if spec.role == Role::Recorder && app.hub.forbids_recording(&spec.room) {
+        let message = format!(
+            "nobody may record in the room {}: [rooms] not_recorded forbids it",
+            spec.room
+        );
+        return Err(ApiError::new(ApiErrorCode::RecordingForbidden, message));
+    }
     let job = app.supervisor.start(spec)?;
     let location = format!("/api/v1/jobs/{}", job.id);
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(job)))

@@ -19,6 +19,8 @@ pub enum ApiErrorCode {
     Unauthorized,
     /// A page of another site, or a foreign host name.
     Forbidden,
+    /// Nobody may record in this room.
+    RecordingForbidden,
     /// There is no such job, room, participant or path.
     NotFound,
     /// The path exists; the method does not.
@@ -70,7 +72,7 @@ impl ApiError {
         match self.error.code {
             ApiErrorCode::InvalidRequest => StatusCode::BAD_REQUEST,
             ApiErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
-            ApiErrorCode::Forbidden => StatusCode::FORBIDDEN,
+            ApiErrorCode::Forbidden | ApiErrorCode::RecordingForbidden => StatusCode::FORBIDDEN,
             ApiErrorCode::NotFound => StatusCode::NOT_FOUND,
             ApiErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             ApiErrorCode::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,

@@ -185,6 +185,8 @@ pub enum End {
     Lost,
     /// The recorder was stopped.
     Stopped,
+    /// The participant forbade it to be recorded any more.
+    Forbidden,
 }
 
 /// A track that its participant switched off.

@@ -61,6 +61,7 @@ impl Call {
             token: assignment.token.clone(),
             sends: role.sends(),
             recording: job.role == crate::job::Role::Recorder,
+            recordable: true,
             enhances: None,
         };
         let lost = || Over::Lost("the server closed the connection before its welcome".to_owned());
@@ -152,7 +153,7 @@ impl Call {
         match message {
             ServerMessage::Welcome { .. } => {}
             ServerMessage::Joined { participant } => self.meet(participant, Side::Answerer, role),
-            ServerMessage::Updated { participant } => self.on_updated(participant, role),
+            ServerMessage::Updated { participant } => self.on_updated(participant, role).await,
             ServerMessage::Left { id, .. } => self.part(&id, role),
             ServerMessage::Offer {
                 from,
@@ -200,7 +201,9 @@ impl Call {
         if !role.wants(&participant) {
             return;
         }
-        role.arrived(&participant);
+        if role.may_take(&participant) {
+            role.arrived(&participant);
+        }
         let other = Other::new(participant, side);
         self.others.insert(other.participant.id.clone(), other);
     }
@@ -218,12 +221,49 @@ impl Call {
         }
     }
 
-    fn on_updated(&mut self, participant: Participant, role: &mut RoleMedia) {
+    async fn on_updated(&mut self, participant: Participant, role: &mut RoleMedia) {
         let Some(other) = self.others.get_mut(&participant.id) else {
             return;
         };
-        role.updated(&participant);
+        let id = participant.id.clone();
+        let (before, now) = (
+            role.may_take(&other.participant),
+            role.may_take(&participant),
+        );
         other.participant = participant;
+        match (before, now) {
+            (true, true) => role.updated(&other.participant),
+            (true, false) => {
+                role.left(&id, End::Forbidden);
+                for (generation, peer) in std::mem::take(&mut other.peers) {
+                    self.closing.dismiss(&self.events, &id, generation, peer);
+                }
+            }
+            (false, true) => {
+                role.arrived(&other.participant);
+                self.renew(&id, role).await;
+            }
+            (false, false) => {}
+        }
+    }
+
+    /// Makes the next generation, or asks the one who makes it.
+    async fn renew(&mut self, id: &ParticipantId, role: &RoleMedia) {
+        let Some(other) = self.others.get(id) else {
+            return;
+        };
+        match other.generations.side() {
+            Side::Offerer => self.offer(id, role).await,
+            Side::Answerer => {
+                if let Some(generation) = other.generations.newest() {
+                    self.send(ClientMessage::Renew {
+                        to: id.clone(),
+                        generation,
+                    })
+                    .await;
+                }
+            }
+        }
     }
 
     /// Builds the next generation from our side.
@@ -231,6 +271,9 @@ impl Call {
         let Some(other) = self.others.get_mut(id) else {
             return;
         };
+        if !role.may_take(&other.participant) {
+            return;
+        }
         let generation = other.generations.begin();
         let settings = role.peer_settings(&other.participant, generation, &self.ice);
         let made = tokio::time::timeout(NEGOTIATION_LIMIT, Peer::offer(settings)).await;
@@ -262,6 +305,10 @@ impl Call {
         let Some(early) = other.generations.on_offer(generation) else {
             return;
         };
+        // Not answered: without a peer nothing of it comes here. A later generation is, once it allows that.
+        if !role.may_take(&other.participant) {
+            return;
+        }
         let settings = role.peer_settings(&other.participant, generation, &self.ice);
         let made = tokio::time::timeout(NEGOTIATION_LIMIT, Peer::answer(settings, sdp)).await;
         match made.map_err(anyhow::Error::from).and_then(|made| made) {
@@ -394,16 +441,9 @@ impl Call {
         let due = |(id, other): (&ParticipantId, &mut Other)| other.is_due(now).then(|| id.clone());
         let due: Vec<_> = self.others.iter_mut().filter_map(due).collect();
         for id in due {
-            let Some(other) = self.others.get(&id) else {
-                continue;
-            };
-            match other.generations.side() {
-                Side::Offerer => self.offer(&id, role).await,
-                Side::Answerer => {
-                    if let Some(generation) = other.generations.newest() {
-                        self.send(ClientMessage::Renew { to: id, generation }).await;
-                    }
-                }
+            let is_taken = |other: &Other| role.may_take(&other.participant);
+            if self.others.get(&id).is_some_and(is_taken) {
+                self.renew(&id, role).await;
             }
         }
     }

@@ -217,6 +217,7 @@ fn everybody(raw: &RawOutlets) -> Result<Participant> {
             video: raw.video.is_some(),
         },
         recording: true,
+        recordable: true,
         enhances: None,
     })
 }

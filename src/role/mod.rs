@@ -186,6 +186,14 @@ impl RoleMedia {
         }
     }
 
+    /// Whether this participant lets its media be taken for what the role does with it.
+    fn may_take(&self, other: &Participant) -> bool {
+        match self {
+            Self::Kiosk(_) => true,
+            Self::Recorder(_) | Self::Mixed(_) => other.recordable,
+        }
+    }
+
     fn arrived(&mut self, other: &Participant) {
         match self {
             Self::Kiosk(_) | Self::Mixed(_) => {}

@@ -36,6 +36,7 @@ impl Over {
         match code {
             ErrorCode::Unauthorized
             | ErrorCode::Forbidden
+            | ErrorCode::RecordingForbidden
             | ErrorCode::UnsupportedProtocol
             | ErrorCode::InvalidMessage
             | ErrorCode::NotJoined

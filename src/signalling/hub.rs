@@ -113,6 +113,11 @@ impl Hub {
         self.state().rooms.views()
     }
 
+    /// Whether nobody may record in this room.
+    pub fn forbids_recording(&self, room: &RoomName) -> bool {
+        self.shared.limits.forbid_recording(room)
+    }
+
     /// Removes a participant from this room and ends its connection; `false` if it is not there.
     pub fn remove(&self, room: &RoomName, id: &ParticipantId) -> bool {
         let mut state = self.state();

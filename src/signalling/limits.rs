@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use super::ids::RoomName;
+use crate::auth::RoomPattern;
+
 /// The limits of rooms and connections. `docs/protocol.md` tells clients the defaults.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
@@ -9,6 +12,8 @@ pub struct Limits {
     pub participants_per_room: usize,
     /// Rooms at the same time.
     pub rooms: usize,
+    /// Rooms in which nobody may record.
+    pub not_recorded: Vec<RoomPattern>,
     /// Connections at the same time, those that have joined and those that have not.
     pub connections: usize,
     /// Of these, how many may be about to join. Workers on the private socket are not counted here: a crowd
@@ -38,6 +43,7 @@ impl Default for Limits {
         Self {
             participants_per_room: 50,
             rooms: 1000,
+            not_recorded: Vec::new(),
             connections: 5000,
             connections_not_joined: 200,
             message_bytes: 64 * 1024,
@@ -50,6 +56,13 @@ impl Default for Limits {
             queue_messages: 2000,
             queue_bytes: 8 * 1024 * 1024,
         }
+    }
+}
+
+impl Limits {
+    /// Whether recording is forbidden in this room.
+    pub fn forbid_recording(&self, room: &RoomName) -> bool {
+        self.not_recorded.iter().any(|rooms| rooms.matches(room))
     }
 }
 

@@ -51,6 +51,10 @@ pub struct Participant {
     /// It writes the call down at this moment.
     #[serde(default)]
     pub recording: bool,
+    /// It may be recorded; `false`, which it says itself, forbids it to everybody. Absent in JSON: it may.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    #[schema(default = true)]
+    pub recordable: bool,
     /// It gives back this participant's media, improved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -81,6 +85,9 @@ pub enum ClientMessage {
         /// It will write the call down.
         #[serde(default)]
         recording: bool,
+        /// It may be recorded.
+        #[serde(default = "yes", skip_serializing_if = "is_yes")]
+        recordable: bool,
         /// Whose media it improves.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         enhances: Option<ParticipantId>,
@@ -132,11 +139,23 @@ pub enum ClientMessage {
         /// Whether it records now.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         recording: Option<bool>,
+        /// Whether it may be recorded from now on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        recordable: Option<bool>,
     },
     /// Asks for ICE servers with fresh credentials.
     IceServers,
     /// Goodbye.
     Leave,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_yes(flag: &bool) -> bool {
+    *flag
 }
 
 /// A STUN or TURN server, shaped as `RTCIceServer` of W3C WebRTC.
@@ -321,6 +340,8 @@ pub enum ErrorCode {
     Unauthorized,
     /// The token does not allow this.
     Forbidden,
+    /// Nobody may record in this room.
+    RecordingForbidden,
     /// The room is full.
     RoomFull,
     /// The server has as many rooms or connections as it may.
@@ -341,7 +362,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::InvalidMessage,
         Self::MessageTooLarge,
         Self::UnsupportedProtocol,
@@ -350,6 +371,7 @@ impl ErrorCode {
         Self::AlreadyJoined,
         Self::Unauthorized,
         Self::Forbidden,
+        Self::RecordingForbidden,
         Self::RoomFull,
         Self::ServerFull,
         Self::UnknownParticipant,
@@ -371,6 +393,7 @@ impl ErrorCode {
             Self::AlreadyJoined => "already_joined",
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
+            Self::RecordingForbidden => "recording_forbidden",
             Self::RoomFull => "room_full",
             Self::ServerFull => "server_full",
             Self::UnknownParticipant => "unknown_participant",

@@ -17,7 +17,10 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-use rules::{already_joined, check_description, check_grants, checked_name, unknown_participant};
+use rules::{
+    already_joined, check_description, check_grants, check_recording, checked_name,
+    unknown_participant,
+};
 
 /// What is to be done, in this order.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,6 +95,8 @@ pub struct Join {
     pub sends: Sends,
     /// It will write the call down.
     pub recording: bool,
+    /// It may be recorded.
+    pub recordable: bool,
     /// Whose media it improves.
     pub enhances: Option<ParticipantId>,
     /// What its token, or the lack of one, allows.
@@ -117,11 +122,18 @@ struct Member {
 /// All rooms. A room is here as long as somebody is in it.
 #[derive(Debug)]
 pub struct Rooms {
-    participants_per_room: usize,
-    rooms_at_most: usize,
+    limits: Limits,
     /// Members in the order in which they joined: of two, the one with the greater index offers.
     rooms: HashMap<RoomName, Vec<Member>>,
     whereabouts: HashMap<ParticipantId, RoomName>,
+}
+
+/// An `update`; what is absent stays.
+struct Changes {
+    sends: Option<Sends>,
+    name: Option<String>,
+    recording: Option<bool>,
+    recordable: Option<bool>,
 }
 
 /// Who may send a message to whom: it depends on who was there first.
@@ -155,8 +167,7 @@ impl Rooms {
     /// No rooms yet.
     pub fn new(limits: &Limits) -> Self {
         Self {
-            participants_per_room: limits.participants_per_room,
-            rooms_at_most: limits.rooms,
+            limits: limits.clone(),
             rooms: HashMap::new(),
             whereabouts: HashMap::new(),
         }
@@ -175,6 +186,7 @@ impl Rooms {
             identity: join.grants.identity.clone(),
             sends: join.sends,
             recording: join.recording,
+            recordable: join.recordable,
             enhances: join.enhances,
         };
         self.whereabouts.insert(id, join.room.clone());
@@ -213,15 +225,18 @@ impl Rooms {
             ));
         }
         check_grants(&join.grants, join.kind, join.sends, join.recording)?;
+        if join.kind == Kind::Recorder || join.recording {
+            check_recording(&self.limits, &join.room)?;
+        }
         let members = self.rooms.get(&join.room).map_or(&[][..], Vec::as_slice);
-        if members.is_empty() && self.rooms.len() >= self.rooms_at_most {
+        if members.is_empty() && self.rooms.len() >= self.limits.rooms {
             let message = format!(
                 "`join`: the server has {} rooms, as many as it may",
                 self.rooms.len()
             );
             return Err(Refusal::new(ErrorCode::ServerFull, message));
         }
-        if members.len() >= self.participants_per_room {
+        if members.len() >= self.limits.participants_per_room {
             let message = format!(
                 "`join`: the room has {} participants, as many as it may",
                 members.len()
@@ -300,7 +315,16 @@ impl Rooms {
                 sends,
                 name,
                 recording,
-            } => self.update(&room, from, sends, name, recording),
+                recordable,
+            } => {
+                let changes = Changes {
+                    sends,
+                    name,
+                    recording,
+                    recordable,
+                };
+                self.update(&room, from, changes)
+            }
             ClientMessage::IceServers => Ok(vec![Action::IceServers { to: from.clone() }]),
             ClientMessage::Leave => {
                 let mut actions = self.leave(from, LeaveReason::Left);
@@ -420,9 +444,7 @@ impl Rooms {
         &mut self,
         room: &RoomName,
         id: &ParticipantId,
-        sends: Option<Sends>,
-        name: Option<String>,
-        recording: Option<bool>,
+        changes: Changes,
     ) -> Result<Vec<Action>, Refusal> {
         let Some(members) = self.rooms.get_mut(room) else {
             return Ok(Vec::new());
@@ -434,10 +456,11 @@ impl Rooms {
             return Ok(Vec::new());
         };
         let mut changed = member.participant.clone();
-        changed.sends = sends.unwrap_or(changed.sends);
-        changed.recording = recording.unwrap_or(changed.recording);
-        if name.is_some() {
-            changed.name = checked_name(name)?;
+        changed.sends = changes.sends.unwrap_or(changed.sends);
+        changed.recording = changes.recording.unwrap_or(changed.recording);
+        changed.recordable = changes.recordable.unwrap_or(changed.recordable);
+        if changes.name.is_some() {
+            changed.name = checked_name(changes.name)?;
         }
         check_grants(
             &member.grants,
@@ -445,6 +468,9 @@ impl Rooms {
             changed.sends,
             changed.recording,
         )?;
+        if changes.recording == Some(true) {
+            check_recording(&self.limits, room)?;
+        }
         if changed == member.participant {
             return Ok(Vec::new());
         }

@@ -101,6 +101,7 @@ fn wish(hub: &Hub, message: ClientMessage) -> Result<Join, Refusal> {
         token,
         sends,
         recording,
+        recordable,
         enhances,
     } = message
     else {
@@ -119,6 +120,7 @@ fn wish(hub: &Hub, message: ClientMessage) -> Result<Join, Refusal> {
         name,
         sends,
         recording,
+        recordable,
         enhances,
         grants,
     })
@@ -172,6 +174,7 @@ fn leave_reason(code: ErrorCode) -> LeaveReason {
         | ErrorCode::AlreadyJoined
         | ErrorCode::Unauthorized
         | ErrorCode::Forbidden
+        | ErrorCode::RecordingForbidden
         | ErrorCode::RoomFull
         | ErrorCode::ServerFull
         | ErrorCode::UnknownParticipant
@@ -337,6 +340,7 @@ pub(super) fn close_code_of(code: ErrorCode) -> u16 {
         | ErrorCode::AlreadyJoined
         | ErrorCode::Unauthorized
         | ErrorCode::Forbidden
+        | ErrorCode::RecordingForbidden
         | ErrorCode::UnknownParticipant
         | ErrorCode::RateLimited
         | ErrorCode::TooSlow

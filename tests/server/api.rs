@@ -231,6 +231,24 @@ async fn wrong_requests_get_typed_errors() {
 }
 
 #[tokio::test]
+async fn a_recorder_is_refused_where_nobody_may_record() {
+    let config = format!("[rooms]\nnot_recorded = [\"clinic-*\"]\n{JOBS}");
+    let running = Running::start(&config, JOINS).await;
+    let start = |role: &str| {
+        let job = json!({"role": role, "room": "clinic-1"});
+        running
+            .request(Method::POST, "/api/v1/jobs")
+            .json(&job)
+            .send()
+    };
+    let refused = start("recorder").await.unwrap();
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    assert_eq!(error_code(refused).await, "recording_forbidden");
+    assert_eq!(start("kiosk").await.unwrap().status(), StatusCode::CREATED);
+    running.server.stop().await;
+}
+
+#[tokio::test]
 async fn the_api_wants_its_token_on_every_path() {
     let running = Running::start(KEYS, JOINS).await;
     let paths = [

@@ -24,6 +24,7 @@ fn join_message(room: &str) -> ClientMessage {
         token: None,
         sends: Default::default(),
         recording: false,
+        recordable: true,
         enhances: None,
     }
 }

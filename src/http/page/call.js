@@ -6,6 +6,7 @@ import { QualityMeter } from './stats.js';
 import { Tile, nameOf } from './tile.js';
 
 /** @import {Ice, MediaKind, Participant, ServerMessage} from './types.js' */
+/** @import {Consent} from './consent.js' */
 /** @import {LocalMedia} from './devices.js' */
 /** @import {Peer} from './peer.js' */
 
@@ -23,6 +24,7 @@ const LOUDNESS_EVERY_MS = 150;
  * @property {boolean} receiveOnly known from the token
  * @property {string|null} codec
  * @property {LocalMedia} media
+ * @property {Consent} consent
  *
  * @typedef {object} CallEvents
  * @property {() => void} entered
@@ -63,6 +65,7 @@ export class Call {
     settings.media.addEventListener('track', this.#sendTrack);
     settings.media.addEventListener('change', this.#tellSends);
     settings.media.addEventListener('speaker', this.#setSpeaker);
+    settings.consent.addEventListener('change', this.#tellConsent);
     this.#timers = [
       setInterval(() => this.#measure(), STATS_EVERY_MS),
       setInterval(() => this.#listen(), LOUDNESS_EVERY_MS),
@@ -86,7 +89,8 @@ export class Call {
     this.#signalling.leave();
     this.#timers.forEach(clearInterval);
     clearTimeout(this.#ghostTimer);
-    const { media } = this.#settings;
+    const { media, consent } = this.#settings;
+    consent.removeEventListener('change', this.#tellConsent);
     media.removeEventListener('track', this.#sendTrack);
     media.removeEventListener('change', this.#tellSends);
     media.removeEventListener('speaker', this.#setSpeaker);
@@ -96,13 +100,14 @@ export class Call {
 
   #connect() {
     const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
-    const { room, name, token } = this.#settings;
+    const { room, name, token, consent } = this.#settings;
     const join = () => ({
       room,
       kind: /** @type {const} */ ('person'),
       name: name || undefined,
       token: token ?? undefined,
       sends: this.#sends(),
+      recordable: consent.recordable ? undefined : false,
     });
     const signalling = new Signalling(`${scheme}://${location.host}/api/v1/signalling`, join, {
       message: (message) => this.#receive(message),
@@ -172,7 +177,8 @@ export class Call {
       message: (text) => this.#events.message(nameOf(link.participant), text),
     }, former?.peer);
     this.#links.set(participant.id, link);
-    if (offerer) link.offer();
+    if (this.#avoids(participant)) link.rest();
+    else if (offerer) link.offer();
   }
 
   /** @param {Participant} participant */
@@ -253,6 +259,20 @@ export class Call {
   }
 
   #tellSends = () => void this.#signalling?.send({ type: 'update', sends: this.#sends() });
+
+  /** Who does not want to be recorded sends a recorder nothing. @param {Participant} participant */
+  #avoids(participant) {
+    return participant.kind === 'recorder' && !this.#settings.consent.recordable;
+  }
+
+  #tellConsent = () => {
+    const { recordable } = this.#settings.consent;
+    const recorders = [...this.#links.values(), ...this.#ghosts].filter(({ participant }) => participant.kind === 'recorder');
+    // Nothing goes there any more before the room hears of it; and it hears of it before anything goes there again.
+    if (!recordable) for (const link of recorders) link.rest();
+    this.#signalling.send({ type: 'update', recordable });
+    if (recordable) for (const link of recorders) link.resume();
+  };
 
   /** @param {Event} event */
   #sendTrack = (event) => {

@@ -38,6 +38,8 @@ export class Link {
   #failures = 0;
   #timer = 0;
   #closed = false;
+  /** No PeerConnection is wanted at the moment. */
+  #resting = false;
   /** @type {Map<number, {candidate: string, mline: number}[]>} */
   #early = new Map();
 
@@ -63,7 +65,7 @@ export class Link {
   async offer() {
     const generation = ++this.#newest;
     const ice = await this.#settings.ice();
-    if (this.#closed || generation !== this.#newest) return;
+    if (this.#closed || this.#resting || generation !== this.#newest) return;
     await this.#guard(this.#build(generation, ice), (peer) => peer.offer());
   }
 
@@ -73,7 +75,7 @@ export class Link {
     this.#newest = generation;
     clearTimeout(this.#timer);
     const ice = await this.#settings.ice();
-    if (this.#closed || generation !== this.#newest) return;
+    if (this.#closed || this.#resting || generation !== this.#newest) return;
     const peer = this.#build(generation, ice);
     for (const { candidate, mline } of this.#early.get(generation) ?? []) peer.addCandidate(candidate, mline);
     this.#early.clear();
@@ -97,12 +99,28 @@ export class Link {
 
   /** The other one asks for another PeerConnection. @param {number} generation the one that does not serve any more */
   onRenew(generation) {
-    if (this.#settings.offerer && generation === this.#newest) this.offer();
+    if (this.#settings.offerer && !this.#resting && generation === this.#newest) this.offer();
+  }
+
+  /** Closes the PeerConnections and makes no more until `resume`. */
+  rest() {
+    this.#resting = true;
+    clearTimeout(this.#timer);
+    for (const peer of this.#peers.values()) peer.close();
+    this.#playing?.close();
+    this.#peers.clear();
+    this.#playing = null;
+  }
+
+  /** Goes on with the next generation; where the other one offers, with its next offer. */
+  resume() {
+    this.#resting = false;
+    if (this.#settings.offerer) this.offer();
   }
 
   /** Asks for, or makes, the next generation. */
   renew() {
-    if (this.#newest) this.#renew(this.#newest);
+    if (this.#newest && !this.#resting) this.#renew(this.#newest);
   }
 
   /** @param {MediaKind} kind */

@@ -7,6 +7,7 @@ import { LevelMeter } from './level.js';
 import { roomLink, roomName, tidyRoom } from './names.js';
 import { troubleWords } from './words.js';
 
+/** @import {Consent} from './consent.js' */
 /** @import {LocalMedia} from './devices.js' */
 /** @import {MediaKind} from './types.js' */
 
@@ -30,11 +31,12 @@ export class Lobby {
   #invited = null;
   #asked = false;
 
-  /** @param {LocalMedia} media @param {(room: string, name: string) => void} begin */
-  constructor(media, begin) {
+  /** @param {LocalMedia} media @param {Consent} consent @param {(room: string, name: string) => void} begin */
+  constructor(media, consent, begin) {
     this.#media = media;
     this.#begin = begin;
     deviceChooser(get('lobby-devices', HTMLElement), media);
+    consent.bind(get('lobby-not-recorded', HTMLInputElement));
     media.addEventListener('change', () => this.#show());
     this.#wire();
   }

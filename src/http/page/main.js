@@ -1,5 +1,6 @@
 // The page's story: the lobby, the call, the ending, and the way between them.
 
+import { Consent } from './consent.js';
 import { LocalMedia, alreadyAllowed } from './devices.js';
 import { button, get } from './dom.js';
 import { Lobby, storedName } from './lobby.js';
@@ -14,9 +15,10 @@ const token = takeToken();
 const codec = new URLSearchParams(location.search).get('codec');
 
 const media = new LocalMedia();
+const consent = new Consent();
 const ending = get('ending', HTMLElement);
-const lobby = new Lobby(media, begin);
-const screen = new RoomScreen(media, {
+const lobby = new Lobby(media, consent, begin);
+const screen = new RoomScreen(media, consent, {
   left: () => end(goodbyeWords(roomOfPath() ?? '')),
   refused: (code) => end(refusalWords(code, roomOfPath() ?? '')),
 });

@@ -11,6 +11,7 @@ import { troubleWords } from './words.js';
 
 /** @import {Participant} from './types.js' */
 /** @import {CallSettings} from './call.js' */
+/** @import {Consent} from './consent.js' */
 /** @import {LocalMedia} from './devices.js' */
 
 const TOAST_MS = 5000;
@@ -31,6 +32,7 @@ export class RoomScreen {
   #settings = get('settings', HTMLDialogElement);
   #shortcuts = get('shortcuts', HTMLInputElement);
   #media;
+  #consent;
   #events;
   #chat;
   /** @type {Call|null} */
@@ -40,18 +42,21 @@ export class RoomScreen {
   #wake = null;
   #troubles = '';
 
-  /** @param {LocalMedia} media @param {RoomEvents} events */
-  constructor(media, events) {
+  /** @param {LocalMedia} media @param {Consent} consent @param {RoomEvents} events */
+  constructor(media, consent, events) {
     this.#media = media;
+    this.#consent = consent;
     this.#events = events;
     this.#chat = new Chat((text) => this.#call?.sendText(text) ?? 0);
     keepFitted(this.#stage);
     deviceChooser(get('call-devices', HTMLElement), media);
     this.#wire();
     media.addEventListener('change', () => this.#showOwn());
+    consent.bind(get('call-not-recorded', HTMLInputElement));
+    consent.addEventListener('change', () => this.#consentChanged());
   }
 
-  /** @param {Omit<CallSettings, 'media'>} settings */
+  /** @param {Omit<CallSettings, 'media'|'consent'>} settings */
   enter(settings) {
     this.#room = settings.room;
     this.#troubles = '';
@@ -64,7 +69,7 @@ export class RoomScreen {
     this.#showParticipants([]);
     this.#screen.dataset.state = 'entering';
     this.#showOwn();
-    this.#call = new Call({ ...settings, media: this.#media }, {
+    this.#call = new Call({ ...settings, media: this.#media, consent: this.#consent }, {
       entered: () => this.#entered(),
       tile: (tile) => this.#stage.append(tile.element),
       participants: (participants) => this.#showParticipants(participants),
@@ -102,6 +107,7 @@ export class RoomScreen {
     button('banner-retry').onclick = () => this.#call?.retryNow();
     button('copy-link').onclick = () => this.#copyLink();
     button('alone-copy').onclick = () => this.#copyLink();
+    button('not-recorded').onclick = () => this.#toggleConsent();
     button('settings-open').onclick = () => this.#settings.showModal();
     button('settings-close').onclick = () => this.#settings.close();
     button('fullscreen').hidden = !document.fullscreenEnabled;
@@ -132,6 +138,7 @@ export class RoomScreen {
       f: () => this.#toggleFullscreen(),
       s: () => this.#settings.showModal(),
       l: () => this.#copyLink(),
+      r: () => this.#toggleConsent(),
     }[event.key.toLowerCase()];
     if (!act) return;
     event.preventDefault();
@@ -182,9 +189,24 @@ export class RoomScreen {
     get('count', HTMLElement).textContent = seen ? `${seen + 1} in this call` : 'Only you';
     const recorders = participants.filter(({ recording }) => recording).map(nameOf);
     const who = new Intl.ListFormat('en').format(recorders);
-    const notice = recorders.length ? `${who} ${recorders.length > 1 ? 'are' : 'is'} recording this call` : '';
+    const { recordable } = this.#consent;
+    const without = recordable ? '' : ', without you';
+    const notice = recorders.length ? `${who} ${recorders.length > 1 ? 'are' : 'is'} recording this call${without}` : '';
+    const choice = button('not-recorded');
+    choice.hidden = recordable && !recorders.length;
+    choice.setAttribute('aria-pressed', String(!recordable));
     if (this.#recording.textContent === notice) return;
     this.#recording.replaceChildren(...(notice ? [icon('record'), notice] : []));
+  }
+
+  #toggleConsent() {
+    this.#consent.recordable = !this.#consent.recordable;
+  }
+
+  #consentChanged() {
+    if (!this.#call) return;
+    this.#showParticipants(this.#call.participants);
+    this.#say(this.#consent.recordable ? 'You may be recorded' : 'Recorders leave you out from now on');
   }
 
   /** @param {number} retryInMs */

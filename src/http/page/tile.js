@@ -60,6 +60,7 @@ export class Tile {
     this.#part('.tile-name').textContent = name;
     this.#part('.badge').textContent = KINDS[participant.kind];
     this.#part('.tile-muted').hidden = participant.sends.audio;
+    this.#part('.tile-not-recorded').hidden = participant.recordable !== false;
     paintAvatar(this.#part('.avatar'), name);
   }
 

@@ -12,6 +12,7 @@
  * @property {string} [identity]
  * @property {Sends} sends
  * @property {boolean} recording
+ * @property {boolean} [recordable] false: it does not want to be recorded
  * @property {string} [enhances]
  *
  * @typedef {{servers: RTCIceServer[], transport_policy: RTCIceTransportPolicy}} Ice
@@ -30,11 +31,12 @@
  *   | {type: 'ice_servers', ice: Ice}
  *   | {type: 'error', code: string, message: string, fatal: boolean}} ServerMessage
  *
- * @typedef {{type: 'join', protocol: number, room: string, kind: Kind, name?: string, token?: string, sends: Sends}
+ * @typedef {{type: 'join', protocol: number, room: string, kind: Kind, name?: string, token?: string, sends: Sends,
+ *     recordable?: boolean}
  *   | {type: SdpType, to: string, generation: number, sdp: string}
  *   | {type: 'candidate', to: string, generation: number, candidate: string, mline: number}
  *   | {type: 'renew', to: string, generation: number}
- *   | {type: 'update', sends?: Sends, name?: string}
+ *   | {type: 'update', sends?: Sends, name?: string, recordable?: boolean}
  *   | {type: 'ice_servers'}
  *   | {type: 'leave'}} ClientMessage
  */

@@ -5,8 +5,8 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::{
-    Because, Delivered, Gap, GapReason, Manifest, MediaEntry, Mute, SizeChange, State, TrackEntry,
-    TrackKind, VERSION, Visit,
+    Because, Delivered, End, Gap, GapReason, Manifest, MediaEntry, Mute, SizeChange, State, TrackEntry,
+    Span, TrackKind, VERSION, Visit,
 };
 use crate::recording::report::{Event, FileReport, Report, Stem, TrackReport};
 use crate::signalling::ids::{Generation, JobId, RoomName};
@@ -44,6 +44,12 @@ impl Manifest {
         name: Option<String>,
         now: OffsetDateTime,
     ) {
+        let earlier = self.visits.iter_mut();
+        let of_it = earlier.filter(|visit| visit.participant == participant.id);
+        let forbidden = of_it.flat_map(|visit| &mut visit.forbidden);
+        for span in forbidden.filter(|span| span.to.is_none()) {
+            span.to = Some(round(now));
+        }
         self.visits.push(Visit {
             participant: participant.id.clone(),
             kind: participant.kind,
@@ -90,6 +96,12 @@ impl Manifest {
             Event::Ended(why) => {
                 visit.left = Some(round(now));
                 visit.ended = Some(*why);
+                if *why == End::Forbidden {
+                    visit.forbidden.push(Span {
+                        from: round(now),
+                        to: None,
+                    });
+                }
             }
         }
         true

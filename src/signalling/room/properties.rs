@@ -160,6 +160,7 @@ impl Model {
                         sends,
                         name: None,
                         recording: None,
+                        recordable: None,
                     },
                 )
             }
@@ -173,6 +174,7 @@ impl Model {
                     token: None,
                     sends: Sends::default(),
                     recording: false,
+                    recordable: true,
                     enhances: None,
                 },
             ),

@@ -2,7 +2,8 @@
 
 use super::Refusal;
 use crate::auth::Grants;
-use crate::signalling::limits::NAME_CHARACTERS;
+use crate::signalling::ids::RoomName;
+use crate::signalling::limits::{Limits, NAME_CHARACTERS};
 use crate::signalling::protocol::{ErrorCode, Kind, Sends, ServerMessage};
 use crate::signalling::sdp;
 
@@ -29,6 +30,16 @@ pub(super) fn check_grants(
         ErrorCode::Forbidden,
         format!("field {field}: the token does not allow to record"),
     ))
+}
+
+/// Whether anybody may record here.
+pub(super) fn check_recording(limits: &Limits, room: &RoomName) -> Result<(), Refusal> {
+    if !limits.forbid_recording(room) {
+        return Ok(());
+    }
+    let message =
+        format!("nobody may record in the room {room}: the server's configuration forbids it");
+    Err(Refusal::new(ErrorCode::RecordingForbidden, message))
 }
 
 pub(super) fn check_description(

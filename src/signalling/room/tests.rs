@@ -13,6 +13,7 @@ pub(super) fn wish(room: &str) -> Join {
         name: None,
         sends: Sends::default(),
         recording: false,
+        recordable: true,
         enhances: None,
         grants: Grants::everything(),
     }
@@ -201,6 +202,7 @@ fn without_the_permission_to_send_only_receiving_descriptions_pass() {
         sends: Some(sends),
         name: None,
         recording: None,
+        recordable: None,
     };
     assert_eq!(
         error_code(&rooms.handle(&viewer, update), "viewer"),
@@ -243,6 +245,7 @@ fn only_those_who_may_record_are_recorders() {
         sends: None,
         name: None,
         recording: Some(true),
+        recordable: None,
     };
     assert_eq!(
         error_code(&rooms.handle(&id("a"), record.clone()), "a"),
@@ -260,6 +263,146 @@ fn only_those_who_may_record_are_recorders() {
     };
     assert_eq!(*to, [id("a")]);
     assert!(participant.recording);
+}
+
+fn recordable(flag: bool) -> ClientMessage {
+    ClientMessage::Update {
+        sends: None,
+        name: None,
+        recording: None,
+        recordable: Some(flag),
+    }
+}
+
+#[test]
+fn who_does_not_want_to_be_recorded_is_shown_so_from_the_start_and_after_a_change() {
+    let mut rooms = rooms();
+    let join = Join {
+        recordable: false,
+        ..wish("lobby")
+    };
+    rooms.join(id("a"), join).unwrap();
+    let actions = rooms.join(id("b"), wish("lobby")).unwrap();
+    let Action::Welcome { you, participants } = &actions[0] else {
+        panic!("{actions:?}");
+    };
+    assert!(you.recordable && !participants[0].recordable);
+
+    let actions = rooms.handle(&id("a"), recordable(true));
+    let [
+        Action::Send {
+            to,
+            message: ServerMessage::Updated { participant },
+        },
+    ] = &actions[..]
+    else {
+        panic!("{actions:?}");
+    };
+    assert_eq!(*to, [id("b")]);
+    assert!(participant.recordable);
+    assert_eq!(rooms.handle(&id("a"), recordable(true)), []);
+}
+
+#[test]
+fn nobody_records_where_the_configuration_forbids_it() {
+    let limits = Limits {
+        not_recorded: vec!["clinic-*".parse().unwrap()],
+        ..Limits::default()
+    };
+    let mut rooms = Rooms::new(&limits);
+    for (kind, recording) in [(Kind::Recorder, false), (Kind::Person, true)] {
+        let join = |room| Join {
+            kind,
+            recording,
+            ..wish(room)
+        };
+        let refusal = rooms.join(id("a"), join("clinic-1")).unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::RecordingForbidden);
+        assert!(refusal.message.contains("clinic-1"), "{refusal}");
+        rooms.join(id("a"), join("lobby")).unwrap();
+        rooms.leave(&id("a"), LeaveReason::Left);
+    }
+    rooms.join(id("b"), wish("clinic-1")).unwrap();
+    let record = ClientMessage::Update {
+        sends: None,
+        name: None,
+        recording: Some(true),
+        recordable: None,
+    };
+    let actions = rooms.handle(&id("b"), record);
+    assert_eq!(error_code(&actions, "b"), ErrorCode::RecordingForbidden);
+}
+
+/// What each participant is sent, in order: the hub's queues keep it.
+fn told<'a>(actions: &'a [Action], whom: &str) -> Vec<&'a ServerMessage> {
+    let of_them = actions.iter().filter_map(|action| match action {
+        Action::Send { to, message } if to.contains(&id(whom)) => Some(message),
+        Action::Send { .. }
+        | Action::Welcome { .. }
+        | Action::IceServers { .. }
+        | Action::Close { .. } => None,
+    });
+    of_them.collect()
+}
+
+#[test]
+fn everybody_sees_who_records_before_a_peer_with_it_can_be_set_up() {
+    let mut rooms = rooms_with(&[("ada", "lobby"), ("ben", "lobby")]);
+    let recorder = Join {
+        kind: Kind::Recorder,
+        recording: true,
+        ..wish("lobby")
+    };
+    let mut actions = rooms.join(id("rec"), recorder).unwrap();
+    for addressee in ["ada", "ben"] {
+        actions.extend(rooms.handle(&id("rec"), offer(addressee, "v=0")));
+    }
+    for person in ["ada", "ben"] {
+        let [
+            ServerMessage::Joined { participant },
+            ServerMessage::Offer { .. },
+        ] = told(&actions, person)[..]
+        else {
+            panic!("{actions:?}");
+        };
+        assert!(participant.recording);
+    }
+
+    // Who comes later sees it in its welcome, before it can offer.
+    let actions = rooms.join(id("late"), wish("lobby")).unwrap();
+    let Action::Welcome { participants, .. } = &actions[0] else {
+        panic!("{actions:?}");
+    };
+    assert!(
+        participants
+            .iter()
+            .any(|who| who.id == id("rec") && who.recording)
+    );
+}
+
+#[test]
+fn everybody_is_told_of_a_resumed_recording_before_the_recorder_has_its_receipt() {
+    let mut rooms = rooms_with(&[("ada", "lobby"), ("rec", "lobby")]);
+    let record = |on| ClientMessage::Update {
+        sends: None,
+        name: None,
+        recording: Some(on),
+        recordable: None,
+    };
+    rooms.handle(&id("rec"), record(false));
+    let mut actions = rooms.handle(&id("rec"), record(true));
+    actions.extend(rooms.handle(&id("rec"), ClientMessage::IceServers));
+    let [
+        Action::Send {
+            message: ServerMessage::Updated { participant },
+            ..
+        },
+        Action::IceServers { to },
+    ] = &actions[..]
+    else {
+        panic!("{actions:?}");
+    };
+    assert!(participant.recording && *to == id("rec"));
 }
 
 #[test]
@@ -287,6 +430,7 @@ fn an_update_changes_what_it_names_and_is_told_once() {
         sends: None,
         name: Some(text.to_owned()),
         recording: None,
+        recordable: None,
     };
     let actions = rooms.handle(&id("a"), name("Ada"));
     let [
