@@ -5,8 +5,8 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::{
-    Because, Delivered, End, Gap, GapReason, Manifest, MediaEntry, Mute, SizeChange, State, TrackEntry,
-    Span, TrackKind, VERSION, Visit,
+    Because, Delivered, End, Gap, GapReason, Manifest, MediaEntry, Mute, SizeChange, Span, State,
+    TrackEntry, TrackKind, VERSION, Visit,
 };
 use crate::recording::report::{Event, FileReport, Report, Stem, TrackReport};
 use crate::signalling::ids::{Generation, JobId, RoomName};
