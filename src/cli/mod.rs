@@ -1,10 +1,11 @@
 //! Arguments become a command. Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
 //!
-//! [`join`]: `attache kiosk` and `attache record`; [`pipelines`], `doctor` and `prove`: what else they are called;
+//! [`join`]: `attache kiosk` and `attache record`; `mix`: films of recordings; [`pipelines`], `doctor` and `prove`: what else they are called;
 //! [`values`]: what stands in single arguments.
 
 mod doctor;
 mod join;
+mod mix;
 mod pipelines;
 mod prove;
 mod values;
@@ -44,6 +45,8 @@ enum Command {
     Kiosk(join::KioskArguments),
     /// Record a room of any attache server
     Record(join::RecordArguments),
+    /// Make one film of a recording
+    Mix(mix::MixArguments),
     /// Look at this machine: plugins, encoders, devices, servers, configuration, and a call with itself
     Doctor(doctor::DoctorArguments),
     /// Check, list and show descriptions
@@ -117,6 +120,12 @@ impl From<ConfigErrors> for Failure {
     }
 }
 
+impl From<crate::recording::mix::MixError> for Failure {
+    fn from(error: crate::recording::mix::MixError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::Failed(error)
@@ -132,6 +141,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Token(arguments) => token(arguments),
         Command::Kiosk(arguments) => join::kiosk(arguments).await,
         Command::Record(arguments) => join::record(arguments).await,
+        Command::Mix(arguments) => mix::mix(arguments).await,
         Command::ProveEncoder(arguments) => prove::prove(arguments).map_err(Failure::Failed),
         Command::Pipelines(arguments) => pipelines::run(arguments),
         Command::Worker => crate::worker::run().await.map_err(Failure::Failed),

@@ -125,6 +125,21 @@ fn token_of(pairs: &str) -> Option<String> {
         .map(|(_, token)| token.into_owned())
 }
 
+/// A picture's size: `1280x720`, both even.
+pub fn size(text: &str) -> Result<(u32, u32), String> {
+    let number = |text: &str| text.parse::<u32>().ok();
+    let is_right = |n: &u32| (64..=7680).contains(n) && n.is_multiple_of(2);
+    let size = text.split_once('x').and_then(|(width, height)| {
+        Some((
+            number(width).filter(is_right)?,
+            number(height).filter(is_right)?,
+        ))
+    });
+    size.ok_or_else(|| {
+        "expected WIDTHxHEIGHT with even numbers from 64 to 7680, such as 1280x720".to_owned()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,6 +15,7 @@ pub mod frame;
 pub mod h264;
 pub mod manifest;
 pub mod matroska;
+pub mod mix;
 mod parts;
 pub mod report;
 pub mod session;

@@ -50,7 +50,7 @@ pub struct Content {
 }
 
 impl Content {
-    /// Decodes a Matroska file of Opus and VP8 or H.264 with GStreamer.
+    /// Decodes a file that attache made, Matroska or MP4, with GStreamer.
     ///
     /// # Panics
     /// If it cannot be decoded to its end.
@@ -61,7 +61,9 @@ impl Content {
             .property("location", file.to_str().unwrap())
             .build()
             .unwrap();
-        let demuxer = gst::ElementFactory::make("matroskademux").build().unwrap();
+        let is_mp4 = file.extension().is_some_and(|ending| ending == "mp4");
+        let demuxer = if is_mp4 { "qtdemux" } else { "matroskademux" };
+        let demuxer = gst::ElementFactory::make(demuxer).build().unwrap();
         pipeline.add_many([&source, &demuxer]).unwrap();
         source.link(&demuxer).unwrap();
 
@@ -152,6 +154,9 @@ fn decode(pipeline: &gst::Pipeline, pad: &gst::Pad, into: Arc<Mutex<Content>>) {
     let decoder = match caps.structure(0).unwrap().name().as_str() {
         "audio/x-opus" => {
             "opusdec plc=false ! audioconvert ! audio/x-raw,format=S16LE,channels=1,rate=48000"
+        }
+        "audio/mpeg" => {
+            "avdec_aac ! audioconvert ! audioresample ! audio/x-raw,format=S16LE,channels=1,rate=48000"
         }
         "video/x-vp8" => "vp8dec ! videoconvert ! video/x-raw,format=GRAY8",
         "video/x-h264" => "h264parse ! avdec_h264 ! videoconvert ! video/x-raw,format=GRAY8",
