@@ -57,6 +57,7 @@ async fn begin(out: &Path) -> Recording {
         room: "lobby".parse().unwrap(),
         job: "job1".parse().unwrap(),
         names: true,
+        format: attache::recording::Format::default(),
     };
     Recording::create(settings).await.unwrap().0
 }

@@ -23,7 +23,7 @@ use attache::media::MediaKind::{self, Audio, Video};
 use attache::recording::manifest::{GapReason, State, TrackCodec, TrackKind};
 use attache::recording::report::{Event, Report, Stem, WriteError};
 use attache::recording::writer::Writer;
-use attache::recording::{Because, End, Manifest, Recording, RecordingError, Settings};
+use attache::recording::{Because, End, Format, Manifest, Recording, RecordingError, Settings};
 use attache::signalling::ids::Generation;
 use attache::signalling::protocol::{Kind, Participant, Sends};
 use encode::{audio, interleaved, video};
@@ -43,7 +43,11 @@ const LIMIT: Duration = Duration::from_secs(20);
 fn writer(folder: &Path) -> (Writer, UnboundedReceiver<Report>) {
     let (events, reports) = mpsc::unbounded_channel();
     let stem = Stem::new(OffsetDateTime::UNIX_EPOCH, "bob".parse().unwrap(), 1);
-    (Writer::new(folder.to_owned(), stem, BOTH, events), reports)
+    let format = Format::default();
+    (
+        Writer::new(folder.to_owned(), stem, BOTH, format, events),
+        reports,
+    )
 }
 
 fn push(writer: &Writer, samples: &[(MediaKind, gst::Sample)]) {
@@ -194,6 +198,7 @@ async fn a_folder_that_is_not_there_is_told_with_its_name() {
         room,
         job: "job1".parse().unwrap(),
         names: false,
+        format: Format::default(),
     };
     let error = Recording::create(settings).await.unwrap_err();
     assert!(matches!(error, RecordingError::Folder { .. }), "{error}");
@@ -211,7 +216,8 @@ async fn a_disk_that_does_not_keep_up_costs_frames_not_memory_and_is_told() {
         let _ = released.lock().unwrap().recv();
         OffsetDateTime::UNIX_EPOCH + at
     });
-    let writer = Writer::with_wall_clock(folder.path().to_owned(), stem, BOTH, events, wall);
+    let (place, format) = (folder.path().to_owned(), Format::default());
+    let writer = Writer::with_wall_clock(place, stem, BOTH, format, events, wall);
 
     // So many frames that some 512 bytes of overhead each fill the queue.
     let second = interleaved([
@@ -298,6 +304,7 @@ async fn recording(out: &Path, names: bool) -> (Recording, UnboundedReceiver<Rep
         room,
         job,
         names,
+        format: Format::default(),
     })
     .await
     .unwrap()

@@ -1,4 +1,4 @@
-//! One growing media file: whole clusters are appended, the header is completed in place.
+//! One growing media file: whole pieces are appended, what stands before is completed in place.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::matroska::{self, Block, Container, Cue, Header, Patch, Track};
+use super::container::Container;
+use super::muxer::{Muxer, Written};
 use super::report::WriteError;
+use super::track::{Block, Cue, Patch, Track};
 use crate::media::MediaKind;
 
-/// A cluster is written when it is so long: what a killed process loses at most, besides what waits for its order.
-const CLUSTER: Duration = Duration::from_millis(250);
+/// A piece is written when it is so long: what a killed process loses at most, besides what waits for its order.
+const PIECE: Duration = Duration::from_millis(250);
 /// Least time between two cues at key frames.
 const CUE_AT_KEY: Duration = Duration::from_millis(500);
-/// Time after which a cue is made at a cluster without a key frame.
+/// Time after which a cue is made at a piece without a key frame.
 const CUE_AT_SOUND: Duration = Duration::from_secs(5);
 
 /// A media file that is being written.
@@ -24,16 +26,17 @@ const CUE_AT_SOUND: Duration = Duration::from_secs(5);
 pub struct MediaFile {
     file: File,
     path: PathBuf,
-    header: Header,
+    muxer: Muxer,
     tracks: Vec<Track>,
     /// Up to here the file is good.
     length: u64,
-    cluster: Vec<Block>,
+    /// Frames of the next piece: a cluster, a fragment, some pages.
+    open: Vec<Block>,
     cues: Vec<Cue>,
 }
 
 impl MediaFile {
-    /// Creates `folder/name.webm` or `.mkv`, readable for its owner only, and writes the header.
+    /// Creates `folder/name` with the container's extension, readable for its owner only, and writes the header.
     ///
     /// # Errors
     /// [`WriteError::Create`] where there is no such folder, no right, or such a file already;
@@ -41,13 +44,11 @@ impl MediaFile {
     pub fn create(
         folder: &Path,
         name: &str,
+        container: Container,
         tracks: Vec<Track>,
         started: OffsetDateTime,
     ) -> Result<Self, WriteError> {
-        let path = folder.join(format!(
-            "{name}.{}",
-            Container::for_tracks(&tracks).extension()
-        ));
+        let path = folder.join(format!("{name}.{}", container.extension()));
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -57,18 +58,17 @@ impl MediaFile {
                 path: path.clone(),
                 message: error.to_string(),
             })?;
-        let header = Header::new(&tracks, started);
+        let (muxer, header) = Muxer::new(container, &tracks, started);
         let mut this = Self {
             file,
             path,
-            header,
+            muxer,
             tracks,
             length: 0,
-            cluster: Vec::new(),
+            open: Vec::new(),
             cues: Vec::new(),
         };
-        let bytes = std::mem::take(&mut this.header.bytes);
-        this.append(&bytes)?;
+        this.append(&header)?;
         Ok(this)
     }
 
@@ -88,38 +88,38 @@ impl MediaFile {
     /// As the disk has them.
     pub fn declare(&mut self, track: Track) -> Result<(), WriteError> {
         self.tracks.push(track);
-        let patch = self.header.declare(&self.tracks);
-        self.apply(&patch)
+        let patch = self.muxer.declare(&self.tracks);
+        patch.map_or(Ok(()), |patch| self.apply(&patch))
     }
 
-    /// Puts a frame into the open cluster, after writing a cluster that is long enough.
+    /// Puts a frame into the open piece, after writing a piece that is long enough.
     ///
     /// # Errors
     /// As the disk has them.
     pub fn write(&mut self, block: Block) -> Result<(), WriteError> {
-        if let Some(first) = self.cluster.first() {
+        if let Some(first) = self.open.first() {
             let picture = block.key && block.kind == MediaKind::Video;
-            if picture || block.at < first.at || block.at - first.at >= CLUSTER {
+            if picture || block.at < first.at || block.at - first.at >= PIECE {
                 self.flush()?;
             }
         }
-        self.cluster.push(block);
+        self.open.push(block);
         Ok(())
     }
 
-    /// Writes the open cluster.
+    /// Writes the open piece.
     ///
     /// # Errors
-    /// As the disk has them; the file is then cut back to its last whole cluster.
+    /// As the disk has them; the file is then cut back to its last whole piece.
     pub fn flush(&mut self) -> Result<(), WriteError> {
-        let Some(first) = self.cluster.first() else {
+        let Some(first) = self.open.first() else {
             return Ok(());
         };
         let (at, kind, key) = (first.at, first.kind, first.key);
-        let bytes = matroska::cluster(at, &self.cluster);
-        let position = self.header.position(self.length);
-        self.cluster.clear();
-        self.append(&bytes)?;
+        let offset = self.length;
+        let piece = self.muxer.piece(offset, &self.open);
+        self.open.clear();
+        self.put(&piece)?;
         let since = self
             .cues
             .last()
@@ -129,32 +129,28 @@ impl MediaFile {
             MediaKind::Audio => since >= CUE_AT_SOUND,
         };
         if due {
-            self.cues.push(Cue { at, kind, position });
+            self.cues.push(Cue { at, kind, offset });
         }
         Ok(())
     }
 
-    /// Writes the last cluster, cues, duration and size, and waits until the disk has them.
+    /// Writes the last piece, cues, duration and size, and waits until the disk has them.
     ///
     /// # Errors
     /// As the disk has them. As much as could be completed is; the file is playable in any case.
     pub fn finish(&mut self, duration: Duration) -> Result<(), WriteError> {
         let flushed = self.flush();
-        let cues_at = self.length;
-        let cues = matroska::cues(&self.cues);
-        let cued = if self.cues.is_empty() {
-            Ok(())
-        } else {
-            self.append(&cues)
+        let rest = self.muxer.finish(duration, self.length, &self.cues);
+        let completed = match self.append(&rest.bytes) {
+            Ok(()) => self.apply_all(&rest.patches),
+            // Without the cues, which others point at, there is still the duration.
+            Err(full) => {
+                let less = self.muxer.finish(duration, self.length, &[]);
+                self.apply_all(&less.patches).and(Err(full))
+            }
         };
-        let place = (cued.is_ok() && !self.cues.is_empty()).then_some(cues_at);
-        let completed = self
-            .header
-            .complete(duration, place, self.length)
-            .iter()
-            .try_for_each(|patch| self.apply(patch));
         let synced = self.file.sync_all().map_err(|error| self.error(&error));
-        flushed.and(cued).and(completed).and(synced)
+        flushed.and(completed).and(synced)
     }
 
     /// Whether the file is still where it was made.
@@ -175,14 +171,23 @@ impl MediaFile {
         }
     }
 
+    fn put(&mut self, written: &Written) -> Result<(), WriteError> {
+        self.append(&written.bytes)?;
+        self.apply_all(&written.patches)
+    }
+
     fn append(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         if let Err(error) = self.file.write_all_at(bytes, self.length) {
-            // Half a cluster at the end would be noise to players; if it cannot be cut they skip it.
+            // Half a piece at the end would be noise to players; if it cannot be cut they skip it.
             let _ = self.file.set_len(self.length);
             return Err(self.error(&error));
         }
         self.length += bytes.len() as u64;
         Ok(())
+    }
+
+    fn apply_all(&self, patches: &[Patch]) -> Result<(), WriteError> {
+        patches.iter().try_for_each(|patch| self.apply(patch))
     }
 
     fn apply(&self, patch: &Patch) -> Result<(), WriteError> {

@@ -139,7 +139,7 @@ fn opus(at: Duration, bytes: &[u8]) -> Option<Frame> {
 }
 
 /// RFC 6716, 3.1 and 3.2: the first byte names the frames' length and how many there are.
-fn opus_duration(packet: &[u8]) -> Option<Duration> {
+pub(super) fn opus_duration(packet: &[u8]) -> Option<Duration> {
     let toc = *packet.first()?;
     let configuration = toc >> 3;
     let frame = match configuration {

@@ -16,133 +16,101 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::macros::datetime;
 
+use super::container::Container;
 use super::ebml::{DURATION_LENGTH, Element, SEEK_LENGTH, UNKNOWN_SIZE, id};
 use super::frame::Picture;
-use crate::media::{Codec, MediaKind};
+use super::muxer::Written;
+use super::track::{Block, Cue, Patch, Track, track_number};
+use crate::media::Codec;
 
 /// Bytes kept for the Tracks element and its growth.
 const TRACKS_SPACE: usize = 2048;
 
 /// RTP does not tell by how much the encoder looked ahead. The file plays as a receiver of the call hears it: each
 /// packet at its time, nothing skipped (libopus at 48 kHz looks 6.5 ms ahead; `opusenc` reckons that in, Chromium not).
-const OPUS_PRE_SKIP: u16 = 0;
+pub(super) const OPUS_PRE_SKIP: u16 = 0;
 /// RFC 7845, 4.2 and WebM's guidelines: decoding begins 80 ms before the wanted place.
 const OPUS_SEEK_PRE_ROLL: Duration = Duration::from_millis(80);
 
-/// What a file is called and says it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Container {
-    /// Opus and VP8 only.
-    WebM,
-    /// With H.264.
-    Matroska,
-}
-
-impl Container {
-    /// The one for these tracks.
-    pub fn for_tracks(tracks: &[Track]) -> Self {
-        if tracks.iter().all(|track| Self::WebM.takes(track.codec())) {
-            Self::WebM
-        } else {
-            Self::Matroska
+/// The TrackEntry of a track.
+fn entry(track: &Track) -> Vec<u8> {
+    let number = track_number(track.kind()).into();
+    let mut entry = Element::new();
+    entry
+        .uint(id::TRACK_NUMBER, number)
+        .uint(id::TRACK_UID, number)
+        .uint(id::FLAG_LACING, 0);
+    entry.bytes(id::LANGUAGE, b"und");
+    match track {
+        Track::Opus => {
+            entry
+                .uint(id::TRACK_TYPE, 2)
+                .bytes(id::CODEC_ID, codec_id(Codec::Opus).as_bytes())
+                .bytes(id::CODEC_PRIVATE, &opus_head());
+            entry.nanoseconds(id::SEEK_PRE_ROLL, OPUS_SEEK_PRE_ROLL);
+            let mut audio = Element::new();
+            audio
+                .float(id::SAMPLING_FREQUENCY, 48_000.0)
+                .uint(id::CHANNELS, 2);
+            entry.bytes(id::AUDIO, &audio.0);
         }
-    }
-
-    /// Whether a track of this codec may be in it.
-    pub fn takes(self, codec: Codec) -> bool {
-        match (self, codec) {
-            (Self::Matroska, _)
-            | (Self::WebM, Codec::Opus | Codec::Vp8 | Codec::Vp9 | Codec::Av1) => true,
-            (Self::WebM, Codec::H264 | Codec::H265) => false,
-        }
-    }
-
-    /// The file name's extension.
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::WebM => "webm",
-            Self::Matroska => "mkv",
-        }
-    }
-}
-
-/// A track as the header declares it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Track {
-    /// Opus, two channels: a decoder gives mono packets out on both.
-    Opus,
-    /// VP8 or H.264, as the first key frame is.
-    Video(Picture),
-}
-
-impl Track {
-    /// Its codec.
-    pub fn codec(&self) -> Codec {
-        match self {
-            Self::Opus => Codec::Opus,
-            Self::Video(picture) => picture.codec,
-        }
-    }
-
-    /// Sound or picture.
-    pub fn kind(&self) -> MediaKind {
-        self.codec().kind()
-    }
-
-    fn entry(&self) -> Vec<u8> {
-        let number = track_number(self.kind());
-        let mut entry = Element::new();
-        entry
-            .uint(id::TRACK_NUMBER, number)
-            .uint(id::TRACK_UID, number)
-            .uint(id::FLAG_LACING, 0);
-        entry.bytes(id::LANGUAGE, b"und");
-        match self {
-            Self::Opus => {
-                entry
-                    .uint(id::TRACK_TYPE, 2)
-                    .bytes(id::CODEC_ID, b"A_OPUS")
-                    .bytes(id::CODEC_PRIVATE, &opus_head());
-                entry.nanoseconds(id::SEEK_PRE_ROLL, OPUS_SEEK_PRE_ROLL);
-                let mut audio = Element::new();
-                audio
-                    .float(id::SAMPLING_FREQUENCY, 48_000.0)
-                    .uint(id::CHANNELS, 2);
-                entry.bytes(id::AUDIO, &audio.0);
+        Track::Video(picture) => {
+            entry
+                .uint(id::TRACK_TYPE, 1)
+                .bytes(id::CODEC_ID, codec_id(picture.codec).as_bytes());
+            if let Some(private) = codec_private(picture) {
+                entry.bytes(id::CODEC_PRIVATE, &private);
             }
-            Self::Video(picture) => {
-                let codec = if picture.codec == Codec::H264 {
-                    "V_MPEG4/ISO/AVC"
-                } else {
-                    "V_VP8"
-                };
-                entry
-                    .uint(id::TRACK_TYPE, 1)
-                    .bytes(id::CODEC_ID, codec.as_bytes());
-                if !picture.configuration.is_empty() {
-                    entry.bytes(id::CODEC_PRIVATE, &picture.configuration);
-                }
-                let mut video = Element::new();
-                video.uint(id::FLAG_INTERLACED, 2);
-                video
-                    .uint(id::PIXEL_WIDTH, picture.size.width.into())
-                    .uint(id::PIXEL_HEIGHT, picture.size.height.into());
-                entry.bytes(id::VIDEO, &video.0);
-            }
+            let mut video = Element::new();
+            video.uint(id::FLAG_INTERLACED, 2);
+            video
+                .uint(id::PIXEL_WIDTH, picture.size.width.into())
+                .uint(id::PIXEL_HEIGHT, picture.size.height.into());
+            entry.bytes(id::VIDEO, &video.0);
         }
-        entry.0
+    }
+    entry.0
+}
+
+/// CodecPrivate: for most codecs what MP4 has, too; for VP9, WebM's list of features.
+fn codec_private(picture: &Picture) -> Option<Vec<u8>> {
+    let configuration = &picture.configuration;
+    match (picture.codec, &configuration[..]) {
+        (Codec::Opus | Codec::Vp8, _) | (_, []) => None,
+        (Codec::Vp9, &[profile, level, depth, ..]) => {
+            let (bits, subsampling) = (depth >> 4, (depth >> 1) & 7);
+            Some(vec![
+                1,
+                1,
+                profile,
+                2,
+                1,
+                level,
+                3,
+                1,
+                bits,
+                4,
+                1,
+                subsampling,
+            ])
+        }
+        (Codec::H264 | Codec::H265 | Codec::Av1 | Codec::Vp9, _) => Some(configuration.clone()),
     }
 }
 
-fn track_number(kind: MediaKind) -> u64 {
-    match kind {
-        MediaKind::Video => 1,
-        MediaKind::Audio => 2,
+fn codec_id(codec: Codec) -> &'static str {
+    match codec {
+        Codec::Opus => "A_OPUS",
+        Codec::Vp8 => "V_VP8",
+        Codec::Vp9 => "V_VP9",
+        Codec::Av1 => "V_AV1",
+        Codec::H264 => "V_MPEG4/ISO/AVC",
+        Codec::H265 => "V_MPEGH/ISO/HEVC",
     }
 }
 
 /// `OpusHead` (RFC 7845, 5.1): version 1, two channels, pre-skip, 48 kHz, no gain, mapping family 0.
-fn opus_head() -> Vec<u8> {
+pub(super) fn opus_head() -> Vec<u8> {
     let mut head = b"OpusHead\x01\x02".to_vec();
     head.extend_from_slice(&OPUS_PRE_SKIP.to_le_bytes());
     head.extend_from_slice(&48_000_u32.to_le_bytes());
@@ -150,11 +118,9 @@ fn opus_head() -> Vec<u8> {
     head
 }
 
-/// Everything before the first cluster, and where in it to complete things later.
+/// A file of WebM or Matroska: where in its header to complete things later.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Header {
-    /// The bytes.
-    pub bytes: Vec<u8>,
+pub struct Matroska {
     segment_size: usize,
     segment_start: usize,
     cues_seek: usize,
@@ -162,20 +128,11 @@ pub struct Header {
     tracks: usize,
 }
 
-/// Bytes to be written over what is at this place of the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Patch {
-    /// From the file's start.
-    pub offset: u64,
-    /// The new bytes.
-    pub bytes: Vec<u8>,
-}
-
-impl Header {
-    /// For these tracks, the first sample of which is of `started`.
-    pub fn new(tracks: &[Track], started: OffsetDateTime) -> Self {
+impl Matroska {
+    /// For these tracks, the first sample of which is of `started`; with everything before the first cluster.
+    pub fn new(container: Container, tracks: &[Track], started: OffsetDateTime) -> (Self, Vec<u8>) {
         let mut out = Element::new();
-        out.bytes(id::EBML, &ebml_header(Container::for_tracks(tracks)));
+        out.bytes(id::EBML, &ebml_header(container));
         out.id(id::SEGMENT);
         let segment_size = out.0.len();
         out.0.extend_from_slice(&UNKNOWN_SIZE);
@@ -196,14 +153,14 @@ impl Header {
         let duration = out.0.len() - DURATION_LENGTH;
         let tracks_at = out.0.len();
         out.0.extend_from_slice(&tracks_area(tracks));
-        Self {
-            bytes: out.0,
+        let this = Self {
             segment_size,
             segment_start,
             cues_seek,
             duration,
             tracks: tracks_at,
-        }
+        };
+        (this, out.0)
     }
 
     /// Declares the tracks anew, for one that came late.
@@ -211,32 +168,52 @@ impl Header {
         patch(self.tracks, tracks_area(tracks))
     }
 
-    /// Where a cluster at `offset` of the file is for [`Cue`]s: counted from the segment's first byte.
-    pub fn position(&self, offset: u64) -> u64 {
-        offset.saturating_sub(self.segment_start as u64)
+    /// A Cluster element; the blocks are not before the first and at most 32 s behind it.
+    pub fn cluster(&self, blocks: &[Block]) -> Vec<u8> {
+        let start = blocks.first().map_or(Duration::ZERO, |block| block.at);
+        cluster(start, blocks)
     }
 
-    /// The duration and, where they could be written, the cues' place and the segment's size.
-    pub fn complete(
-        &self,
-        duration: Duration,
-        cues_at: Option<u64>,
-        file_length: u64,
-    ) -> Vec<Patch> {
+    /// The cues for the end of the file; their place, its duration and its size.
+    pub fn finish(&self, duration: Duration, length: u64, marks: &[Cue]) -> Written {
         let mut element = Element::new();
         element.float(id::DURATION, milliseconds(duration));
         let mut patches = vec![patch(self.duration, element.0)];
-        if let Some(offset) = cues_at {
+        let mut bytes = Vec::new();
+        if !marks.is_empty() {
+            bytes = self.cues(marks);
             let mut seek = Element::new();
-            seek.seek(
-                id::CUES,
-                usize::try_from(self.position(offset)).unwrap_or(usize::MAX),
-            );
+            let position = usize::try_from(self.position(length)).unwrap_or(usize::MAX);
+            seek.seek(id::CUES, position);
             patches.push(patch(self.cues_seek, seek.0));
         }
-        let size = (1 << 56) | self.position(file_length);
+        let size = (1 << 56) | self.position(length + bytes.len() as u64);
         patches.push(patch(self.segment_size, size.to_be_bytes().to_vec()));
-        patches
+        Written { bytes, patches }
+    }
+
+    /// The Cues element.
+    fn cues(&self, cues: &[Cue]) -> Vec<u8> {
+        let mut points = Element::new();
+        for cue in cues {
+            let mut positions = Element::new();
+            positions
+                .uint(id::CUE_TRACK, track_number(cue.kind).into())
+                .uint(id::CUE_CLUSTER_POSITION, self.position(cue.offset));
+            let mut point = Element::new();
+            point
+                .uint(id::CUE_TIME, ticks(cue.at))
+                .bytes(id::CUE_TRACK_POSITIONS, &positions.0);
+            points.bytes(id::CUE_POINT, &point.0);
+        }
+        let mut out = Element::new();
+        out.bytes(id::CUES, &points.0);
+        out.0
+    }
+
+    /// An offset of the file as Matroska counts: from the segment's first byte.
+    fn position(&self, offset: u64) -> u64 {
+        offset.saturating_sub(self.segment_start as u64)
     }
 }
 
@@ -250,7 +227,7 @@ fn patch(offset: usize, bytes: Vec<u8>) -> Patch {
 fn ebml_header(container: Container) -> Vec<u8> {
     let doc_type: &[u8] = match container {
         Container::WebM => b"webm",
-        Container::Matroska => b"matroska",
+        Container::Matroska | Container::Mp4 | Container::Ogg => b"matroska",
     };
     let mut header = Element::new();
     header
@@ -282,7 +259,7 @@ fn info(started: OffsetDateTime) -> Vec<u8> {
 fn tracks_area(tracks: &[Track]) -> Vec<u8> {
     let mut entries = Element::new();
     for track in tracks {
-        entries.bytes(id::TRACK_ENTRY, &track.entry());
+        entries.bytes(id::TRACK_ENTRY, &entry(track));
     }
     let mut area = Element::new();
     area.bytes(id::TRACKS, &entries.0);
@@ -290,51 +267,8 @@ fn tracks_area(tracks: &[Track]) -> Vec<u8> {
     area.0
 }
 
-/// Where a reader can start: a cluster that begins with a key frame, or with sound where there is no picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cue {
-    /// Time of the block to start with.
-    pub at: Duration,
-    /// Whose block it is.
-    pub kind: MediaKind,
-    /// Of the cluster, counted from the segment's first byte.
-    pub position: u64,
-}
-
-/// The Cues element.
-pub fn cues(cues: &[Cue]) -> Vec<u8> {
-    let mut points = Element::new();
-    for cue in cues {
-        let mut positions = Element::new();
-        positions
-            .uint(id::CUE_TRACK, track_number(cue.kind))
-            .uint(id::CUE_CLUSTER_POSITION, cue.position);
-        let mut point = Element::new();
-        point
-            .uint(id::CUE_TIME, ticks(cue.at))
-            .bytes(id::CUE_TRACK_POSITIONS, &positions.0);
-        points.bytes(id::CUE_POINT, &point.0);
-    }
-    let mut out = Element::new();
-    out.bytes(id::CUES, &points.0);
-    out.0
-}
-
-/// A frame of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Block {
-    /// Sound or picture.
-    pub kind: MediaKind,
-    /// Since the file's first sample.
-    pub at: Duration,
-    /// Decoding can begin here.
-    pub key: bool,
-    /// The frame.
-    pub data: Vec<u8>,
-}
-
 /// A Cluster element; the blocks are not before `start` and at most 32 s behind it.
-pub fn cluster(start: Duration, blocks: &[Block]) -> Vec<u8> {
+fn cluster(start: Duration, blocks: &[Block]) -> Vec<u8> {
     let payload: usize = blocks.iter().map(|block| block.data.len() + 16).sum();
     let mut body = Element(Vec::with_capacity(payload + 16));
     body.uint(id::TIMESTAMP, ticks(start));
@@ -342,7 +276,7 @@ pub fn cluster(start: Duration, blocks: &[Block]) -> Vec<u8> {
         let relative =
             i16::try_from(ticks(block.at).saturating_sub(ticks(start))).unwrap_or(i16::MAX);
         body.id(id::SIMPLE_BLOCK).size(block.data.len() + 4);
-        body.size(usize::try_from(track_number(block.kind)).unwrap_or(0));
+        body.size(track_number(block.kind).into());
         body.0.extend_from_slice(&relative.to_be_bytes());
         body.0.push(if block.key { 0x80 } else { 0 });
         body.0.extend_from_slice(&block.data);

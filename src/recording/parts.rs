@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use gstreamer as gst;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::container::{Container, Format};
 use super::file::MediaFile;
 use super::frame::{Content, Frame};
 use super::manifest::End;
-use super::matroska::{Block, Track};
 use super::report::{Event, FileReport, Report, Size, Stem, TrackReport, WriteError};
 use super::timeline::{Action, Timeline};
+use super::track::{Block, Track};
 use super::writer::{Summary, WallClock};
 use crate::media::MediaKind;
 use crate::signalling::ids::Generation;
@@ -58,10 +59,11 @@ impl Parts {
         folder: PathBuf,
         stem: Stem,
         sends: Sends,
+        format: Format,
         events: UnboundedSender<Report>,
         wall: WallClock,
     ) -> Self {
-        let (timeline, summary) = (Timeline::new(sends), Summary::default());
+        let (timeline, summary) = (Timeline::new(sends, format), Summary::default());
         Self {
             folder,
             stem,
@@ -127,7 +129,11 @@ impl Parts {
                 return;
             }
             let done = match action {
-                Action::Begin { at, tracks } => self.begin(at, tracks),
+                Action::Begin {
+                    at,
+                    container,
+                    tracks,
+                } => self.begin(at, container, tracks),
                 Action::Declare(track) => self.declare(track),
                 Action::Write { block, content } => self.write(block, &content),
                 Action::AskForKeyFrame => {
@@ -141,12 +147,18 @@ impl Parts {
         }
     }
 
-    fn begin(&mut self, at: Duration, tracks: Vec<Track>) -> Result<(), WriteError> {
+    fn begin(
+        &mut self,
+        at: Duration,
+        container: Container,
+        tracks: Vec<Track>,
+    ) -> Result<(), WriteError> {
         self.close();
         self.part += 1;
         let started = (self.wall)(at);
         let track_reports = tracks.iter().map(track_report).collect();
-        let media = MediaFile::create(&self.folder, &self.stem.part(self.part), tracks, started)?;
+        let name = self.stem.part(self.part);
+        let media = MediaFile::create(&self.folder, &name, container, tracks, started)?;
         let file = media
             .path()
             .file_name()

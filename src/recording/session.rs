@@ -12,6 +12,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::container::Format;
 use super::manifest::{Because, Manifest};
 use super::report::{Report, Stem, compact_utc};
 use super::writer::Writer;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub job: JobId,
     /// Whether display names go into the manifest.
     pub names: bool,
+    /// What the files are to be.
+    pub format: Format,
 }
 
 /// Why a recording cannot begin or be finished.
@@ -140,6 +143,7 @@ impl Recording {
             self.folder.clone(),
             stem,
             participant.sends,
+            self.settings.format,
             self.reports.clone(),
         )
     }

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::container::{Container, Format};
 use super::frame::{Content, Frame};
-use super::matroska::{Block, Container, Track};
+use super::track::{Block, Track};
 use crate::media::{Codec, MediaKind};
 use crate::signalling::protocol::Sends;
 
@@ -28,6 +29,8 @@ pub enum Action {
     Begin {
         /// Running time of its first sample.
         at: Duration,
+        /// What kind of file.
+        container: Container,
         /// What is known to be in it.
         tracks: Vec<Track>,
     },
@@ -47,6 +50,7 @@ pub enum Action {
 /// The frames of one participant on their way into files.
 #[derive(Debug)]
 pub struct Timeline {
+    format: Format,
     expected: Sends,
     audio: Lane,
     video: Lane,
@@ -102,9 +106,10 @@ impl Lane {
 }
 
 impl Timeline {
-    /// For a participant that announces `sends`.
-    pub fn new(sends: Sends) -> Self {
+    /// For a participant that announces `sends`, into files of this format.
+    pub fn new(sends: Sends, format: Format) -> Self {
         Self {
+            format,
             expected: sends,
             audio: Lane::default(),
             video: Lane::default(),
@@ -261,13 +266,15 @@ impl Timeline {
             ),
         };
         tracks.sort_by_key(|track| track.kind() == MediaKind::Audio);
+        let container = self.format.container(&tracks);
         actions.push(Action::Begin {
             at: frame.at,
+            container,
             tracks: tracks.clone(),
         });
         self.file = Some(Open {
             begin: frame.at,
-            container: Container::for_tracks(&tracks),
+            container,
             tracks,
         });
         frame.at
@@ -280,7 +287,9 @@ impl Open {
     }
 
     fn can_take(&self, codec: Codec) -> bool {
-        self.container.takes(codec) && self.tracks.iter().all(|track| track.kind() != codec.kind())
+        self.container.takes_late_tracks()
+            && self.container.takes(codec)
+            && self.tracks.iter().all(|track| track.kind() != codec.kind())
     }
 }
 

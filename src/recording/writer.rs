@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
+use super::container::Format;
 use super::manifest::End;
 use super::parts::Parts;
 use super::report::{Event, FileReport, Report, Stem, WriteError};
@@ -77,13 +78,19 @@ enum Message {
 }
 
 impl Writer {
-    /// For files `folder/<stem>.webm` (or `.mkv`, with H.264); a further file of the same visit is `<stem>-2`.
+    /// For files `folder/<stem>.webm` (or `.mp4`, `.mkv`, `.opus`); a further file of the same visit is `<stem>-2`.
     /// The first file is made when the tracks that `sends` announces are there, or two seconds after the first frame.
     ///
     /// Failures come as [`Event::Failed`]; [`Event::Ended`] is always the last.
-    pub fn new(folder: PathBuf, stem: Stem, sends: Sends, events: UnboundedSender<Report>) -> Self {
+    pub fn new(
+        folder: PathBuf,
+        stem: Stem,
+        sends: Sends,
+        format: Format,
+        events: UnboundedSender<Report>,
+    ) -> Self {
         let wall = |at| clock::wall_clock(running_time(at));
-        Self::with_wall_clock(folder, stem, sends, events, Arc::new(wall))
+        Self::with_wall_clock(folder, stem, sends, format, events, Arc::new(wall))
     }
 
     /// The same with another relation of running time to wall-clock time.
@@ -91,12 +98,14 @@ impl Writer {
         folder: PathBuf,
         stem: Stem,
         sends: Sends,
+        format: Format,
         events: UnboundedSender<Report>,
         wall: WallClock,
     ) -> Self {
         let (messages, received) = channel();
         let queue = Arc::new(Queue::default());
-        let parts = Parts::new(folder.clone(), stem.clone(), sends, events.clone(), wall);
+        let (place, name) = (folder.clone(), stem.clone());
+        let parts = Parts::new(place, name, sends, format, events.clone(), wall);
         let shared = queue.clone();
         let spawned = std::thread::Builder::new()
             .name("recording".to_owned())

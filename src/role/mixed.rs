@@ -81,6 +81,7 @@ impl Mixed {
             room: job.room.clone(),
             job: assignment.id.clone(),
             names: false,
+            format: recording::Format::default(),
         })
         .await?;
         let message = format!(

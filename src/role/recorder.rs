@@ -52,6 +52,7 @@ impl Recorder {
             room: job.room.clone(),
             job: assignment.id.clone(),
             names: false,
+            format: recording::Format::default(),
         })
         .await?;
         let message = format!(

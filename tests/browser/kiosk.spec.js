@@ -96,7 +96,7 @@ test('two people, a kiosk and a recorder are in one call', async ({ server, visi
   expect(await recorder.stop()).toBe(0);
   for (const page of [ada, ben]) await expect(page.getByTestId('recording')).toBeEmpty();
 
-  const written = readdirSync(out, { recursive: true, encoding: 'utf8' }).filter((name) => /\.(mkv|webm)$/.test(name));
+  const written = readdirSync(out, { recursive: true, encoding: 'utf8' }).filter((name) => /\.(mp4|mkv|webm)$/.test(name));
   expect(written).toHaveLength(3);
   for (const name of written) {
     const probe = execFileSync('ffprobe', ['-v', 'error', '-show_entries', 'stream=codec_type', '-of', 'csv=p=0', join(out, name)], { encoding: 'utf8' });

@@ -29,7 +29,18 @@ pub fn video(codec: Codec, size: (u32, u32), range: Range<u64>) -> Vec<gst::Samp
             "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=60 bitrate=300 ! video/x-h264,profile=constrained-baseline \
              ! h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au"
         }
-        Codec::Opus | Codec::Vp9 | Codec::Av1 | Codec::H265 => panic!("not one of ours"),
+        Codec::Vp9 => {
+            "vp9enc deadline=1 cpu-used=8 lag-in-frames=0 keyframe-max-dist=60 target-bitrate=300000 ! video/x-vp9"
+        }
+        Codec::Av1 => {
+            "av1enc usage-profile=realtime cpu-used=8 lag-in-frames=0 keyframe-max-dist=60 target-bitrate=300 \
+             ! av1parse ! video/x-av1,stream-format=obu-stream,alignment=tu"
+        }
+        Codec::H265 => {
+            "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=60 bitrate=300 \
+             ! h265parse config-interval=-1 ! video/x-h265,stream-format=byte-stream,alignment=au"
+        }
+        Codec::Opus => panic!("no picture"),
     };
     let (width, height) = size;
     let caps = format!("video/x-raw,format=I420,width={width},height={height},framerate={FPS}/1");

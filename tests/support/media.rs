@@ -50,7 +50,7 @@ pub struct Content {
 }
 
 impl Content {
-    /// Decodes a file that attache made, Matroska or MP4, with GStreamer.
+    /// Decodes a file that attache made, with GStreamer.
     ///
     /// # Panics
     /// If it cannot be decoded to its end.
@@ -61,8 +61,11 @@ impl Content {
             .property("location", file.to_str().unwrap())
             .build()
             .unwrap();
-        let is_mp4 = file.extension().is_some_and(|ending| ending == "mp4");
-        let demuxer = if is_mp4 { "qtdemux" } else { "matroskademux" };
+        let demuxer = match file.extension().and_then(|extension| extension.to_str()) {
+            Some("mp4") => "qtdemux",
+            Some("opus") => "oggdemux",
+            _ => "matroskademux",
+        };
         let demuxer = gst::ElementFactory::make(demuxer).build().unwrap();
         pipeline.add_many([&source, &demuxer]).unwrap();
         source.link(&demuxer).unwrap();
@@ -160,6 +163,9 @@ fn decode(pipeline: &gst::Pipeline, pad: &gst::Pad, into: Arc<Mutex<Content>>) {
         }
         "video/x-vp8" => "vp8dec ! videoconvert ! video/x-raw,format=GRAY8",
         "video/x-h264" => "h264parse ! avdec_h264 ! videoconvert ! video/x-raw,format=GRAY8",
+        "video/x-h265" => "h265parse ! avdec_h265 ! videoconvert ! video/x-raw,format=GRAY8",
+        "video/x-vp9" => "vp9dec ! videoconvert ! video/x-raw,format=GRAY8",
+        "video/x-av1" => "av1parse ! av1dec ! videoconvert ! video/x-raw,format=GRAY8",
         other => panic!("{other} is nothing that a recording holds"),
     };
     let bin = format!(

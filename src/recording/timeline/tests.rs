@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::container::{Containers, Media};
 use super::super::frame::Picture;
 use super::super::report::Size;
 use super::*;
@@ -9,6 +10,11 @@ use super::*;
 const BOTH: Sends = Sends {
     audio: true,
     video: true,
+};
+
+const AUTO: Format = Format {
+    containers: Containers::Auto,
+    media: Media::All,
 };
 
 fn ms(milliseconds: u64) -> Duration {
@@ -57,7 +63,7 @@ fn short(actions: &[Action]) -> Vec<String> {
             .join("+")
     };
     let one = |action: &Action| match action {
-        Action::Begin { at, tracks } => format!("begin {} {}", at.as_millis(), codecs(tracks)),
+        Action::Begin { at, tracks, .. } => format!("begin {} {}", at.as_millis(), codecs(tracks)),
         Action::Declare(track) => format!("declare {:?}", track.codec()),
         Action::Write { block, .. } => {
             let kind = if block.kind == MediaKind::Audio {
@@ -87,7 +93,7 @@ fn run(
 #[test]
 fn both_tracks_begin_together_and_are_written_in_order_of_time() {
     let now = Instant::now();
-    let mut timeline = Timeline::new(BOTH);
+    let mut timeline = Timeline::new(BOTH, AUTO);
     let frames = [
         sound(120),
         sound(140),
@@ -105,7 +111,7 @@ fn both_tracks_begin_together_and_are_written_in_order_of_time() {
 #[test]
 fn pictures_before_the_first_key_frame_are_left_out_and_a_key_frame_is_asked_for() {
     let now = Instant::now();
-    let mut timeline = Timeline::new(BOTH);
+    let mut timeline = Timeline::new(BOTH, AUTO);
     let frames = [
         delta(Codec::Vp8, 0),
         delta(Codec::Vp8, 33),
@@ -122,7 +128,7 @@ fn pictures_before_the_first_key_frame_are_left_out_and_a_key_frame_is_asked_for
 #[test]
 fn an_announced_track_that_does_not_come_is_waited_for_two_seconds() {
     let now = Instant::now();
-    let mut timeline = Timeline::new(BOTH);
+    let mut timeline = Timeline::new(BOTH, AUTO);
     assert_eq!(
         run(&mut timeline, (0..100).map(|n| sound(n * 20)), now),
         Vec::<String>::new()
@@ -130,7 +136,7 @@ fn an_announced_track_that_does_not_come_is_waited_for_two_seconds() {
     let begun = run(&mut timeline, [sound(2000)], now);
     assert_eq!(begun[..2], ["begin 0 Opus", "a0"]);
 
-    let mut by_the_clock = Timeline::new(BOTH);
+    let mut by_the_clock = Timeline::new(BOTH, AUTO);
     assert!(run(&mut by_the_clock, [sound(0)], now).is_empty());
     assert!(by_the_clock.idle(now + ms(1900)).is_empty());
     assert_eq!(
@@ -146,7 +152,7 @@ fn a_late_vp8_track_joins_the_file_and_late_h264_begins_the_next() {
         audio: true,
         video: false,
     };
-    let mut timeline = Timeline::new(only_sound);
+    let mut timeline = Timeline::new(only_sound, AUTO);
     assert_eq!(
         run(&mut timeline, [sound(0), key(Codec::Vp8, 5)], now),
         ["begin 0 Opus", "a0", "declare Vp8"][..2]
@@ -160,7 +166,7 @@ fn a_late_vp8_track_joins_the_file_and_late_h264_begins_the_next() {
         ["declare Vp8", "v5", "a20", "v40"]
     );
 
-    let mut timeline = Timeline::new(only_sound);
+    let mut timeline = Timeline::new(only_sound, AUTO);
     let frames = [
         sound(0),
         sound(20),
@@ -184,10 +190,13 @@ fn a_late_vp8_track_joins_the_file_and_late_h264_begins_the_next() {
 #[test]
 fn another_video_codec_begins_the_next_file_at_its_key_frame() {
     let now = Instant::now();
-    let mut timeline = Timeline::new(Sends {
-        audio: false,
-        video: true,
-    });
+    let mut timeline = Timeline::new(
+        Sends {
+            audio: false,
+            video: true,
+        },
+        AUTO,
+    );
     let frames = [
         key(Codec::H264, 0),
         delta(Codec::H264, 33),
@@ -203,7 +212,7 @@ fn another_video_codec_begins_the_next_file_at_its_key_frame() {
 #[test]
 fn sound_goes_on_while_the_camera_is_off() {
     let now = Instant::now();
-    let mut timeline = Timeline::new(BOTH);
+    let mut timeline = Timeline::new(BOTH, AUTO);
     run(&mut timeline, [sound(0), key(Codec::Vp8, 0)], now);
     let written = run(&mut timeline, (1..500).map(|n| sound(n * 20)), now);
     assert!(
@@ -226,10 +235,13 @@ fn sound_goes_on_while_the_camera_is_off() {
 #[test]
 fn time_never_runs_backwards_within_a_track() {
     let now = Instant::now();
-    let mut timeline = Timeline::new(Sends {
-        audio: true,
-        video: false,
-    });
+    let mut timeline = Timeline::new(
+        Sends {
+            audio: true,
+            video: false,
+        },
+        AUTO,
+    );
     let frames = [
         sound(2000),
         sound(2020),
@@ -247,10 +259,13 @@ fn time_never_runs_backwards_within_a_track() {
 #[test]
 fn after_a_loss_pictures_wait_for_a_key_frame() {
     let now = Instant::now();
-    let mut timeline = Timeline::new(Sends {
-        audio: false,
-        video: true,
-    });
+    let mut timeline = Timeline::new(
+        Sends {
+            audio: false,
+            video: true,
+        },
+        AUTO,
+    );
     run(&mut timeline, [key(Codec::Vp8, 0)], now);
     timeline.lost(MediaKind::Video);
     assert_eq!(
@@ -269,7 +284,7 @@ proptest! {
         arrivals in proptest::collection::vec((0_u8..7, 0_u64..6000), 0..300),
     ) {
         let now = Instant::now();
-        let mut timeline = Timeline::new(BOTH);
+        let mut timeline = Timeline::new(BOTH, AUTO);
         let mut actions = Vec::new();
         for (what, at) in arrivals {
             match what {
