@@ -139,6 +139,9 @@ pub struct Assignment {
     /// What the operator says of encoders.
     #[serde(default)]
     pub encoders: Policy,
+    /// A recorder begins paused: it was, when its former process ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
 }
 
 impl Assignment {
@@ -180,6 +183,12 @@ pub enum Request {
         /// Those that change.
         parameters: Parameters,
     },
+    /// A recorder writes nothing from now on, and says so in its room.
+    Pause,
+    /// A recorder says in its room that it records, then writes again.
+    Resume,
+    /// A recorder goes on in the next part of every file.
+    Split,
 }
 
 /// How a [`Request`] ended.
@@ -316,6 +325,10 @@ pub enum Event {
         /// It is finished: nothing more will be written.
         finished: bool,
     },
+    /// A recorder writes nothing until it is resumed.
+    Paused,
+    /// It writes again.
+    Resumed,
     /// A request was answered.
     Answer {
         /// Which one.

@@ -126,6 +126,7 @@ fn assignment(
         elements: Allowed::with(arguments.allow),
         recordings,
         encoders: Policy::default(),
+        paused: false,
     })
 }
 
@@ -182,6 +183,8 @@ fn words(event: &Event) -> Option<String> {
                 file.display()
             )
         }
+        Event::Paused => "paused: nothing is written".to_owned(),
+        Event::Resumed => "recording again".to_owned(),
         Event::Answer { .. } => return None,
         Event::Error { message, fatal } => {
             format!("{}: {message}", if *fatal { "fatal" } else { "error" })

@@ -8,7 +8,7 @@ use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, patch};
+use axum::routing::{delete, get, patch, post};
 use axum::{Json, Router};
 use serde::Serialize;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -59,6 +59,9 @@ pub struct DescriptionList {
         get_job,
         stop_job,
         set_parameters,
+        pause_job,
+        resume_job,
+        split_job,
         list_rooms,
         list_descriptions,
         remove_participant,
@@ -92,6 +95,9 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/api/v1/jobs", get(list_jobs).post(start_job))
         .route("/api/v1/jobs/{id}", get(get_job).delete(stop_job))
         .route("/api/v1/jobs/{id}/parameters", patch(set_parameters))
+        .route("/api/v1/jobs/{id}/pause", post(pause_job))
+        .route("/api/v1/jobs/{id}/resume", post(resume_job))
+        .route("/api/v1/jobs/{id}/split", post(split_job))
         .route("/api/v1/rooms", get(list_rooms))
         .route("/api/v1/descriptions", get(list_descriptions))
         .route("/metrics", get(super::metrics::metrics))
@@ -252,12 +258,73 @@ async fn set_parameters(
     body: Result<Json<Parameters>, JsonRejection>,
 ) -> Result<Json<JobView>, ApiError> {
     let (Path(id), Json(parameters)) = (id?, body?);
-    let request = JobRequest::SetParameters { parameters };
-    app.supervisor.request(&id, request).await?;
+    ask(&app, &id, JobRequest::SetParameters { parameters }).await
+}
+
+/// Has the worker do something, and shows the job as it is then.
+async fn ask(app: &App, id: &JobId, request: JobRequest) -> Result<Json<JobView>, ApiError> {
+    app.supervisor.request(id, request).await?;
     app.supervisor
-        .get(&id)
+        .get(id)
         .map(Json)
-        .ok_or_else(|| no_such_job(&id))
+        .ok_or_else(|| no_such_job(id))
+}
+
+/// Pauses a recorder: nothing is written, and the room sees that nobody records. Paused already, it stays so.
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/pause", tag = "jobs",
+    params(("id" = String, Path, description = "The job's id")),
+    responses(
+        (status = 200, body = JobView),
+        (status = 400, body = ApiError, description = "the job is no recorder"),
+        (status = 401, body = ApiError),
+        (status = 404, body = ApiError),
+        (status = 409, body = ApiError, description = "the job has no worker at this moment"),
+    )
+)]
+async fn pause_job(
+    State(app): State<App>,
+    id: Result<Path<JobId>, PathRejection>,
+) -> Result<Json<JobView>, ApiError> {
+    let Path(id) = id?;
+    ask(&app, &id, JobRequest::Pause).await
+}
+
+/// Lets a paused recorder go on: the room is told first, then it writes, pictures from a key frame that is asked for.
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/resume", tag = "jobs",
+    params(("id" = String, Path, description = "The job's id")),
+    responses(
+        (status = 200, body = JobView),
+        (status = 400, body = ApiError, description = "the job is no recorder, or the room forbids it"),
+        (status = 401, body = ApiError),
+        (status = 404, body = ApiError),
+        (status = 409, body = ApiError, description = "the job has no worker at this moment"),
+    )
+)]
+async fn resume_job(
+    State(app): State<App>,
+    id: Result<Path<JobId>, PathRejection>,
+) -> Result<Json<JobView>, ApiError> {
+    let Path(id) = id?;
+    ask(&app, &id, JobRequest::Resume).await
+}
+
+/// Lets a recorder go on in the next part of every file: with a key frame, which is asked for, and without a gap.
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/split", tag = "jobs",
+    params(("id" = String, Path, description = "The job's id")),
+    responses(
+        (status = 200, body = JobView),
+        (status = 400, body = ApiError, description = "the job is no recorder, or it is paused"),
+        (status = 401, body = ApiError),
+        (status = 404, body = ApiError),
+        (status = 409, body = ApiError, description = "the job has no worker at this moment"),
+    )
+)]
+async fn split_job(
+    State(app): State<App>,
+    id: Result<Path<JobId>, PathRejection>,
+) -> Result<Json<JobView>, ApiError> {
+    let Path(id) = id?;
+    ask(&app, &id, JobRequest::Split).await
 }
 
 /// Lists the rooms and who is in them.

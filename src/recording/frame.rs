@@ -109,7 +109,8 @@ fn unsupported(kind: MediaKind, found: &str) -> WriteError {
     }
 }
 
-fn running_time(sample: &gst::SampleRef) -> Option<Duration> {
+/// When it was captured: its PTS, or what its segment makes of that.
+pub(super) fn running_time(sample: &gst::SampleRef) -> Option<Duration> {
     let at = sample.buffer()?.dts_or_pts()?;
     let pts = sample.buffer()?.pts().unwrap_or(at);
     let segment = sample

@@ -14,6 +14,7 @@ pub mod container;
 mod ebml;
 pub mod file;
 pub mod frame;
+pub mod gate;
 pub mod h264;
 pub mod manifest;
 pub mod matroska;
@@ -30,6 +31,7 @@ pub mod track;
 pub mod writer;
 
 pub use container::{Containers, Format, Media};
+pub use gate::Gate;
 pub use manifest::{Because, End, Manifest};
 pub use report::{Event, FileReport, Report, Stem, WriteError};
 pub use session::{Recording, RecordingError, Settings};

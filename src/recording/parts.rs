@@ -1,6 +1,7 @@
 //! The files of one visit: begins them, fills them, finishes them, and tells of it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gstreamer as gst;
@@ -9,6 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::container::{Container, Format};
 use super::file::MediaFile;
 use super::frame::{Content, Frame};
+use super::gate::{Gate, Turn};
 use super::manifest::End;
 use super::report::{Event, FileReport, Report, Size, Stem, TrackReport, WriteError};
 use super::timeline::{Action, Timeline};
@@ -36,6 +38,10 @@ pub(super) struct Parts {
     events: UnboundedSender<Report>,
     wall: WallClock,
     timeline: Timeline,
+    gate: Arc<Gate>,
+    turn: Turn,
+    /// Those that were heeded.
+    splits: u64,
     open: Option<Open>,
     /// Files begun so far.
     part: u32,
@@ -70,6 +76,9 @@ impl Parts {
             events,
             wall,
             timeline,
+            gate: Arc::default(),
+            turn: Turn::default(),
+            splits: 0,
             open: None,
             part: 0,
             summary,
@@ -89,6 +98,20 @@ impl Parts {
         self.tell(Event::Sends(sends));
     }
 
+    /// This gate says what is written from here on.
+    pub(super) fn follow(&mut self, gate: Arc<Gate>) {
+        self.splits = gate.splits();
+        self.gate = gate;
+    }
+
+    fn heed_split(&mut self) {
+        let splits = self.gate.splits();
+        if std::mem::replace(&mut self.splits, splits) != splits {
+            let actions = self.timeline.split();
+            self.act(actions);
+        }
+    }
+
     /// Finishes what is open. Nothing is told after this.
     pub(super) fn end(mut self, why: End) -> Summary {
         let rest = self.timeline.end(Instant::now());
@@ -99,9 +122,15 @@ impl Parts {
     }
 
     /// A frame came out of the queue.
-    pub(super) fn take(&mut self, kind: MediaKind, sample: &gst::Sample) {
+    pub(super) fn take(&mut self, kind: MediaKind, sample: &gst::Sample, turn: Turn) {
         if self.summary.error.is_some() {
             return;
+        }
+        self.heed_split();
+        if turn > self.turn {
+            self.turn = turn;
+            let actions = self.timeline.interrupt(Instant::now());
+            self.act(actions);
         }
         match Frame::from_sample(kind, sample) {
             Ok(Some(frame)) => {
@@ -115,6 +144,7 @@ impl Parts {
 
     /// Nothing came for a moment: all that waits goes to disk.
     pub(super) fn idle(&mut self) {
+        self.heed_split();
         let actions = self.timeline.idle(Instant::now());
         self.act(actions);
         let flushed = self.open.as_mut().map_or(Ok(()), |open| open.media.flush());

@@ -5,6 +5,7 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -13,9 +14,11 @@ use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::container::Format;
+use super::gate::Gate;
 use super::manifest::{Because, Manifest};
 use super::report::{Report, Stem, compact_utc};
 use super::writer::Writer;
+use crate::media::clock;
 use crate::signalling::ids::{JobId, RoomName};
 use crate::signalling::protocol::Participant;
 
@@ -68,10 +71,13 @@ pub struct Recording {
     stems: HashSet<String>,
     reports: UnboundedSender<Report>,
     commands: UnboundedSender<Command>,
+    gate: Arc<Gate>,
 }
 
 #[derive(Debug)]
 enum Command {
+    Paused,
+    Resumed,
     Arrived {
         stem: Stem,
         participant: Participant,
@@ -109,6 +115,7 @@ impl Recording {
                 stems: HashSet::new(),
                 reports,
                 commands,
+                gate: Arc::default(),
             },
             told,
         ))
@@ -146,6 +153,34 @@ impl Recording {
             self.settings.format,
             self.reports.clone(),
         )
+        .following(self.gate.clone())
+    }
+
+    /// Nothing of what comes from now on is written; the files stay open.
+    pub fn pause(&self) {
+        if !self.gate.is_closed() {
+            self.gate.close();
+            let _ = self.commands.send(Command::Paused);
+        }
+    }
+
+    /// Goes on: sound at once, pictures with the next key frame. The pause is a gap in the files.
+    pub fn resume(&self) {
+        if self.gate.is_closed() {
+            // First: the gap that the next frame ends is one of the pause.
+            let _ = self.commands.send(Command::Resumed);
+            self.gate.open(clock::running_time().into());
+        }
+    }
+
+    /// Whether it is paused.
+    pub fn is_paused(&self) -> bool {
+        self.gate.is_closed()
+    }
+
+    /// Every visit goes on in its next part: with the next key frame, or where only sound comes, at once.
+    pub fn split(&self) {
+        self.gate.split();
     }
 
     /// Closes the manifest. To be called when every writer is finished: what they told until now is taken in.
@@ -210,6 +245,14 @@ impl Keeper {
                 command = commands.recv() => match command {
                     Some(Command::Arrived { stem, participant, name }) => {
                         self.manifest.arrived(stem, &participant, name, OffsetDateTime::now_utc());
+                        true
+                    }
+                    Some(Command::Paused) => {
+                        self.manifest.paused(OffsetDateTime::now_utc());
+                        true
+                    }
+                    Some(Command::Resumed) => {
+                        self.manifest.resumed(OffsetDateTime::now_utc());
                         true
                     }
                     Some(Command::Finish(because, answer)) => {

@@ -60,6 +60,8 @@ pub struct Timeline {
     /// Pictures are of no use until the next key frame.
     needs_key: bool,
     asked: Option<Instant>,
+    /// The next part begins with the next frame that can begin one.
+    splits: bool,
 }
 
 /// The file that is being written.
@@ -117,6 +119,7 @@ impl Timeline {
             file: None,
             needs_key: true,
             asked: None,
+            splits: false,
         }
     }
 
@@ -131,6 +134,41 @@ impl Timeline {
             MediaKind::Audio => {}
             MediaKind::Video => self.needs_key = true,
         }
+    }
+
+    /// The recording goes on after a pause: what came before is written, and pictures begin with a key frame again.
+    pub fn interrupt(&mut self, now: Instant) -> Vec<Action> {
+        let expected = std::mem::take(&mut self.expected);
+        let actions = self.idle(now);
+        self.expected = expected;
+        self.waiting_since = None;
+        self.needs_key = true;
+        self.asked = None;
+        actions
+    }
+
+    /// The next part is to begin: with the next key frame, which is asked for; where no picture comes, with the next
+    /// sound.
+    pub fn split(&mut self) -> Vec<Action> {
+        if self.file.is_none() {
+            return Vec::new();
+        }
+        self.splits = true;
+        vec![Action::AskForKeyFrame]
+    }
+
+    /// Whether the part that was asked for begins with this frame.
+    fn splits_at(&self, frame: &Frame) -> bool {
+        let has_pictures = self
+            .video
+            .newest
+            .is_some_and(|newest| newest + LIVELY > frame.at);
+        self.splits
+            && match frame.content {
+                Content::Key(_) => true,
+                Content::Opus { .. } => !has_pictures,
+                Content::Delta(_) => false,
+            }
     }
 
     /// A frame arrived.
@@ -225,6 +263,18 @@ impl Timeline {
             Content::Key(picture) => Some(Track::Video(picture.clone())),
             Content::Delta(_) => None,
         };
+        if self.splits_at(&frame) {
+            self.splits = false;
+            // Pictures that come later begin with a key frame in the part that they come to.
+            self.needs_key |= kind == MediaKind::Audio;
+            if kind == MediaKind::Audio
+                && let Some(open) = &mut self.file
+            {
+                open.tracks.retain(|track| track.kind() == kind);
+            }
+            let begin = self.begin(&frame, track, actions);
+            return self.write(frame, begin, actions);
+        }
         let begin = match (&mut self.file, track) {
             (None, _) => self.begin(&frame, None, actions),
             (Some(open), Some(track)) if !open.holds(track.codec()) => {
@@ -238,8 +288,13 @@ impl Timeline {
             }
             (Some(open), _) => open.begin,
         };
+        self.write(frame, begin, actions);
+    }
+
+    /// Puts a frame into the file that began at this time.
+    fn write(&self, frame: Frame, begin: Duration, actions: &mut Vec<Action>) {
         let block = Block {
-            kind,
+            kind: frame.kind(),
             at: frame.at.saturating_sub(begin),
             key: !matches!(frame.content, Content::Delta(_)),
             data: frame.data,

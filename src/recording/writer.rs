@@ -12,6 +12,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use super::container::Format;
+use super::frame;
+use super::gate::{Gate, Turn};
 use super::manifest::End;
 use super::parts::Parts;
 use super::report::{Event, FileReport, Report, Stem, WriteError};
@@ -39,6 +41,7 @@ pub struct Writer {
     events: UnboundedSender<Report>,
     stem: Stem,
     queue: Arc<Queue>,
+    gate: Arc<Gate>,
 }
 
 /// What a visit left behind.
@@ -70,10 +73,11 @@ impl Queue {
 }
 
 enum Message {
-    Sample(MediaKind, gst::Sample),
+    Sample(MediaKind, gst::Sample, Turn),
     Lost(MediaKind),
     Sends(Sends),
     Generation(Generation),
+    Follow(Arc<Gate>),
     Finish(End, oneshot::Sender<Summary>),
 }
 
@@ -127,7 +131,15 @@ impl Writer {
             events,
             stem,
             queue,
+            gate: Arc::default(),
         }
+    }
+
+    /// Lets this gate say what is written. To be called before the first frame.
+    pub fn following(mut self, gate: Arc<Gate>) -> Self {
+        let _ = self.messages.send(Message::Follow(gate.clone()));
+        self.gate = gate;
+        self
     }
 
     /// Takes an encoded frame from a streaming thread; never waits for the disk.
@@ -136,6 +148,11 @@ impl Writer {
     /// height and with the parameter sets in front of each IDR picture (`h264parse config-interval=-1`).
     /// PTS: running time of the process-wide clock, for both kinds. Pictures before the first key frame are left out.
     pub fn push(&self, kind: MediaKind, sample: gst::Sample) {
+        // A sample without a time is judged as one of now; the writer refuses it in words.
+        let captured = frame::running_time(&sample).unwrap_or_else(|| clock::running_time().into());
+        let Some(turn) = self.gate.admit(captured) else {
+            return;
+        };
         let size = weight(&sample);
         let queued = self.queue.bytes.fetch_add(size, Ordering::Relaxed) + size;
         if queued <= QUEUE {
@@ -143,7 +160,7 @@ impl Writer {
                 self.report_loss();
             }
             // A writer that has ended takes nothing more.
-            let _ = self.messages.send(Message::Sample(kind, sample));
+            let _ = self.messages.send(Message::Sample(kind, sample, turn));
             return;
         }
         self.queue.bytes.fetch_sub(size, Ordering::Relaxed);
@@ -162,6 +179,11 @@ impl Writer {
     /// From here on frames come over this PeerConnection.
     pub fn set_generation(&self, generation: Generation) {
         let _ = self.messages.send(Message::Generation(generation));
+    }
+
+    /// Bytes of media that wait for the disk.
+    pub fn queued(&self) -> usize {
+        self.queue.bytes.load(Ordering::Relaxed)
     }
 
     /// Finishes the file: duration, cues, size, and waits until the disk has it. Further calls find nothing to do.
@@ -188,13 +210,14 @@ fn running_time(at: Duration) -> gst::ClockTime {
 fn run(mut parts: Parts, messages: &Receiver<Message>, queue: &Queue) {
     let (why, answer) = loop {
         match messages.recv_timeout(IDLE) {
-            Ok(Message::Sample(kind, sample)) => {
-                parts.take(kind, &sample);
+            Ok(Message::Sample(kind, sample, turn)) => {
+                parts.take(kind, &sample, turn);
                 queue.bytes.fetch_sub(weight(&sample), Ordering::Relaxed);
             }
             Ok(Message::Lost(kind)) => parts.lost(kind),
             Ok(Message::Sends(sends)) => parts.set_sends(sends),
             Ok(Message::Generation(generation)) => parts.set_generation(generation),
+            Ok(Message::Follow(gate)) => parts.follow(gate),
             Ok(Message::Finish(why, answer)) => break (why, Some(answer)),
             Err(RecvTimeoutError::Timeout) => parts.idle(),
             Err(RecvTimeoutError::Disconnected) => break (End::Stopped, None),

@@ -7,6 +7,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::task::TaskTracker;
 
+use super::order::{Act, Inbox, Order};
 use super::other::Other;
 use super::over::Over;
 use super::{Events, RoleMedia, tell};
@@ -40,6 +41,8 @@ pub struct Call {
     to_us: UnboundedSender<(ParticipantId, Generation, PeerEvent)>,
     reported: Instant,
     closing: Closing,
+    /// Those who asked to go on recording: the room was told, and the server's receipt is awaited.
+    resuming: Vec<Order>,
 }
 
 impl Call {
@@ -60,7 +63,7 @@ impl Call {
             name: job.name.clone(),
             token: assignment.token.clone(),
             sends: role.sends(),
-            recording: job.role == crate::job::Role::Recorder,
+            recording: role.is_recording(),
             recordable: true,
             enhances: None,
         };
@@ -91,6 +94,7 @@ impl Call {
             to_us,
             reported: Instant::now(),
             closing: Closing::default(),
+            resuming: Vec::new(),
         };
         for participant in participants {
             let id = participant.id.clone();
@@ -101,7 +105,7 @@ impl Call {
     }
 
     /// Works until the stay is over.
-    pub async fn run(&mut self, role: &mut RoleMedia) -> Over {
+    pub async fn run(&mut self, role: &mut RoleMedia, inbox: &mut Inbox) -> Over {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -113,6 +117,10 @@ impl Call {
                 },
                 Some((id, generation, event)) = self.from_peers.recv() => {
                     self.on_peer(&id, generation, event, role).await;
+                    None
+                }
+                Some(order) = inbox.recv() => {
+                    self.on_order(order, role).await;
                     None
                 }
                 error = role.failed() => Some(Over::Broken(error)),
@@ -182,7 +190,10 @@ impl Call {
                     self.offer(&from, role).await;
                 }
             }
-            ServerMessage::IceServers { ice } => self.ice = ice,
+            ServerMessage::IceServers { ice } => {
+                self.ice = ice;
+                self.on_receipt(role);
+            }
             ServerMessage::Error {
                 code,
                 message,
@@ -191,10 +202,52 @@ impl Call {
                 if fatal {
                     return Some(Over::refused(code, &message));
                 }
+                for order in self.resuming.drain(..) {
+                    order.refuse(format!("the server does not allow it: {message}"));
+                }
                 self.error(format!("the server refused a message: {message}"));
             }
         }
         None
+    }
+
+    async fn on_order(&mut self, order: Order, role: &RoleMedia) {
+        let done = match order.act {
+            Act::Pause => role.pause(),
+            Act::Split => role.split(),
+            Act::Resume if role.is_recording() => Ok(()),
+            Act::Resume => {
+                // Nothing is written before everybody was told. The server has told them when it answers what comes
+                // after the update: it handles our messages in their order.
+                self.send(recording_is(true)).await;
+                self.send(ClientMessage::IceServers).await;
+                self.resuming.push(order);
+                return;
+            }
+        };
+        match done {
+            Ok(()) => {
+                if order.act == Act::Pause {
+                    self.send(recording_is(false)).await;
+                    let _ = self.events.send(Event::Paused);
+                }
+                order.done();
+            }
+            Err(why) => order.refuse(why),
+        }
+    }
+
+    /// The server has handled all that we sent before we asked for ICE servers.
+    fn on_receipt(&mut self, role: &RoleMedia) {
+        for order in self.resuming.drain(..) {
+            match role.resume() {
+                Ok(()) => {
+                    let _ = self.events.send(Event::Resumed);
+                    order.done();
+                }
+                Err(why) => order.refuse(why),
+            }
+        }
     }
 
     fn meet(&mut self, participant: Participant, side: Side, role: &mut RoleMedia) {
@@ -492,6 +545,16 @@ impl Call {
             message,
             fatal: false,
         });
+    }
+}
+
+/// Tells the room whether we write it down.
+fn recording_is(on: bool) -> ClientMessage {
+    ClientMessage::Update {
+        sends: None,
+        name: None,
+        recording: Some(on),
+        recordable: None,
     }
 }
 

@@ -84,6 +84,9 @@ impl Mixed {
             format: recording::Format::default(),
         })
         .await?;
+        if assignment.paused {
+            recording.pause();
+        }
         let message = format!(
             "the recording is written to {}",
             recording.folder().display()
@@ -106,6 +109,11 @@ impl Mixed {
         mixed.tap(&raw)?;
         tokio::spawn(Peer::warm_up());
         Ok(mixed)
+    }
+
+    /// What is written.
+    pub fn recording(&self) -> &Recording {
+        &self.recording
     }
 
     /// Leads the encoders' frames to the file.

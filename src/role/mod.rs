@@ -7,6 +7,7 @@ mod attract;
 mod call;
 mod kiosk;
 mod mixed;
+mod order;
 mod other;
 mod over;
 mod recorder;
@@ -15,7 +16,7 @@ mod reload;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::call::Call;
@@ -25,13 +26,14 @@ use crate::media;
 use crate::peer::{PeerEvent, PeerSettings};
 use crate::pipeline::Description;
 use crate::pipeline::description::Fragments;
-use crate::recording::End;
+use crate::recording::{End, Recording};
 use crate::signalling::ids::{Generation, ParticipantId};
 use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
 use crate::worker::Requests;
 
 use kiosk::Kiosk;
 use mixed::Mixed;
+use order::Inbox;
 use recorder::Recorder;
 use reload::{Parts, Reload};
 
@@ -68,9 +70,10 @@ pub async fn attend(
     let loaded = load(&assignment).await;
     let description = loaded.map_err(|error| JobError::Hopeless(format!("{error:#}")))?;
     let mut role = RoleMedia::start(&assignment, &description, &events).await?;
-    let reload = Reload::new(&assignment, description, role.parts());
+    let (orders, mut inbox) = unbounded_channel();
+    let reload = Reload::new(&assignment, description, role.parts(), orders);
     let _answering = AbortOnDropHandle::new(tokio::spawn(reload.serve(requests, events.clone())));
-    let ended = stay(&assignment, &mut role, &events, stop).await;
+    let ended = stay(&assignment, &mut role, &events, &mut inbox, stop).await;
     tell(&events, JobState::Stopping, None);
     role.finish().await;
     ended?;
@@ -82,6 +85,7 @@ async fn stay(
     assignment: &Assignment,
     role: &mut RoleMedia,
     events: &Events,
+    inbox: &mut Inbox,
     stop: impl Future<Output = ()>,
 ) -> Result<(), JobError> {
     tokio::pin!(stop);
@@ -96,7 +100,7 @@ async fn stay(
                 wait = FIRST_WAIT;
                 let over = tokio::select! {
                     () = &mut stop => Over::Asked,
-                    over = call.run(role) => over,
+                    over = call.run(role, inbox) => over,
                 };
                 call.leave(role).await;
                 over
@@ -119,9 +123,18 @@ async fn stay(
         let jittered = wait.mul_f64(rand::RngExt::random_range(&mut rand::rng(), 0.5..1.0));
         tokio::select! {
             () = &mut stop => return Ok(()),
-            () = tokio::time::sleep(jittered) => wait = (wait * 2).min(LONGEST_WAIT),
+            () = wait_alone(jittered, role, inbox) => wait = (wait * 2).min(LONGEST_WAIT),
         }
     }
+}
+
+/// Waits without a room; orders are carried out all the same.
+async fn wait_alone(wait: Duration, role: &mut RoleMedia, inbox: &mut Inbox) {
+    let until = tokio::time::Instant::now() + wait;
+    while let Ok(Some(order)) = tokio::time::timeout_at(until, inbox.recv()).await {
+        order.carry_out_alone(role);
+    }
+    tokio::time::sleep_until(until).await;
 }
 
 fn tell(events: &Events, state: JobState, participant: Option<ParticipantId>) {
@@ -165,6 +178,40 @@ impl RoleMedia {
             Self::Kiosk(kiosk) => kiosk.parts(),
             Self::Recorder(_) | Self::Mixed(_) => Parts::default(),
         }
+    }
+
+    /// What a recorder writes; a kiosk records nothing.
+    fn recording(&self) -> Result<&Recording, String> {
+        match self {
+            Self::Kiosk(_) => {
+                Err("a kiosk records nothing: there is nothing to pause or split".to_owned())
+            }
+            Self::Recorder(recorder) => Ok(recorder.recording()),
+            Self::Mixed(mixed) => Ok(mixed.recording()),
+        }
+    }
+
+    /// Whether it writes the call down at this moment.
+    fn is_recording(&self) -> bool {
+        self.recording()
+            .is_ok_and(|recording| !recording.is_paused())
+    }
+
+    fn pause(&self) -> Result<(), String> {
+        self.recording().map(Recording::pause)
+    }
+
+    fn resume(&self) -> Result<(), String> {
+        self.recording().map(Recording::resume)
+    }
+
+    fn split(&self) -> Result<(), String> {
+        let recording = self.recording()?;
+        if recording.is_paused() {
+            return Err("the recorder is paused; resume it before".to_owned());
+        }
+        recording.split();
+        Ok(())
     }
 
     /// What the participant sends.

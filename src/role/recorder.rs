@@ -55,6 +55,9 @@ impl Recorder {
             format: recording::Format::default(),
         })
         .await?;
+        if assignment.paused {
+            recording.pause();
+        }
         let message = format!(
             "the recording is written to {}",
             recording.folder().display()
@@ -72,6 +75,11 @@ impl Recorder {
         // Meanwhile the recorder goes to its room; its first peer waits for this, and would tell the error.
         tokio::spawn(Peer::warm_up());
         Ok(recorder)
+    }
+
+    /// What is written.
+    pub fn recording(&self) -> &Recording {
+        &self.recording
     }
 
     /// A writer for one who came.

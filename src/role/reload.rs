@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::attract::Attract;
+use super::order::{self, Act, Orders};
 use super::{Events, load};
 use crate::job::{Answer, Assignment, Event, Parameters, Request};
 use crate::media::capture::Capture;
@@ -26,15 +27,22 @@ pub struct Reload {
     assignment: Assignment,
     description: Description,
     parts: Parts,
+    orders: Orders,
 }
 
 impl Reload {
     /// For a job that begins with this description.
-    pub fn new(assignment: &Assignment, description: Description, parts: Parts) -> Self {
+    pub fn new(
+        assignment: &Assignment,
+        description: Description,
+        parts: Parts,
+        orders: Orders,
+    ) -> Self {
         Self {
             assignment: assignment.clone(),
             description,
             parts,
+            orders,
         }
     }
 
@@ -59,6 +67,9 @@ impl Reload {
                 all.extend(parameters);
                 self.move_to(all).await
             }
+            Request::Pause => order::give(&self.orders, Act::Pause).await,
+            Request::Resume => order::give(&self.orders, Act::Resume).await,
+            Request::Split => order::give(&self.orders, Act::Split).await,
         }
     }
 

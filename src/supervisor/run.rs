@@ -198,6 +198,7 @@ impl Job {
             elements: self.settings.elements.clone(),
             recordings: self.settings.recordings.clone(),
             encoders: self.settings.encoders.clone(),
+            paused: view.paused,
         }
     }
 

@@ -35,6 +35,8 @@ pub struct JobView {
     pub encoders: Vec<EncoderInUse>,
     /// What the operator should know of, the last ones: devices and encoders that were chosen, and why.
     pub notices: Vec<String>,
+    /// A recorder that writes nothing until it is resumed.
+    pub paused: bool,
     /// What went wrong last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
@@ -95,6 +97,7 @@ impl JobView {
             recordings: Vec::new(),
             encoders: Vec::new(),
             notices: Vec::new(),
+            paused: false,
             last_error: None,
             restarts: 0,
             started_at: OffsetDateTime::now_utc(),
@@ -136,7 +139,9 @@ impl JobView {
     pub fn on_done(&mut self, request: Request) {
         match request {
             Request::SetParameters { parameters } => self.spec.parameters.extend(parameters),
-            Request::Reload => {}
+            Request::Pause => self.paused = true,
+            Request::Resume => self.paused = false,
+            Request::Reload | Request::Split => {}
         }
     }
 
@@ -192,6 +197,8 @@ impl JobView {
                     finished,
                 });
             }
+            Event::Paused => self.paused = true,
+            Event::Resumed => self.paused = false,
             Event::Error { message, fatal: _ } => self.last_error = Some(cut(message)),
         }
     }

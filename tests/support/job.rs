@@ -40,6 +40,7 @@ pub fn start(daemon: &Daemon, role: Role, pipelines: &Path, name: &str, room: &s
         elements: Default::default(),
         recordings: daemon.folder.path().join("recordings"),
         encoders: Default::default(),
+        paused: false,
     };
     let (to_us, events) = unbounded_channel();
     let (stop, stopped) = oneshot::channel();

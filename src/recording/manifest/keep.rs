@@ -71,6 +71,23 @@ impl Manifest {
         });
     }
 
+    /// Nothing is written from now on.
+    pub fn paused(&mut self, now: OffsetDateTime) {
+        if self.pauses.len() < LISTED {
+            self.pauses.push(Span {
+                from: round(now),
+                to: None,
+            });
+        }
+    }
+
+    /// It goes on.
+    pub fn resumed(&mut self, now: OffsetDateTime) {
+        if let Some(pause) = self.pauses.last_mut() {
+            pause.to.get_or_insert(round(now));
+        }
+    }
+
     /// Takes in what a writer tells. Says whether it is worth saving at once.
     pub fn apply(&mut self, report: &Report, now: OffsetDateTime) -> bool {
         let of_stem = |visit: &&mut Visit| visit.stem.as_ref() == Some(&report.stem);
@@ -88,7 +105,7 @@ impl Manifest {
             Event::Sends(sends) => visit.announces(*sends, now),
             Event::Generation(generation) => visit.delivers(*generation, now),
             Event::Gap { kind, from, to } => {
-                visit.misses((*kind).into(), *from, *to);
+                visit.misses(&self.pauses, (*kind).into(), *from, *to);
                 return false;
             }
             Event::Behind { dropped } => visit.dropped_frames = *dropped,
@@ -163,12 +180,18 @@ impl Visit {
         });
     }
 
-    fn misses(&mut self, kind: TrackKind, from: OffsetDateTime, to: OffsetDateTime) {
+    fn misses(
+        &mut self,
+        pauses: &[Span],
+        kind: TrackKind,
+        from: OffsetDateTime,
+        to: OffsetDateTime,
+    ) {
         if self.gaps.len() < LISTED {
             let (from, to) = (round(from), round(to));
             self.gaps.push(Gap {
                 kind,
-                reason: self.reason(kind, from, to),
+                reason: self.reason(pauses, kind, from, to),
                 from,
                 to,
             });
@@ -176,10 +199,19 @@ impl Visit {
     }
 
     /// Why there is nothing between these moments: what the manifest knows of them.
-    fn reason(&self, kind: TrackKind, from: OffsetDateTime, to: OffsetDateTime) -> GapReason {
+    fn reason(
+        &self,
+        pauses: &[Span],
+        kind: TrackKind,
+        from: OffsetDateTime,
+        to: OffsetDateTime,
+    ) -> GapReason {
         let meets = |begin: OffsetDateTime, end: Option<OffsetDateTime>| {
             begin < to && end.is_none_or(|end| end > from)
         };
+        if pauses.iter().any(|pause| meets(pause.from, pause.to)) {
+            return GapReason::Paused;
+        }
         if self.forbidden.iter().any(|span| meets(span.from, span.to)) {
             return GapReason::Forbidden;
         }
