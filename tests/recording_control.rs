@@ -18,7 +18,7 @@ use attache::media::Codec;
 use attache::media::MediaKind::{Audio, Video};
 use attache::recording::report::Stem;
 use attache::recording::writer::{Summary, Writer};
-use attache::recording::{End, FileReport, Gate};
+use attache::recording::{End, FileReport, Format, Gate};
 use attache::signalling::protocol::Sends;
 use encode::{at, audio, interleaved, video};
 use gstreamer as gst;
@@ -51,7 +51,7 @@ impl Trial {
         let (events, _) = mpsc::unbounded_channel();
         let gate = Arc::new(Gate::default());
         let path = folder.path().to_owned();
-        let writer = Writer::with_wall_clock(path, stem, sends, events, wall);
+        let writer = Writer::with_wall_clock(path, stem, sends, Format::default(), events, wall);
         Self {
             folder,
             writer: writer.following(gate.clone()),
