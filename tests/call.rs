@@ -47,7 +47,7 @@ fn recorded(view: &Value) -> u64 {
         .unwrap_or(0)
 }
 
-/// The receiver's jitter buffer first guesses the sender's clock from what arrives; from here on it is settled.
+/// Until the sender's first reports, sound and picture lie where they arrived.
 const SETTLED: Duration = Duration::from_millis(2500);
 
 /// Looks for a flash and a beep per second, together, over the whole file.
@@ -68,7 +68,7 @@ fn assert_flash_and_beep(content: &Content, at_least: usize) {
     let offsets: Vec<_> = flashes.iter().zip(content.offsets()).collect();
     println!("by how much a beep is later than its flash, in ms: {offsets:.1?}");
     for (at, offset) in offsets {
-        let tolerance = if *at >= SETTLED { 80.0 } else { 300.0 };
+        let tolerance = if *at >= SETTLED { 40.0 } else { 150.0 };
         assert!(
             offset.abs() <= tolerance,
             "sound and picture belong together: {offset} ms at {at:?}"

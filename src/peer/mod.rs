@@ -14,6 +14,8 @@ mod negotiate;
 mod receive;
 pub mod sdp;
 mod send;
+mod sender_clock;
+mod timing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

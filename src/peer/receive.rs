@@ -13,6 +13,7 @@ use gstreamer_utils::{StreamProducer, streamproducer::ProducerSettings};
 use gstreamer_video as gst_video;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::timing::{PeerClock, TrackTiming};
 use super::{Counters, PeerEvent};
 use crate::media::{Codec, MediaKind};
 
@@ -34,7 +35,7 @@ pub enum Receive {
     /// It is not wanted: the m-lines do not receive.
     Nothing,
     /// Whole encoded frames, as they were sent: `audio/x-opus`, `video/x-vp8`, `video/x-h264` (byte stream, by access unit,
-    /// parameter sets in front of each key frame).
+    /// parameter sets in front of each key frame). Their PTS is when they were captured, in running time.
     Encoded(EncodedSink),
     /// Raw frames: `audio/x-raw` S16LE 48 kHz stereo, `video/x-raw` I420; handed over in [`PeerEvent::Track`].
     /// What is not wanted is received and dropped undecoded.
@@ -56,14 +57,16 @@ pub fn watch_pads(
 ) {
     let pipeline = pipeline.downgrade();
     let (receive, counters, events) = (receive.clone(), counters.clone(), events.clone());
-    webrtc.connect_pad_added(move |_, pad| {
+    let clock = PeerClock::default();
+    webrtc.connect_pad_added(move |webrtc, pad| {
         let Some(pipeline) = pipeline.upgrade() else {
             return;
         };
         if pad.direction() != gst::PadDirection::Src {
             return;
         }
-        if let Err(error) = link(&pipeline, pad, &receive, &counters, &events) {
+        let timing = |kind| TrackTiming::watch(&clock, kind, webrtc, pad);
+        if let Err(error) = link(&pipeline, pad, &receive, &counters, &events, timing) {
             let _ = events.send(PeerEvent::Error(format!(
                 "a received track cannot be used: {error:#}"
             )));
@@ -77,6 +80,7 @@ fn link(
     receive: &Receive,
     counters: &Arc<Counters>,
     events: &UnboundedSender<PeerEvent>,
+    timing: impl FnOnce(MediaKind) -> Arc<TrackTiming>,
 ) -> Result<()> {
     let codec = codec_of(pad)?;
     let kind = codec.kind();
@@ -98,7 +102,7 @@ fn link(
     count(&sink, counters, kind)?;
     let track = match receive {
         Receive::Encoded(encoded) => {
-            forward(&sink, kind, encoded);
+            forward(&sink, kind, timing(kind), encoded);
             None
         }
         Receive::Decoded { .. } if decoded => {
@@ -192,10 +196,16 @@ fn count(sink: &gst_app::AppSink, counters: &Arc<Counters>, kind: MediaKind) -> 
     Ok(())
 }
 
-fn forward(sink: &gst_app::AppSink, kind: MediaKind, encoded: &EncodedSink) {
+fn forward(
+    sink: &gst_app::AppSink,
+    kind: MediaKind,
+    timing: Arc<TrackTiming>,
+    encoded: &EncodedSink,
+) {
     let encoded = encoded.clone();
     let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |sink| {
-        let wish = encoded(kind, sink.pull_sample().map_err(|_| gst::FlowError::Eos)?);
+        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+        let wish = encoded(kind, timing.stamp(sample));
         if let (Wish::KeyFrame, Some(pad)) = (wish, sink.static_pad("sink")) {
             pad.push_event(
                 gst_video::UpstreamForceKeyUnitEvent::builder()

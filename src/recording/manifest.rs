@@ -21,7 +21,7 @@ pub const VERSION: u32 = 2;
 pub const FILE_NAME: &str = "recording.json";
 
 /// Everything about one recording.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// [`VERSION`].
@@ -120,7 +120,7 @@ pub struct Span {
 }
 
 /// One participant from arrival to leave; who comes back has another one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Visit {
     /// The participant.
@@ -158,9 +158,6 @@ pub struct Visit {
     /// The PeerConnections that its media came over, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub generations: Vec<Delivered>,
-    /// Its clock against the recorder's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub clock: Option<Clock>,
     /// Frames that the disk was too slow for.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dropped_frames: u64,
@@ -250,16 +247,6 @@ pub struct Delivered {
     /// When its first frame came.
     #[serde(with = "time::serde::rfc3339")]
     pub from: OffsetDateTime,
-}
-
-/// A sender's clock against the recorder's, from its RTCP sender reports (RFC 3550, 6.4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Clock {
-    /// So far the sender's wall clock is ahead, the way through the network included, in milliseconds.
-    pub offset_ms: f64,
-    /// So much faster it runs, in parts per million.
-    pub drift_ppm: f64,
 }
 
 /// Somebody who spoke.

@@ -62,7 +62,6 @@ impl Manifest {
             mutes: Vec::new(),
             gaps: Vec::new(),
             generations: Vec::new(),
-            clock: None,
             dropped_frames: 0,
             error: None,
             files: Vec::new(),
