@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,8 @@ use crate::http::health::Health;
 use crate::http::listen::{self, Listener};
 use crate::http::{self, App};
 use crate::media::encoder::Policy;
+use crate::recording::catalog::{Catalog, Recordings};
+use crate::recording::upload::service::Uploads;
 use crate::signalling::{Entrance, Hub};
 use crate::supervisor::{Settings, Supervisor};
 use crate::tls;
@@ -43,6 +46,7 @@ pub struct Server {
     _watcher: Option<AbortOnDropHandle<()>>,
     _examination: Option<AbortOnDropHandle<()>>,
     _descriptions: Option<descriptions::Watch>,
+    _recordings: Vec<AbortOnDropHandle<()>>,
     /// Holds the workers' socket; removed with the server.
     _folder: TempDir,
 }
@@ -97,6 +101,7 @@ impl Server {
                 None
             }
         };
+        let (recordings, uploads, recording_tasks) = watch_recordings(&config);
         let health = Arc::new(Health::default());
         // Without kiosks this machine only brings others together: it needs no GStreamer.
         let examination = (!config.kiosks.is_empty())
@@ -107,6 +112,8 @@ impl Server {
             auth,
             jobs: Arc::new(config.jobs.clone()),
             descriptions: descriptions.clone(),
+            recordings,
+            uploads,
             health: Arc::clone(&health),
         };
 
@@ -141,6 +148,7 @@ impl Server {
             _watcher: watcher,
             _examination: examination,
             _descriptions: watch,
+            _recordings: recording_tasks,
             _folder: folder,
         };
         server.start_kiosks(&config)?;
@@ -199,6 +207,29 @@ impl Server {
             info!("some connections were not closed by the other side in time");
         }
     }
+}
+
+/// Looks at the folder of recordings from now on, and uploads them where targets are configured.
+fn watch_recordings(
+    config: &Config,
+) -> (
+    watch::Receiver<Recordings>,
+    Uploads,
+    Vec<AbortOnDropHandle<()>>,
+) {
+    let folder = &config.jobs.recordings;
+    let (found, recordings) = watch::channel(Recordings::default());
+    let mut tasks = vec![tokio::spawn(Catalog::new(folder.clone()).watch(found))];
+    let uploads = Uploads::default();
+    if !config.uploads.targets.is_empty() {
+        let settings = config.uploads.clone();
+        let run = uploads
+            .clone()
+            .run(folder.clone(), settings, recordings.clone());
+        tasks.push(tokio::spawn(run));
+    }
+    let tasks = tasks.into_iter().map(AbortOnDropHandle::new).collect();
+    (recordings, uploads, tasks)
 }
 
 /// Has a child process look at this machine, for `/readyz` and the log.

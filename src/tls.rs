@@ -50,6 +50,12 @@ pub enum TlsError {
     Rustls(#[from] rustls::Error),
 }
 
+/// Lets HTTP clients find ring; what others installed before stays.
+pub fn install_ring() {
+    // An error says that there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// The certificate in use; the files' watcher puts new ones in.
 #[derive(Debug)]
 struct Current(RwLock<Arc<CertifiedKey>>);

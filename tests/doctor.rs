@@ -229,6 +229,7 @@ async fn a_server_with_a_kiosk_on_a_machine_that_carries_no_call_is_not_ready() 
     let expected = "this machine cannot carry a call; `attache doctor` tells why";
     let begin = Instant::now();
     loop {
+        attache::tls::install_ring();
         let ready = reqwest::get(format!("{}/readyz", server.url))
             .await
             .unwrap();

@@ -20,7 +20,7 @@ use crate::signalling::protocol::IceTransportPolicy;
 /// How to make a key that nobody guesses.
 const MAKE_A_KEY: &str = "make one with `(umask 077; openssl rand -base64 32 > FILE)`";
 
-struct Checker<'t> {
+pub(super) struct Checker<'t> {
     source: Source<'t>,
     mistakes: Vec<Mistake>,
 }
@@ -61,6 +61,7 @@ pub fn check(file: File, source: Source<'_>, overrides: Overrides) -> Result<Con
         maximum: file.jobs.maximum.map_or(16, as_usize),
     };
     let encoders = checker.encoders(file.encoders);
+    let uploads = checker.uploads(file.recording);
     let kiosks = checker.kiosks(file.kiosk, &jobs);
 
     if checker.mistakes.is_empty() {
@@ -72,6 +73,7 @@ pub fn check(file: File, source: Source<'_>, overrides: Overrides) -> Result<Con
             ice,
             jobs,
             encoders,
+            uploads,
             kiosks,
         });
     }
@@ -79,12 +81,12 @@ pub fn check(file: File, source: Source<'_>, overrides: Overrides) -> Result<Con
 }
 
 impl Checker<'_> {
-    fn wrong(&mut self, key: &str, message: impl Into<String>) {
+    pub(super) fn wrong(&mut self, key: &str, message: impl Into<String>) {
         self.mistakes.push(self.source.mistake(key, message.into()));
     }
 
     /// Relative paths start at the file's folder.
-    fn resolve(&self, path: &Path) -> PathBuf {
+    pub(super) fn resolve(&self, path: &Path) -> PathBuf {
         let folder = self
             .source
             .path
@@ -158,7 +160,7 @@ impl Checker<'_> {
     }
 
     /// A secret that stands in the file itself or in a file of its own (`KEY_file`).
-    fn secret(
+    pub(super) fn secret(
         &mut self,
         key: &str,
         text: Option<Secret>,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 
+use super::recording::Recording;
 use crate::auth::{RoomPattern, Secret};
 use crate::ice::{StunUrl, TurnUrl};
 use crate::job::Parameters;
@@ -28,6 +29,7 @@ pub struct File {
     pub descriptions: Descriptions,
     pub jobs: Jobs,
     pub encoders: Policy,
+    pub recording: Recording,
     pub kiosk: Vec<Kiosk>,
 }
 

@@ -6,6 +6,7 @@
 mod check;
 mod file;
 mod read;
+mod recording;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,6 +18,7 @@ use crate::ice::IceSettings;
 use crate::job::{JobSpec, Role};
 use crate::media::encoder::Policy;
 use crate::pipeline::allowed::Allowed;
+use crate::recording::upload::UploadSettings;
 use crate::signalling::Limits;
 use crate::signalling::limits::NAME_CHARACTERS;
 
@@ -44,6 +46,8 @@ pub struct Config {
     pub jobs: JobsConfig,
     /// Which encoders are used.
     pub encoders: Policy,
+    /// Where recordings are uploaded to.
+    pub uploads: UploadSettings,
     /// Kiosks that start with the server.
     pub kiosks: Vec<JobSpec>,
 }

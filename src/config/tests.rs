@@ -300,3 +300,28 @@ fn encoders_are_named_as_docs_say_and_others_are_mistakes_with_their_line() {
         found[1]
     );
 }
+
+#[test]
+fn upload_targets_arrive_as_written_and_mistakes_name_their_key() {
+    let config = parse("[[recording.upload]]\nurl = \"s3://calls/a\"\nregion = \"x\"\n").unwrap();
+    assert!(config.uploads.keep_local);
+    assert_eq!(config.uploads.targets[0].url.to_string(), "s3://calls/a");
+    assert_eq!(config.uploads.targets[0].region.as_deref(), Some("x"));
+
+    let found = mistakes(
+        "[recording]\nupload_mode = \"both\"\n[[recording.upload]]\nurl = \"file:///mnt\"\nregion = \"x\"\n",
+    );
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].contains("attache.toml:2: recording.upload_mode"));
+    assert!(
+        found[1]
+            .contains("attache.toml:5: recording.upload[0].region: file:///mnt has no such option")
+    );
+
+    let found = mistakes("[[recording.upload]]\nurl = \"s3://calls\"\naccess_key_id = \"a\"\n");
+    assert!(found[0].contains(
+        "recording.upload[0].access_key_id: access_key_id and secret_file belong together"
+    ));
+    let found = mistakes("[recording]\nkeep_local = false\n");
+    assert!(found[0].contains("recording.keep_local"), "{found:?}");
+}

@@ -17,6 +17,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::App;
 use super::error::{ApiError, ApiErrorCode};
+use super::recordings;
 use crate::config::check_job;
 use crate::descriptions::DescriptionView;
 use crate::job::{JobSpec, Parameters, Request as JobRequest, Role};
@@ -65,6 +66,9 @@ pub struct DescriptionList {
         list_rooms,
         list_descriptions,
         remove_participant,
+        super::recordings::list_recordings,
+        super::recordings::get_recording,
+        super::recordings::remove_recording,
         super::health::healthz,
         super::health::readyz
     ),
@@ -100,6 +104,11 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/api/v1/jobs/{id}/split", post(split_job))
         .route("/api/v1/rooms", get(list_rooms))
         .route("/api/v1/descriptions", get(list_descriptions))
+        .route("/api/v1/recordings", get(recordings::list_recordings))
+        .route(
+            "/api/v1/recordings/{name}",
+            get(recordings::get_recording).delete(recordings::remove_recording),
+        )
         .route("/metrics", get(super::metrics::metrics))
         .route_layer(middleware::from_fn_with_state(app.clone(), api_token));
     Router::new()

@@ -31,6 +31,8 @@ pub enum ApiErrorCode {
     UnsupportedMediaType,
     /// The job has no worker at this moment.
     NotRunning,
+    /// The recording is being written or uploaded.
+    Busy,
     /// As many jobs as the configuration allows are running.
     TooManyJobs,
     /// The request was not complete in time.
@@ -77,7 +79,7 @@ impl ApiError {
             ApiErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             ApiErrorCode::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ApiErrorCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            ApiErrorCode::NotRunning => StatusCode::CONFLICT,
+            ApiErrorCode::NotRunning | ApiErrorCode::Busy => StatusCode::CONFLICT,
             ApiErrorCode::TooManyJobs => StatusCode::TOO_MANY_REQUESTS,
             ApiErrorCode::Timeout => StatusCode::REQUEST_TIMEOUT,
             ApiErrorCode::ServerStopping => StatusCode::SERVICE_UNAVAILABLE,

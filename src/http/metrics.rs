@@ -36,7 +36,8 @@ impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         self.rooms(&mut encoder)?;
         self.jobs(&mut encoder)?;
-        self.descriptions(&mut encoder)
+        self.descriptions(&mut encoder)?;
+        self.uploads(&mut encoder)
     }
 }
 
@@ -114,6 +115,24 @@ impl Snapshot {
             ConstCounter::new(count).encode(metric)?;
         }
         Ok(())
+    }
+}
+
+impl Snapshot {
+    fn uploads(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+        let counts = self.0.uploads.counts();
+        let kind = ConstCounter::<u64>::new(0).metric_type();
+        let help = "Recordings that were uploaded, and times that no target took one";
+        let mut results = encoder.encode_descriptor("uploads", help, None, kind)?;
+        for (result, count) in [("uploaded", counts.uploaded), ("failed", counts.failed)] {
+            let labels = [("result", result)];
+            let metric = results.encode_family(&labels)?;
+            ConstCounter::new(count).encode(metric)?;
+        }
+        let help = "Bytes of recordings that were uploaded";
+        let bytes = ConstCounter::new(counts.bytes);
+        let encoder = encoder.encode_descriptor("upload_bytes", help, None, kind)?;
+        bytes.encode(encoder)
     }
 }
 

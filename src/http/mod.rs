@@ -1,7 +1,7 @@
 //! The page, the API and health behind one listening address.
 //!
 //! [`listen`] accepts connections, [`guard`] keeps other sites' pages out, [`page`] serves the page's files,
-//! [`api`] the HTTP API, [`health`] the two probes and `metrics` what Prometheus reads. The same router serves the workers' private socket.
+//! [`api`] the HTTP API, `recordings` the part of it about recordings, [`health`] the two probes and `metrics` what Prometheus reads. The same router serves the workers' private socket.
 
 pub mod api;
 pub mod error;
@@ -10,6 +10,7 @@ pub mod health;
 pub mod listen;
 mod metrics;
 mod page;
+mod recordings;
 
 use std::sync::Arc;
 
@@ -18,10 +19,13 @@ use axum::extract::{Extension, State};
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Router, middleware};
+use tokio::sync::watch;
 
 use crate::auth::Auth;
 use crate::config::JobsConfig;
 use crate::descriptions::Descriptions;
+use crate::recording::catalog::Recordings;
+use crate::recording::upload::service::Uploads;
 use crate::signalling::{Entrance, Hub};
 use crate::supervisor::Supervisor;
 use guard::Guard;
@@ -40,6 +44,10 @@ pub struct App {
     pub jobs: Arc<JobsConfig>,
     /// The folder of descriptions.
     pub descriptions: Descriptions,
+    /// The recordings on disk.
+    pub recordings: watch::Receiver<Recordings>,
+    /// How far their uploads are.
+    pub uploads: Uploads,
     /// Whether the server is ready.
     pub health: Arc<Health>,
 }

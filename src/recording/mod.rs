@@ -10,6 +10,7 @@
 //! pipeline with three threads for each participant.
 
 mod boxes;
+pub mod catalog;
 pub mod container;
 mod ebml;
 pub mod file;
@@ -28,6 +29,7 @@ pub mod report;
 pub mod session;
 pub mod timeline;
 pub mod track;
+pub mod upload;
 pub mod writer;
 
 pub use container::{Containers, Format, Media};

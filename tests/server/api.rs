@@ -316,6 +316,8 @@ async fn the_openapi_document_names_every_path() {
         ("/api/v1/jobs/{id}/split", &["post"]),
         ("/api/v1/rooms", &["get"]),
         ("/api/v1/descriptions", &["get"]),
+        ("/api/v1/recordings", &["get"]),
+        ("/api/v1/recordings/{name}", &["get", "delete"]),
         ("/api/v1/rooms/{room}/participants/{id}", &["delete"]),
         ("/healthz", &["get"]),
         ("/readyz", &["get"]),

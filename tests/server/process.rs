@@ -77,6 +77,7 @@ impl Serving {
 async fn it_prints_its_address_and_ends_cleanly_on_either_signal() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let (mut serving, url) = Serving::start(&["serve", "--listen", "127.0.0.1:0"]);
+        attache::tls::install_ring();
         let page = reqwest::get(&url).await.unwrap();
         assert!(page.status().is_success());
         assert_eq!(serving.end(signal), Some(0), "{signal}");

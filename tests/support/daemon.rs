@@ -18,7 +18,27 @@ pub struct Daemon {
     pub url: String,
     /// Holds configuration and recordings.
     pub folder: tempfile::TempDir,
+    environment: Vec<(String, String)>,
     http: reqwest::Client,
+}
+
+fn launch(config: &Path, environment: &[(String, String)]) -> (Child, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_attache"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+        .arg(config)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("attache starts");
+    let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+    let url = lines
+        .map_while(Result::ok)
+        .find_map(|line| {
+            let url = &line[line.find("http://")?..];
+            Some(url.trim().trim_end_matches('/').to_owned())
+        })
+        .expect("attache prints its address");
+    (child, url)
 }
 
 impl Daemon {
@@ -36,31 +56,25 @@ impl Daemon {
             format!("[jobs]\npipelines = {pipelines:?}\nrecordings = {recordings:?}\n{more}");
         let file = folder.path().join("attache.toml");
         std::fs::write(&file, config).expect("the configuration is written");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_attache"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
-            .arg(&file)
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("attache starts");
-        let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let url = lines
-            .map_while(Result::ok)
-            .find_map(|line| {
-                Some(
-                    line[line.find("http://")?..]
-                        .trim()
-                        .trim_end_matches('/')
-                        .to_owned(),
-                )
-            })
-            .expect("attache prints its address");
+        let environment: Vec<_> = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let (child, url) = launch(&file, &environment);
+        attache::tls::install_ring();
         Self {
             child,
             url,
             folder,
+            environment,
             http: reqwest::Client::new(),
         }
+    }
+
+    /// Starts it again with the same folder, after it was ended by a signal; its address is another one.
+    pub fn start_again(&mut self) {
+        let file = self.folder.path().join("attache.toml");
+        (self.child, self.url) = launch(&file, &self.environment);
     }
 
     /// The server's process id.
@@ -100,6 +114,33 @@ impl Daemon {
         answer.json().await.expect("JSON")
     }
 
+    /// Waits until what the server says at a path is what `done` looks for.
+    pub async fn until_at(&self, path: &str, what: &str, done: impl Fn(&Value) -> bool) -> Value {
+        let since = Instant::now();
+        loop {
+            let view = self.get(path).await;
+            if done(&view) {
+                return view;
+            }
+            assert!(
+                since.elapsed() < LIMIT,
+                "within {LIMIT:?}: {what}; found {view:#}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Asks for a removal: status and answer.
+    pub async fn delete(&self, path: &str) -> (u16, String) {
+        let answer = self
+            .http
+            .delete(format!("{}{path}", self.url))
+            .send()
+            .await
+            .expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("text"))
+    }
+
     /// Asks a job to end.
     pub async fn end(&self, id: &str) {
         let answer = self
@@ -113,18 +154,8 @@ impl Daemon {
 
     /// Waits until the server says of a job what `done` looks for.
     pub async fn until(&self, id: &str, what: &str, done: impl Fn(&Value) -> bool) -> Value {
-        let since = Instant::now();
-        loop {
-            let view = self.view(id).await;
-            if done(&view) {
-                return view;
-            }
-            assert!(
-                since.elapsed() < LIMIT,
-                "within {LIMIT:?}: {what}; found {view:#}"
-            );
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        self.until_at(&format!("/api/v1/jobs/{id}"), what, done)
+            .await
     }
 
     /// Sends a signal and waits for the end.
