@@ -55,7 +55,7 @@ impl Sender {
     fn report(&mut self, kind: MediaKind, at: i64) {
         let wall = u64::try_from(self.own(at) + self.ahead).unwrap();
         let (seconds, rest) = (wall / 1_000_000_000, wall % 1_000_000_000);
-        let ntp = (seconds & 0xffff_ffff) << 32 | (rest << 32) / 1_000_000_000;
+        let ntp = ((seconds & 0xffff_ffff) << 32) | ((rest << 32) / 1_000_000_000);
         let stamp = self.stamp(kind, at);
         self.clock.on_report(kind, ntp, stamp);
     }

@@ -75,8 +75,7 @@ impl TrackTiming {
                 Some(gst::PadProbeData::Buffer(buffer)) => watched.on_packet(buffer),
                 Some(gst::PadProbeData::BufferList(list)) => list
                     .iter()
-                    .filter_map(|buffer| watched.on_packet(buffer))
-                    .last(),
+                    .fold(None, |due, buffer| watched.on_packet(buffer).or(due)),
                 Some(_) | None => None,
             };
             if let (Some(ssrc), Some(webrtc)) = (ssrc, webrtc.upgrade())
