@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::graph::Graph;
 use crate::media::encoder::Policy;
 use crate::pipeline::allowed::Allowed;
 use crate::signalling::ids::{Generation, JobId, ParticipantId, RoomName};
@@ -189,6 +190,8 @@ pub enum Request {
     Resume,
     /// A recorder goes on in the next part of every file.
     Split,
+    /// Tell the pipelines that run now.
+    Graph,
 }
 
 /// How a [`Request`] ended.
@@ -197,6 +200,11 @@ pub enum Request {
 pub enum Answer {
     /// It is done.
     Done,
+    /// The pipelines that run.
+    Graph {
+        /// All of the worker's process.
+        graph: Graph,
+    },
     /// It cannot be done; everything is as it was.
     Refused {
         /// Where, what was found, what would be right.

@@ -1,4 +1,5 @@
-//! Certificates of the listening address: from files, reloaded when they change, or self-signed for trials.
+//! Certificates: those of the listening address, from files, reloaded when they change, or self-signed for trials; and
+//! those that clients trust.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -6,13 +7,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
-use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use tracing::{error, info};
+use rustls::{ClientConfig, ServerConfig};
+use tracing::{debug, error, info};
 
 use crate::config::TlsConfig;
 
@@ -54,6 +55,59 @@ pub enum TlsError {
 pub fn install_ring() {
     // An error says that there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// Certificates that a client is to trust cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read certificates to trust from {}: {reason}", file.display())]
+pub struct UntrustedError {
+    /// The file.
+    pub file: PathBuf,
+    /// Why.
+    pub reason: String,
+}
+
+/// How a client of attache speaks TLS: it trusts the system's certificates and those of the PEM file `ca`.
+///
+/// # Errors
+/// [`UntrustedError`] when that file is not what it should be.
+pub fn client_config(ca: Option<&Path>) -> Result<ClientConfig, UntrustedError> {
+    let mut roots = rustls::RootCertStore::empty();
+    let native = rustls_native_certs::load_native_certs();
+    let (_, unusable) = roots.add_parsable_certificates(native.certs);
+    debug!(
+        unusable,
+        errors = native.errors.len(),
+        "system certificates read"
+    );
+    if let Some(file) = ca {
+        let failed = |reason: String| UntrustedError {
+            file: file.to_owned(),
+            reason,
+        };
+        let certificates = CertificateDer::pem_file_iter(file)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| failed(error.to_string()))?;
+        if certificates.is_empty() {
+            return Err(failed("there is no PEM block CERTIFICATE in it".to_owned()));
+        }
+        for certificate in certificates {
+            roots
+                .add(certificate)
+                .map_err(|error| failed(error.to_string()))?;
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    #[expect(
+        clippy::expect_used,
+        reason = "ring supports the default protocol versions"
+    )]
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring speaks TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(config)
 }
 
 /// The certificate in use; the files' watcher puts new ones in.

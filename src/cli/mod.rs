@@ -1,8 +1,10 @@
 //! Arguments become a command. Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
 //!
-//! [`join`]: `attache kiosk` and `attache record`; `mix`: films of recordings; [`pipelines`], `doctor` and `prove`: what else they are called;
+//! [`join`]: `attache kiosk` and `attache record`; `mix`: films of recordings; [`api`]: a running server is asked;
+//! [`pipelines`], `doctor` and `prove`: what else they are called;
 //! [`values`]: what stands in single arguments.
 
+mod api;
 mod doctor;
 mod join;
 mod mix;
@@ -143,7 +145,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Record(arguments) => join::record(arguments).await,
         Command::Mix(arguments) => mix::mix(arguments).await,
         Command::ProveEncoder(arguments) => prove::prove(arguments).map_err(Failure::Failed),
-        Command::Pipelines(arguments) => pipelines::run(arguments),
+        Command::Pipelines(arguments) => pipelines::run(arguments).await,
         Command::Worker => crate::worker::run().await.map_err(Failure::Failed),
     };
     match result {

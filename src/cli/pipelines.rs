@@ -7,15 +7,15 @@ use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 
+use super::api::ServerArguments;
 use super::values::{element, parameter};
 use super::{Failure, print_line};
 use crate::config::{Config, Overrides, default_pipelines};
-use crate::graph::Graph;
 use crate::job::Value;
 use crate::pipeline::allowed::Allowed;
 use crate::pipeline::parameters::{Parameter, ParameterType};
 use crate::pipeline::{Description, DescriptionError, schema};
-use crate::signalling::ids::RoomName;
+use crate::signalling::ids::{JobId, RoomName};
 
 #[derive(Debug, Args)]
 pub struct PipelinesArguments {
@@ -40,7 +40,7 @@ enum Command {
     List(ListArguments),
     /// Show a description: parameters, settings, fragments with values in them
     Show(ShowArguments),
-    /// Draw a description's fragments as a dry run builds them: stand-ins for devices
+    /// Draw a description's fragments as a dry run builds them (stand-ins for devices), or what a job runs at this moment
     Graph(GraphArguments),
     /// Print the JSON Schema of descriptions, for editors
     Schema,
@@ -77,15 +77,18 @@ struct ShowArguments {
 
 #[derive(Debug, Args)]
 struct GraphArguments {
-    /// The description's name, without .toml
+    /// The description's name, without .toml; else the id of a job, which its server is asked for
+    #[arg(value_name = "NAME|JOB")]
     name: String,
     /// The picture: its name ends with .svg or .png
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
+    #[command(flatten)]
+    server: ServerArguments,
 }
 
-/// Does what the arguments say. Reads files and loads plugins: not for async threads.
-pub fn run(arguments: PipelinesArguments) -> Result<(), Failure> {
+/// Does what the arguments say. Reads files and loads plugins: nothing else may run on its thread.
+pub async fn run(arguments: PipelinesArguments) -> Result<(), Failure> {
     let config = match &arguments.config {
         Some(file) => Some(Config::load(Some(file), Overrides::default())?),
         None => None,
@@ -102,7 +105,7 @@ pub fn run(arguments: PipelinesArguments) -> Result<(), Failure> {
         Command::Check(arguments) => check(&folder, &allowed, &arguments),
         Command::List(arguments) => list(&folder, &arguments),
         Command::Show(arguments) => show(&folder, arguments),
-        Command::Graph(arguments) => graph(&folder, &allowed, &arguments),
+        Command::Graph(arguments) => graph(&folder, &allowed, &arguments).await,
         Command::Schema => {
             print_line(&format!("{:#}", schema::json_schema()));
             Ok(())
@@ -277,26 +280,59 @@ fn show(folder: &Path, arguments: ShowArguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn graph(folder: &Path, allowed: &Allowed, arguments: &GraphArguments) -> Result<(), Failure> {
-    let usage = |error: DescriptionError| Failure::Usage(error.into());
+async fn graph(
+    folder: &Path,
+    allowed: &Allowed,
+    arguments: &GraphArguments,
+) -> Result<(), Failure> {
     let out = &arguments.out;
     let extension = out.extension().and_then(|extension| extension.to_str());
-    let draw: fn(&Graph) -> anyhow::Result<Vec<u8>> = match extension {
-        Some("svg") => |graph| Ok(graph.to_svg().into_bytes()),
-        Some("png") => |graph| graph.to_png().map_err(anyhow::Error::msg),
-        Some(_) | None => {
-            let wrong = anyhow!(
-                "{}: the picture's name ends with .svg or .png",
-                out.display()
-            );
-            return Err(Failure::Usage(wrong));
-        }
+    let Some(format @ ("svg" | "png")) = extension else {
+        let wrong = anyhow!(
+            "{}: the picture's name ends with .svg or .png",
+            out.display()
+        );
+        return Err(Failure::Usage(wrong));
     };
-    let description = Description::load_with(folder, &arguments.name, allowed).map_err(usage)?;
-    let picture = draw(&description.graph().map_err(usage)?)?;
+    let name = &arguments.name;
+    let picture = if folder.join(format!("{name}.toml")).is_file() {
+        let description = Description::load_with(folder, name, allowed);
+        let graph = description.and_then(|description| description.graph());
+        let graph = graph.map_err(|error| Failure::Usage(error.into()))?;
+        match format {
+            "svg" => graph.to_svg().into_bytes(),
+            _ => graph.to_png().map_err(|reason| anyhow!(reason))?,
+        }
+    } else {
+        job_graph(folder, arguments, format).await?
+    };
     std::fs::write(out, picture)
         .with_context(|| format!("{}: cannot be written", out.display()))
         .map_err(Failure::Failed)
+}
+
+/// The picture of a running job, drawn by its server.
+async fn job_graph(
+    folder: &Path,
+    arguments: &GraphArguments,
+    format: &str,
+) -> Result<Vec<u8>, Failure> {
+    let GraphArguments { name, server, .. } = arguments;
+    let no_description = format!(
+        "{}: there is no description {name}.toml in it, so {name} should be a job of {}",
+        folder.display(),
+        server.url()
+    );
+    let id: JobId = name
+        .parse()
+        .map_err(|error| Failure::Usage(anyhow!("{no_description}: {error}")))?;
+    match server
+        .get(&format!("jobs/{id}/graph?format={format}"))
+        .await
+    {
+        Err(Failure::Failed(error)) => Err(Failure::Failed(error.context(no_description))),
+        other => other,
+    }
 }
 
 fn literal(value: &Value) -> String {

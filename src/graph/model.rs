@@ -212,14 +212,25 @@ fn properties(element: &gst::Element) -> Vec<String> {
             .serialize()
             .is_ok_and(|default| default == text);
         if !is_default && !text.contains("NULL") {
-            found.push(cut(&format!(
-                "{}={}",
-                spec.name(),
-                text.trim_matches('"').replace('\\', "")
-            )));
+            let plain = text.trim_matches('"').replace('\\', "");
+            found.extend(told(spec.name(), &plain).as_deref().map(cut));
         }
     }
     found
+}
+
+/// A property as it may be shown: addresses without users, passwords and queries, secrets not at all.
+fn told(name: &str, value: &str) -> Option<String> {
+    let is_secret = ["password", "passwd", "user-pw", "user-id", "turn-server"];
+    if is_secret.contains(&name) {
+        return None;
+    }
+    if !value.contains("://") {
+        return Some(format!("{name}={value}"));
+    }
+    let url = url::Url::parse(value).ok()?;
+    let host = url.host_str().unwrap_or_default();
+    Some(format!("{name}={}://{host}{}", url.scheme(), url.path()))
 }
 
 /// Caps as a few short lines: media and format, size, rate.
@@ -254,4 +265,25 @@ fn cut(text: &str) -> String {
     }
     let start: String = text.chars().take(LONGEST - 1).collect();
     format!("{start}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told;
+
+    #[test]
+    fn passwords_do_not_get_into_pictures() {
+        let location = told(
+            "location",
+            "rtsp://admin:s3cret@camera.local:554/live?token=abc",
+        );
+        assert_eq!(
+            location.as_deref(),
+            Some("location=rtsp://camera.local/live")
+        );
+        assert_eq!(told("turn-server", "turn://user:pass@host"), None);
+        assert_eq!(told("user-pw", "s3cret"), None);
+        assert_eq!(told("uri", "no url :// s3cret"), None);
+        assert_eq!(told("pattern", "ball").as_deref(), Some("pattern=ball"));
+    }
 }

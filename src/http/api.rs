@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use axum::extract::rejection::{JsonRejection, PathRejection};
-use axum::extract::{DefaultBodyLimit, Path, Request, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, LOCATION};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post};
 use axum::{Json, Router};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
@@ -20,7 +22,7 @@ use super::error::{ApiError, ApiErrorCode};
 use super::recordings;
 use crate::config::check_job;
 use crate::descriptions::DescriptionView;
-use crate::job::{JobSpec, Parameters, Request as JobRequest, Role};
+use crate::job::{Answer, JobSpec, Parameters, Request as JobRequest, Role};
 use crate::signalling::ids::{JobId, ParticipantId, RoomName};
 use crate::signalling::room::RoomView;
 use crate::supervisor::{JobView, RequestError, StartError};
@@ -63,6 +65,7 @@ pub struct DescriptionList {
         pause_job,
         resume_job,
         split_job,
+        draw_job,
         list_rooms,
         list_descriptions,
         remove_participant,
@@ -102,6 +105,7 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/api/v1/jobs/{id}/pause", post(pause_job))
         .route("/api/v1/jobs/{id}/resume", post(resume_job))
         .route("/api/v1/jobs/{id}/split", post(split_job))
+        .route("/api/v1/jobs/{id}/graph", get(draw_job))
         .route("/api/v1/rooms", get(list_rooms))
         .route("/api/v1/descriptions", get(list_descriptions))
         .route("/api/v1/recordings", get(recordings::list_recordings))
@@ -336,6 +340,78 @@ async fn split_job(
     ask(&app, &id, JobRequest::Split).await
 }
 
+/// How a picture is written.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PictureFormat {
+    /// Scalable, and its texts can be searched.
+    #[default]
+    Svg,
+    /// Pixels.
+    Png,
+}
+
+/// What may be asked of a picture.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PictureQuery {
+    #[serde(default)]
+    format: PictureFormat,
+}
+
+/// Draws the pipelines that a job runs at this moment: elements, what is set on them, links with their caps. Addresses
+/// are shown without users, passwords and queries.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}/graph", tag = "jobs",
+    params(
+        ("id" = String, Path, description = "The job's id"),
+        ("format" = Option<PictureFormat>, Query, description = "`svg` or `png`"),
+    ),
+    responses(
+        (status = 200, description = "the picture", content(
+            (String = "image/svg+xml"),
+            (Vec<u8> = "image/png"),
+        )),
+        (status = 400, body = ApiError),
+        (status = 401, body = ApiError),
+        (status = 404, body = ApiError),
+        (status = 409, body = ApiError, description = "the job has no worker at this moment"),
+    )
+)]
+async fn draw_job(
+    State(app): State<App>,
+    id: Result<Path<JobId>, PathRejection>,
+    query: Result<Query<PictureQuery>, QueryRejection>,
+) -> Result<([(HeaderName, &'static str); 2], Vec<u8>), ApiError> {
+    let (Path(id), Query(PictureQuery { format })) = (id?, query?);
+    let graph = match app.supervisor.request(&id, JobRequest::Graph).await? {
+        Answer::Graph { graph } => graph,
+        Answer::Done | Answer::Refused { .. } => {
+            return Err(RequestError::NoAnswer.into());
+        }
+    };
+    let failed = |reason: String| {
+        ApiError::new(
+            ApiErrorCode::Internal,
+            format!("cannot draw the job: {reason}"),
+        )
+    };
+    // A large picture takes a while.
+    let drawing = tokio::task::spawn_blocking(move || match format {
+        PictureFormat::Svg => Ok(("image/svg+xml", graph.to_svg().into_bytes())),
+        PictureFormat::Png => graph.to_png().map(|picture| ("image/png", picture)),
+    });
+    let drawn = drawing
+        .await
+        .map_err(|stopped| failed(stopped.to_string()))?;
+    let (content, picture) = drawn.map_err(failed)?;
+    // Nothing in a picture may run or load, whatever an element is called.
+    let policy = (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'unsafe-inline'",
+    );
+    Ok(([(CONTENT_TYPE, content), policy], picture))
+}
+
 /// Lists the rooms and who is in them.
 #[utoipa::path(get, path = "/api/v1/rooms", tag = "rooms", responses(
     (status = 200, body = RoomList),
@@ -416,6 +492,12 @@ impl From<JsonRejection> for ApiError {
             _ => ApiErrorCode::InvalidRequest,
         };
         Self::new(code, rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::new(ApiErrorCode::InvalidRequest, rejection.body_text())
     }
 }
 

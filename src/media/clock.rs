@@ -23,8 +23,10 @@ pub fn running_time() -> gst::ClockTime {
     clock().time().saturating_sub(base_time())
 }
 
-/// Puts a pipeline on the process-wide clock and base time. To be called before it leaves `NULL`.
+/// Puts a pipeline on the process-wide clock and base time, and among those that [`super::running`] lists. To be called
+/// before it leaves `NULL`.
 pub fn prepare(pipeline: &gst::Pipeline) {
+    super::running::note(pipeline);
     pipeline.use_clock(Some(&clock()));
     pipeline.set_start_time(gst::ClockTime::NONE);
     pipeline.set_base_time(base_time());

@@ -1,6 +1,6 @@
 //! Clock, capture, encoders, fan-out and playback.
 //!
-//! * [`clock`]: one clock and base time for all pipelines; [`bus`]: what a pipeline says becomes [`MediaEvent`]s.
+//! * [`clock`]: one clock and base time for all pipelines; [`running`]: which pipelines there are; [`bus`]: what a pipeline says becomes [`MediaEvent`]s.
 //! * [`capture`]: what a description captures, for all peers; `source`: the pipeline of one fragment.
 //! * [`fanout`]: where frames leave, whatever pipeline makes them; [`key_frames`]: when a key frame is made.
 //! * [`encoder`]: which encoders, and why; [`encodings`]: those at work; `encoding`: one of them; [`health`]: whether it
@@ -27,6 +27,7 @@ pub mod key_frames;
 pub mod marks;
 pub mod playback;
 pub mod rtsp;
+pub mod running;
 mod source;
 mod stage;
 pub mod timecode;

@@ -277,7 +277,7 @@ impl RoleMedia {
         generation: Generation,
         ice: &Ice,
     ) -> PeerSettings {
-        let name = format!("{}-{generation}", other.id);
+        let name = format!("peer-{}-{generation}", other.id);
         match self {
             Self::Kiosk(kiosk) => kiosk.peer_settings(name, ice.clone()),
             Self::Mixed(mixed) => mixed.peer_settings(name, ice.clone()),

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use gstreamer::prelude::*;
+
 use super::attract::Attract;
 use super::order::{self, Act, Orders};
 use super::{Events, load};
+use crate::graph::Graph;
 use crate::job::{Answer, Assignment, Event, Parameters, Request};
 use crate::media::capture::Capture;
 use crate::media::playback::Playback;
+use crate::media::running;
 use crate::pipeline::Description;
 use crate::worker::Requests;
 
@@ -50,7 +54,7 @@ impl Reload {
     pub async fn serve(mut self, mut requests: Requests, events: Events) {
         while let Some((number, request)) = requests.recv().await {
             let answer = match self.answer(request).await {
-                Ok(()) => Answer::Done,
+                Ok(answer) => answer,
                 Err(error) => Answer::Refused {
                     message: format!("{error:#}"),
                 },
@@ -59,18 +63,27 @@ impl Reload {
         }
     }
 
-    async fn answer(&mut self, request: Request) -> anyhow::Result<()> {
+    async fn answer(&mut self, request: Request) -> anyhow::Result<Answer> {
         match request {
-            Request::Reload => self.move_to(self.assignment.job.parameters.clone()).await,
+            Request::Reload => {
+                let parameters = self.assignment.job.parameters.clone();
+                self.move_to(parameters).await?;
+            }
             Request::SetParameters { parameters } => {
                 let mut all = self.assignment.job.parameters.clone();
                 all.extend(parameters);
-                self.move_to(all).await
+                self.move_to(all).await?;
             }
-            Request::Pause => order::give(&self.orders, Act::Pause).await,
-            Request::Resume => order::give(&self.orders, Act::Resume).await,
-            Request::Split => order::give(&self.orders, Act::Split).await,
+            Request::Graph => {
+                // Properties and caps are read under the elements' own locks.
+                let graph = tokio::task::spawn_blocking(running_graph).await?;
+                return Ok(Answer::Graph { graph });
+            }
+            Request::Pause => order::give(&self.orders, Act::Pause).await?,
+            Request::Resume => order::give(&self.orders, Act::Resume).await?,
+            Request::Split => order::give(&self.orders, Act::Split).await?,
         }
+        Ok(Answer::Done)
     }
 
     async fn move_to(&mut self, parameters: Parameters) -> anyhow::Result<()> {
@@ -84,6 +97,14 @@ impl Reload {
         self.assignment = wanted;
         Ok(())
     }
+}
+
+/// The pipelines of this process; a worker does one job.
+fn running_graph() -> Graph {
+    let bins = running::pipelines()
+        .into_iter()
+        .map(|pipeline| pipeline.upcast());
+    Graph::of(&bins.collect::<Vec<_>>())
 }
 
 impl Parts {

@@ -1,16 +1,16 @@
 //! The client's end of the signalling, as workers use it: over the server's private Unix socket, `ws` or `wss`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -20,6 +20,7 @@ use url::Url;
 use super::parse;
 use super::protocol::{ClientMessage, ServerMessage};
 use crate::job::ServerAddress;
+use crate::tls;
 
 /// The path of the signalling endpoint.
 pub const PATH: &str = "/api/v1/signalling";
@@ -48,13 +49,8 @@ pub enum ConnectError {
         rule: &'static str,
     },
     /// A file of certificates to trust cannot be read.
-    #[error("cannot read certificates to trust from {}: {reason}", path.display())]
-    Certificates {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
+    #[error(transparent)]
+    Certificates(#[from] tls::UntrustedError),
     /// Nobody listens there, or the name is unknown.
     #[error("cannot reach the server at {place}: {source}")]
     Unreachable {
@@ -215,7 +211,7 @@ async fn connect_url(text: &str, ca: Option<&Path>) -> Result<(Sender, Receiver)
         .ok_or_else(|| invalid("it names no port"))?;
     // Certificates first: a wrong file must not look like a network problem.
     let tls = if secure {
-        Some(tls_connector(ca)?)
+        Some(TlsConnector::from(Arc::new(tls::client_config(ca)?)))
     } else {
         None
     };
@@ -241,46 +237,6 @@ async fn connect_url(text: &str, ca: Option<&Path>) -> Result<(Sender, Receiver)
             source,
         })?;
     handshake(text, place, stream).await
-}
-
-/// Trusts the system's certificates and those of `ca`.
-fn tls_connector(ca: Option<&Path>) -> Result<tokio_rustls::TlsConnector, ConnectError> {
-    let mut roots = rustls::RootCertStore::empty();
-    let native = rustls_native_certs::load_native_certs();
-    let (_, unusable) = roots.add_parsable_certificates(native.certs);
-    debug!(
-        unusable,
-        errors = native.errors.len(),
-        "system certificates read"
-    );
-    if let Some(path) = ca {
-        let failed = |reason: String| ConnectError::Certificates {
-            path: path.to_owned(),
-            reason,
-        };
-        let certificates = CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| failed(error.to_string()))?;
-        if certificates.is_empty() {
-            return Err(failed("there is no PEM block CERTIFICATE in it".to_owned()));
-        }
-        for certificate in certificates {
-            roots
-                .add(certificate)
-                .map_err(|error| failed(error.to_string()))?;
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    #[expect(
-        clippy::expect_used,
-        reason = "ring supports the default protocol versions"
-    )]
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring speaks TLS 1.2 and 1.3")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config).into())
 }
 
 async fn handshake<S>(

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
-use crate::job::{EncoderInUse, Event, JobSpec, JobState, PeerState, Request};
+use crate::job::{EncoderInUse, Event, JobSpec, JobState, PeerState, Request, Value};
 use crate::signalling::ids::{Generation, JobId, ParticipantId};
 
 /// Of each list, the last so many are kept.
@@ -19,7 +19,8 @@ pub struct JobView {
     /// Its id.
     #[schema(value_type = String)]
     pub id: JobId,
-    /// What it was asked to do.
+    /// What it was asked to do; URLs among its parameters are shown without user and password.
+    #[serde(serialize_with = "without_passwords")]
     pub spec: JobSpec,
     /// Where it stands.
     pub state: JobState,
@@ -49,6 +50,21 @@ pub struct JobView {
     /// Its worker's process id, while there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
+}
+
+fn without_passwords<S: Serializer>(spec: &JobSpec, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut spec = spec.clone();
+    for value in spec.parameters.values_mut() {
+        if let Value::String(text) = value
+            && let Ok(mut url) = url::Url::parse(text)
+            && (!url.username().is_empty() || url.password().is_some())
+            // A URL that has them can do without.
+            && url.set_username("").and_then(|()| url.set_password(None)).is_ok()
+        {
+            *text = url.into();
+        }
+    }
+    spec.serialize(serializer)
 }
 
 /// A peer of a job.
@@ -141,7 +157,7 @@ impl JobView {
             Request::SetParameters { parameters } => self.spec.parameters.extend(parameters),
             Request::Pause => self.paused = true,
             Request::Resume => self.paused = false,
-            Request::Reload | Request::Split => {}
+            Request::Reload | Request::Split | Request::Graph => {}
         }
     }
 

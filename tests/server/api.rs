@@ -314,6 +314,7 @@ async fn the_openapi_document_names_every_path() {
         ("/api/v1/jobs/{id}/pause", &["post"]),
         ("/api/v1/jobs/{id}/resume", &["post"]),
         ("/api/v1/jobs/{id}/split", &["post"]),
+        ("/api/v1/jobs/{id}/graph", &["get"]),
         ("/api/v1/rooms", &["get"]),
         ("/api/v1/descriptions", &["get"]),
         ("/api/v1/recordings", &["get"]),
