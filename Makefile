@@ -30,6 +30,7 @@ bench: $(BROWSER)/node_modules/.package-lock.json ## Measure; writes target/benc
 	@$(INSTALL) build run test bench
 	@tests/media.sh
 	cargo build --release --locked
+	cargo build --release --locked --example standins
 	ATTACHE_BIN=$(RELEASE) node benches/run.mjs
 
 lint: ## Check format, lints, licences, bans and sources

@@ -19,9 +19,9 @@ async function until(what, ask) {
 
 export class Attache extends Server {
   /** Starts `attache serve` on a free port of 127.0.0.1 and waits until it is ready. */
-  static async begin() {
+  static async begin(config = '', environment = {}) {
     if (!BINARY.includes('/release/')) throw new Error(`${BINARY} is no release build; name one by ATTACHE_BIN`);
-    const attache = new Attache();
+    const attache = new Attache(config, environment);
     await attache.start();
     return attache;
   }
@@ -38,6 +38,16 @@ export class Attache extends Server {
       if (job.state === 'failed') throw new Error(`the ${spec.role} failed: ${job.last_error}`);
       return job.state === 'joined' && job;
     });
+  }
+
+  /** Waits until a job uses this encoder. */
+  encoder(id, name) {
+    return until(`the encoder ${name}`, async () => (await this.job(id)).encoders.some(({ encoder }) => encoder === name));
+  }
+
+  /** Waits until a job that was asked to end has ended. */
+  ended(id) {
+    return until('a job to end', async () => (await this.job(id)).state === 'stopped');
   }
 
   /** Waits until a job has so many connected peers. */

@@ -27,7 +27,7 @@ function difference(more, less) {
   return { cores: more.cores - less.cores, rss_mib: more.rss_mib - less.rss_mib };
 }
 
-function rows({ join, latency, kiosk, recorder }) {
+function rows({ join, latency, kiosk, recorder, changes }) {
   const { bare_encoder: bare, one_viewer: viewer, one_person: person } = kiosk;
   return [
     ['join: "Start" to first frame, p50', milliseconds(join.first_frame_ms.p50), '300 ms'],
@@ -43,11 +43,16 @@ function rows({ join, latency, kiosk, recorder }) {
     ['kiosk, one person who sends 720p too: cores, memory', cost(person), ''],
     ['recorder, one person: cores', cores(recorder.cores), '0.05'],
     ['recorder, one person: memory', mebibytes(recorder.rss_mib), '60 MB'],
+    ['`attache pipelines check`, all shipped files, longest', milliseconds(changes.check_ms.max), '2000 ms'],
+    ['start of a kiosk until it has joined, encoders proven, p50', milliseconds(changes.start_ms.p50), '300 ms'],
+    ['start of a kiosk until it has joined, encoders proven, longest', milliseconds(changes.start_ms.max), ''],
+    ['longest time without a picture, other size in the middle of a call, worst', milliseconds(changes.reload_gap_ms.max), '500 ms'],
+    ['longest time without a picture, broken encoder in the middle of a call, worst', milliseconds(changes.fallback_gap_ms.max), '500 ms'],
   ];
 }
 
 export function page(results) {
-  const { machine, join, latency, kiosk, recorder } = results;
+  const { machine, join, latency, kiosk, recorder, changes } = results;
   return `# Numbers
 
 \`make bench\` measures these and writes this page and \`target/bench/results.json\`. Nothing here is typed by hand.
@@ -70,6 +75,9 @@ are processor seconds per second.
   settings and no network. A viewer sends nothing; a person sends a picture and sound, which the kiosk decodes. The pages
   decoded ${kiosk.one_viewer.pictures_per_second} and ${kiosk.one_person.pictures_per_second} pictures per second.
 - **Recorder**: ${recorder.seconds} s of one Chromium that sends 720p VP8 and Opus; ${Math.round(recorder.written_kbps)} kb/s were written.
+- **Changes**: checks and starts ${changes.times} times, gaps in ${changes.gaps} calls each. The size goes from 1280x720 to 960x540: a new source and a new encoder behind the running
+  call. The broken encoder is a stand-in for \`vah264enc\` that works until its 240th frame and then fails; x264enc takes
+  over. The page notes the longest time between two pictures (33 ms where nothing happens).
 
 Browser, server and worker share the machine's cores, so every number contains their competition.
 

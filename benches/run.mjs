@@ -3,6 +3,7 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 
+import { measureChanges } from './changes.mjs';
 import { measureJoin } from './join.mjs';
 import { measureKiosk } from './kiosk.mjs';
 import { measureLatency } from './latency.mjs';
@@ -10,7 +11,7 @@ import { describeMachine } from './machine.mjs';
 import { measureRecorder } from './recorder.mjs';
 import { page, rounded } from './report.mjs';
 
-const MEASUREMENTS = { join: measureJoin, latency: measureLatency, kiosk: measureKiosk, recorder: measureRecorder };
+const MEASUREMENTS = { join: measureJoin, latency: measureLatency, kiosk: measureKiosk, recorder: measureRecorder, changes: measureChanges };
 const ROOT = new URL('..', import.meta.url).pathname;
 
 const wanted = process.argv[2];
