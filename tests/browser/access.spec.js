@@ -125,6 +125,22 @@ test('it fits a phone', async ({ server, visit }, info) => {
   await ada.screenshot({ path: info.outputPath('phone-call.png') });
 });
 
+test('on a small phone nothing lies over what asks for the camera', async ({ server, visit }) => {
+  const context = { ...PHONE, viewport: { width: 320, height: 568 }, permissions: [] };
+  const ada = await visit(server.url, { context, granted: false });
+  await expect(ada.getByTestId('allow')).toBeVisible();
+  const box = async (/** @type {string} */ name) => {
+    const found = await ada.getByTestId(name).boundingBox();
+    if (!found) throw new Error(`${name} has no place`);
+    return found;
+  };
+  const [frame, words, button, microphone] = [await box('preview'), await box('preview-words'), await box('allow'), await box('lobby-microphone')];
+  expect(words.y).toBeGreaterThanOrEqual(frame.y);
+  expect(button.y).toBeGreaterThanOrEqual(words.y + words.height);
+  expect(microphone.y).toBeGreaterThanOrEqual(button.y + button.height);
+  expect(frame.x + frame.width).toBeLessThanOrEqual(320);
+});
+
 test('tiles are as large as they fit', async ({ server, visit }) => {
   const page = await visit(server.url);
   const sizes = await page.evaluate(async () => {
