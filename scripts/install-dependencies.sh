@@ -36,6 +36,8 @@ test  nodejs                           command:node
 test  npm                              command:npm
 test  chromium                         command:chromium
 test  coturn                           command:turnserver
+test  iproute2                         command:ip
+test  iptables                         command:iptables
 test  ffmpeg                           command:ffmpeg
 test  espeak-ng                        command:espeak-ng
 test  python3-gi                       -
