@@ -10,6 +10,7 @@
 //! * [`http`]: the page, the API, health, metrics; [`descriptions`]: changed files are checked, and running jobs follow.
 //! * [`job`]: what a worker is asked to do and what it reports; [`supervisor`]: the parent's side of that
 //!   conversation, [`worker`]: the child's.
+//! * [`webhooks`]: what happens is told to others' servers.
 //! * [`pipeline`]: descriptions, read and checked, become GStreamer bins; [`graph`]: pictures of them.
 //! * [`media`]: clock, capture, encoders, fan-out, playback; [`peer`]: the only place that names `webrtcbin`.
 //! * [`role`]: what a kiosk and a recorder do with their peers' media; [`recording`]: files and manifests.
@@ -32,4 +33,5 @@ pub mod server;
 pub mod signalling;
 pub mod supervisor;
 pub mod tls;
+pub mod webhooks;
 pub mod worker;

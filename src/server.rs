@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,7 @@ use crate::recording::upload::service::Uploads;
 use crate::signalling::{Entrance, Hub};
 use crate::supervisor::{Settings, Supervisor};
 use crate::tls;
+use crate::webhooks::{Counts, Sources, Webhooks};
 
 /// Of the time for a stop, what is kept for telling everybody and closing connections once the workers have ended.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -72,6 +73,7 @@ impl Server {
         let (folder, unix) = private_socket()?;
         let program = worker.clone();
 
+        let (changes, changed) = mpsc::unbounded_channel();
         let auth = config.auth.to_auth();
         let hub = Hub::new(config.limits.clone(), auth.clone(), config.ice.clone());
         let supervisor = Supervisor::new(Settings {
@@ -80,6 +82,7 @@ impl Server {
             elements: config.jobs.elements.clone(),
             stop_limit: config.server.stop_timeout,
             encoders: config.encoders.clone(),
+            changes: Some(changes),
             ..Settings::new(
                 worker,
                 folder.path().join(SOCKET),
@@ -101,7 +104,19 @@ impl Server {
                 None
             }
         };
-        let (recordings, uploads, recording_tasks) = watch_recordings(&config);
+        let (recordings, uploads, mut recording_tasks) = watch_recordings(&config);
+        let webhook_counts = Counts::default();
+        if !config.webhooks.is_empty() {
+            let sources = Sources {
+                jobs: changed,
+                recordings: recordings.clone(),
+                uploads: uploads.clone(),
+            };
+            let folder = config.server.state.join("webhooks");
+            let webhooks = Webhooks::start(config.webhooks.clone(), folder, &webhook_counts)?;
+            let task = tokio::spawn(webhooks.run(sources));
+            recording_tasks.push(AbortOnDropHandle::new(task));
+        }
         let health = Arc::new(Health::default());
         // Without kiosks this machine only brings others together: it needs no GStreamer.
         let examination = (!config.kiosks.is_empty())
@@ -114,6 +129,7 @@ impl Server {
             descriptions: descriptions.clone(),
             recordings,
             uploads,
+            webhooks: webhook_counts,
             health: Arc::clone(&health),
         };
 

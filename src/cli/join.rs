@@ -7,11 +7,12 @@ use clap::Args;
 use tokio::sync::mpsc;
 
 use super::values::{RoomUrl, element, parameter, room_url};
-use super::{Failure, StopSignals, print_line};
+use super::{Failure, StopSignals, print_line, upload};
 use crate::config::{check_job, default_pipelines};
 use crate::job::{Assignment, Event, JobSpec, JobState, PeerState, Role, ServerAddress, Value};
 use crate::media::encoder::Policy;
 use crate::pipeline::allowed::Allowed;
+use crate::recording::upload::TargetUrl;
 use crate::signalling::ids::JobId;
 
 #[derive(Debug, Args)]
@@ -27,6 +28,10 @@ pub struct RecordArguments {
     /// The folder that the recording's folder is made in
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Upload the finished recording to s3://BUCKET/PREFIX, gs://..., az://... or file:///FOLDER, with keys from the
+    /// environment; a second one takes what the first one does not
+    #[arg(long, value_name = "URL", value_parser = upload::target)]
+    upload: Vec<TargetUrl>,
 }
 
 #[derive(Debug, Args)]
@@ -65,7 +70,8 @@ struct CommonArguments {
 
 /// Attends a room as a kiosk until the signal to stop.
 pub async fn kiosk(arguments: KioskArguments) -> Result<(), Failure> {
-    attend(Role::Kiosk, arguments.common, PathBuf::from("recordings")).await
+    let assignment = assignment(Role::Kiosk, arguments.common, PathBuf::from("recordings"))?;
+    attend(assignment).await
 }
 
 /// Records a room until the signal to stop.
@@ -74,16 +80,21 @@ pub async fn record(arguments: RecordArguments) -> Result<(), Failure> {
     std::fs::create_dir_all(&out)
         .with_context(|| format!("--out {}: cannot be made", out.display()))
         .map_err(Failure::Usage)?;
-    attend(Role::Recorder, arguments.common, out).await
+    if arguments.upload.len() > 2 {
+        let found = arguments.upload.len();
+        let message = anyhow::anyhow!("--upload: found {found}, expected at most two");
+        return Err(Failure::Usage(message));
+    }
+    let assignment = assignment(Role::Recorder, arguments.common, out.clone())?;
+    let job = assignment.0.id.clone();
+    let recorded = attend(assignment).await;
+    if !arguments.upload.is_empty() {
+        upload::upload(&out, &job, arguments.upload).await?;
+    }
+    recorded
 }
 
-async fn attend(
-    role: Role,
-    arguments: CommonArguments,
-    recordings: PathBuf,
-) -> Result<(), Failure> {
-    let json = arguments.json;
-    let assignment = assignment(role, arguments, recordings)?;
+async fn attend((assignment, json): (Assignment, bool)) -> Result<(), Failure> {
     let mut signals = StopSignals::new()?;
     let (events, mut received) = mpsc::unbounded_channel();
     let printer = tokio::spawn(async move {
@@ -102,7 +113,8 @@ fn assignment(
     role: Role,
     arguments: CommonArguments,
     recordings: PathBuf,
-) -> Result<Assignment, Failure> {
+) -> Result<(Assignment, bool), Failure> {
+    let json = arguments.json;
     let job = JobSpec {
         role,
         room: arguments.join.room,
@@ -113,7 +125,7 @@ fn assignment(
     let pipelines = arguments.pipelines.unwrap_or_else(default_pipelines);
     check_job(&job, &pipelines)
         .map_err(|wrong| Failure::Usage(anyhow::anyhow!("--{}: {}", wrong.field, wrong.message)))?;
-    Ok(Assignment {
+    let assignment = Assignment {
         id: JobId::random(),
         job,
         server: ServerAddress::Url {
@@ -127,7 +139,8 @@ fn assignment(
         recordings,
         encoders: Policy::default(),
         paused: false,
-    })
+    };
+    Ok((assignment, json))
 }
 
 fn print_event(event: &Event, json: bool) {

@@ -10,6 +10,7 @@ mod join;
 mod mix;
 mod pipelines;
 mod prove;
+mod upload;
 mod values;
 
 use std::io::{IsTerminal, Write};

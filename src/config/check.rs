@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::file::{self, File, Whole};
 use super::read::Source;
+use super::webhooks::default_state;
 use super::{
     AuthConfig, Config, ConfigErrors, DEFAULT_LISTEN, JobsConfig, Mistake, Overrides, ServerConfig,
     TlsConfig, check_job, default_pipelines,
@@ -38,6 +39,10 @@ pub fn check(file: File, source: Source<'_>, overrides: Overrides) -> Result<Con
             .unwrap_or(DEFAULT_LISTEN),
         reverse_proxy: file.server.reverse_proxy,
         origins: file.server.origins,
+        state: file.server.state.map_or_else(
+            || default_state(|name| std::env::var_os(name).map(PathBuf::from)),
+            |path| checker.resolve(&path),
+        ),
         stop_timeout: seconds(file.server.stop_timeout_s).unwrap_or(Duration::from_secs(10)),
     };
     let tls = checker.tls(file.tls, overrides.self_signed);
@@ -62,6 +67,7 @@ pub fn check(file: File, source: Source<'_>, overrides: Overrides) -> Result<Con
     };
     let encoders = checker.encoders(file.encoders);
     let uploads = checker.uploads(file.recording);
+    let webhooks = checker.webhooks(file.webhooks);
     let kiosks = checker.kiosks(file.kiosk, &jobs);
 
     if checker.mistakes.is_empty() {
@@ -74,6 +80,7 @@ pub fn check(file: File, source: Source<'_>, overrides: Overrides) -> Result<Con
             jobs,
             encoders,
             uploads,
+            webhooks,
             kiosks,
         });
     }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 
 use super::recording::Recording;
+use super::webhooks::Webhook;
 use crate::auth::{RoomPattern, Secret};
 use crate::ice::{StunUrl, TurnUrl};
 use crate::job::Parameters;
@@ -30,6 +31,7 @@ pub struct File {
     pub jobs: Jobs,
     pub encoders: Policy,
     pub recording: Recording,
+    pub webhooks: Vec<Webhook>,
     pub kiosk: Vec<Kiosk>,
 }
 
@@ -40,6 +42,7 @@ pub struct Server {
     pub reverse_proxy: bool,
     pub origins: Vec<Origin>,
     pub stop_timeout_s: Option<Whole<1, 600>>,
+    pub state: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -7,6 +7,7 @@ mod check;
 mod file;
 mod read;
 mod recording;
+mod webhooks;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,6 +22,7 @@ use crate::pipeline::allowed::Allowed;
 use crate::recording::upload::UploadSettings;
 use crate::signalling::Limits;
 use crate::signalling::limits::NAME_CHARACTERS;
+use crate::webhooks::WebhookSettings;
 
 pub use check::read_key_file;
 pub use file::{Origin, parse_listen};
@@ -46,6 +48,8 @@ pub struct Config {
     pub jobs: JobsConfig,
     /// Which encoders are used.
     pub encoders: Policy,
+    /// Who is told what happens.
+    pub webhooks: Vec<WebhookSettings>,
     /// Where recordings are uploaded to.
     pub uploads: UploadSettings,
     /// Kiosks that start with the server.
@@ -61,6 +65,8 @@ pub struct ServerConfig {
     pub reverse_proxy: bool,
     /// Pages from elsewhere that may open the signalling, besides those of the server itself.
     pub origins: Vec<Origin>,
+    /// The folder of what has to outlive the process: webhooks that nobody took yet.
+    pub state: PathBuf,
     /// How long a stop may take, files finished.
     pub stop_timeout: Duration,
 }

@@ -325,3 +325,18 @@ fn upload_targets_arrive_as_written_and_mistakes_name_their_key() {
     let found = mistakes("[recording]\nkeep_local = false\n");
     assert!(found[0].contains("recording.keep_local"), "{found:?}");
 }
+
+#[test]
+fn webhooks_need_a_secret_and_know_their_events() {
+    let head = "[[webhooks]]\nurl = \"https://example.org/a\"\n";
+    let secret = "secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n";
+    let config = parse(&format!("{head}{secret}events = [\"recording.*\"]\n")).unwrap();
+    assert!(config.webhooks[0].events[0].matches("recording.uploaded"));
+    assert!(!config.webhooks[0].events[0].matches("job.state"));
+
+    assert!(mistakes(head)[0].contains("webhooks[0].secret_file: missing"));
+    let plain = format!("{head}secret = \"0123456789012345678901234567890123456789\"\n");
+    assert!(mistakes(&plain)[0].contains("expected whsec_ and 24 to 64 bytes in base64"));
+    let unknown = format!("{head}{secret}events = [\"calls.*\"]\n");
+    assert!(mistakes(&unknown)[0].contains("found \"calls.*\", expected \"job.*\""));
+}

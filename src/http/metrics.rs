@@ -37,7 +37,8 @@ impl Collector for Snapshot {
         self.rooms(&mut encoder)?;
         self.jobs(&mut encoder)?;
         self.descriptions(&mut encoder)?;
-        self.uploads(&mut encoder)
+        self.uploads(&mut encoder)?;
+        self.webhooks(&mut encoder)
     }
 }
 
@@ -119,6 +120,22 @@ impl Snapshot {
 }
 
 impl Snapshot {
+    fn webhooks(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+        let counts = self.0.webhooks.read();
+        let kind = ConstCounter::<u64>::new(0).metric_type();
+        let help = "Webhooks that were taken, tries that failed, and webhooks that were given up";
+        let mut results = encoder.encode_descriptor("webhooks", help, None, kind)?;
+        for (result, count) in [
+            ("delivered", counts.delivered),
+            ("failed", counts.failed),
+            ("dropped", counts.dropped),
+        ] {
+            let labels = [("result", result)];
+            ConstCounter::new(count).encode(results.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
     fn uploads(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
         let counts = self.0.uploads.counts();
         let kind = ConstCounter::<u64>::new(0).metric_type();

@@ -28,6 +28,7 @@ use crate::recording::catalog::Recordings;
 use crate::recording::upload::service::Uploads;
 use crate::signalling::{Entrance, Hub};
 use crate::supervisor::Supervisor;
+use crate::webhooks::Counts;
 use guard::Guard;
 use health::Health;
 
@@ -48,6 +49,8 @@ pub struct App {
     pub recordings: watch::Receiver<Recordings>,
     /// How far their uploads are.
     pub uploads: Uploads,
+    /// What webhooks told.
+    pub webhooks: Counts,
     /// Whether the server is ready.
     pub health: Arc<Health>,
 }

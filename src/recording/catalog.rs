@@ -42,6 +42,13 @@ pub struct StoredRecording {
     #[serde(with = "time::serde::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub started: OffsetDateTime,
+    /// When the files of a recorder that was killed were finished.
+    #[serde(
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub recovered: Option<OffsetDateTime>,
     /// When it was done.
     #[serde(
         with = "time::serde::rfc3339::option",
@@ -79,7 +86,8 @@ pub struct StoredPart {
 }
 
 impl StoredRecording {
-    fn new(name: String, manifest: Manifest) -> Self {
+    /// What the manifest says of it.
+    pub fn new(name: String, manifest: Manifest) -> Self {
         let part = |participant: &ParticipantId, file: super::manifest::MediaEntry| StoredPart {
             file: file.file.display().to_string(),
             participant: participant.clone(),
@@ -104,7 +112,8 @@ impl StoredRecording {
             ended: manifest.ended,
             error: manifest.error,
             started: manifest.started,
-            finished: manifest.finished.or(manifest.recovered),
+            recovered: manifest.recovered,
+            finished: manifest.finished,
             bytes: parts.iter().map(|part| part.bytes).sum(),
             parts,
             removed_here: manifest.uploads.iter().any(|upload| upload.removed_here),

@@ -23,6 +23,7 @@ use crate::job::{Answer, JobSpec, Request, ServerAddress};
 use crate::media::encoder::Policy;
 use crate::pipeline::allowed::Allowed;
 use crate::signalling::ids::JobId;
+use crate::webhooks::event::JobChange;
 
 pub use restart::RestartPolicy;
 pub use view::{JobView, PeerView, RecordingView};
@@ -56,6 +57,8 @@ pub struct Settings {
     pub stop_limit: Duration,
     /// When a crashed worker starts again.
     pub restart: RestartPolicy,
+    /// Where it is told that a job moved on.
+    pub changes: Option<mpsc::UnboundedSender<JobChange>>,
 }
 
 impl Settings {
@@ -81,6 +84,14 @@ impl Settings {
             ended_jobs_kept: 50,
             stop_limit: Duration::from_secs(10),
             restart: RestartPolicy::default(),
+            changes: None,
+        }
+    }
+
+    fn tell(&self, view: &JobView) {
+        if let Some(changes) = &self.changes {
+            // Nobody who wants to know is left when the server ends.
+            let _ = changes.send(JobChange::new(view));
         }
     }
 
@@ -227,6 +238,7 @@ impl Supervisor {
             stopped,
             asked,
         ));
+        self.shared.settings.tell(&view);
         info!(job = %view.id, role = ?view.spec.role, room = %view.spec.room, "job started");
         Ok(view)
     }

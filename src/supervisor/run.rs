@@ -117,7 +117,17 @@ impl Job {
     }
 
     fn exit(&self, state: JobState, error: Option<String>) {
-        self.view.send_modify(|view| view.on_exit(state, error));
+        self.change(|view| view.on_exit(state, error));
+    }
+
+    /// Changes what is known, and tells it where the job moved on by it.
+    fn change(&self, change: impl FnOnce(&mut JobView)) {
+        let before = self.view.borrow().state;
+        self.view.send_modify(change);
+        let view = self.view.borrow();
+        if view.state != before {
+            self.settings.tell(&view);
+        }
     }
 
     /// Runs one process to its end.
@@ -130,7 +140,7 @@ impl Job {
         process.command(Command::Start {
             assignment: Box::new(self.assignment()),
         });
-        self.view.send_modify(|view| view.on_process(process.pid()));
+        self.change(|view| view.on_process(process.pid()));
         info!(pid = process.pid(), "worker started");
 
         let mut watch = Watch::new();
@@ -138,7 +148,7 @@ impl Job {
             let step = tokio::select! {
                 deadline = asked_to_end(&mut self.stop, watch.asked) => {
                     watch.on_asked(deadline);
-                    self.view.send_modify(|view| view.state = JobState::Stopping);
+                    self.change(|view| view.state = JobState::Stopping);
                     process.stop();
                     continue;
                 }
@@ -225,7 +235,7 @@ impl Job {
                 if let Event::Error { message, fatal } = &event {
                     watch.on_error(message.clone(), *fatal);
                 }
-                self.view.send_modify(|view| view.on_event(event));
+                self.change(|view| view.on_event(event));
             }
             Err(error) => watch.on_garbage(&error),
         }

@@ -130,6 +130,13 @@ impl Daemon {
         }
     }
 
+    /// The text at a path.
+    pub async fn text(&self, path: &str) -> String {
+        let answer = self.http.get(format!("{}{path}", self.url)).send().await;
+        let answer = answer.expect("an answer");
+        answer.text().await.expect("text")
+    }
+
     /// Asks for a removal: status and answer.
     pub async fn delete(&self, path: &str) -> (u16, String) {
         let answer = self

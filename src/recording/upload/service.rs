@@ -50,6 +50,18 @@ impl Uploads {
         matches!(state, Some(UploadState::Uploading | UploadState::Retrying))
     }
 
+    /// Why no target took the recording of this name, the last time all were tried.
+    pub fn failure(&self, name: &str) -> Option<String> {
+        let view = self.view(name)?;
+        match view.state {
+            UploadState::Failed => view.error,
+            UploadState::Waiting
+            | UploadState::Uploading
+            | UploadState::Retrying
+            | UploadState::Uploaded => None,
+        }
+    }
+
     /// What was done so far.
     pub fn counts(&self) -> UploadCounts {
         self.lock().counts
