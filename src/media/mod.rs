@@ -5,7 +5,8 @@
 //! * [`fanout`]: where frames leave, whatever pipeline makes them; [`key_frames`]: when a key frame is made.
 //! * [`encoder`]: which encoders, and why; [`encodings`]: those at work; `encoding`: one of them; [`health`]: whether it
 //!   keeps up.
-//! * [`playback`]: what others send, mixed; [`grid`]: where each picture lies.
+//! * [`playback`]: what others send, mixed; `seat`: one of them in it; [`grid`], [`layout`]: where each picture lies.
+//! * [`scene`]: what a recorded mix shows; [`speaker`]: who speaks; `overlay`, `paint`: names and signs.
 //! * [`devices`]: cameras, microphones, speakers and displays of this machine.
 //! * [`rtsp`]: a camera of the network, as an element; [`clip`]: a file; `feed`: what these two have in common.
 //! * [`timecode`]: what the test picture tells machines; [`marks`]: the elements that draw it, flash and beep.
@@ -24,11 +25,17 @@ mod feed;
 pub mod grid;
 pub mod health;
 pub mod key_frames;
+pub mod layout;
 pub mod marks;
+mod overlay;
+mod paint;
 pub mod playback;
 pub mod rtsp;
 pub mod running;
+pub mod scene;
+mod seat;
 mod source;
+pub mod speaker;
 mod stage;
 pub mod timecode;
 

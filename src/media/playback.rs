@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use gstreamer_utils::StreamProducer;
 
 use super::devices::{self, Wanted};
 use super::encodings::RawOutlets;
-use super::stage::{Input, Plan, Sink, Stage};
+use super::layout::Layout;
+use super::scene::{Person, Scene};
+use super::seat::Input;
+use super::stage::{Plan, Sink, Stage};
 use super::{MediaError, MediaEvent, MediaEvents, MediaKind};
 use crate::job::Parameters;
 use crate::media::capture::Context;
@@ -17,6 +21,9 @@ use crate::pipeline::change::Change;
 use crate::pipeline::fragment::Section;
 use crate::pipeline::parameters::Values;
 use crate::signalling::ids::ParticipantId;
+
+/// How often a mix for a recording looks at who speaks.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What plays others' sound and shows their pictures. A thread of its own owns the pipeline, which exists only while
 /// somebody is attached.
@@ -41,6 +48,8 @@ pub struct Attachment {
 enum Command {
     Attach(Box<Input>),
     Detach(u64),
+    Show(Vec<Person>),
+    Arrange(Layout),
     Replace(
         Box<Plan>,
         tokio::sync::oneshot::Sender<Result<(), MediaError>>,
@@ -67,7 +76,7 @@ impl Playback {
     }
 
     /// Mixes likewise, but for a recording: through the description's `record` to raw outlets, in which the mix goes on
-    /// from the first who is attached until the end, whoever comes and goes.
+    /// from now until the end, whoever comes and goes. [`Playback::show`] says who is there.
     pub async fn record(
         description: &Description,
         parameters: &Parameters,
@@ -195,6 +204,19 @@ impl Playback {
         attachment
     }
 
+    /// In a mix for a recording, says who is there, in the order in which they came: each has a part of the picture with
+    /// its name, whether or not it sends one.
+    pub fn show(&self, people: Vec<Person>) {
+        // The thread ends only after the last sender.
+        let _ = self.commands.send(Command::Show(people));
+    }
+
+    /// In a mix for a recording, arranges the pictures so from now on.
+    pub fn arrange(&self, layout: Layout) {
+        // The thread ends only after the last sender.
+        let _ = self.commands.send(Command::Arrange(layout));
+    }
+
     /// Ends the pipeline and frees the devices.
     pub async fn stop(&self) {
         let (done, stopped) = tokio::sync::oneshot::channel();
@@ -283,6 +305,7 @@ struct Player {
     events: MediaEvents,
     inputs: BTreeMap<u64, Input>,
     stage: Option<Stage>,
+    scene: Scene,
 }
 
 impl Player {
@@ -292,18 +315,49 @@ impl Player {
             events,
             inputs: BTreeMap::new(),
             stage: None,
+            scene: Scene::default(),
         }
     }
 
     fn serve(mut self, orders: &mpsc::Receiver<Command>) {
-        while let Ok(command) = orders.recv() {
+        let is_recorded = self.plan.is_recorded();
+        if is_recorded {
+            let opened = self.open();
+            self.tell(opened);
+        }
+        loop {
+            let command = match is_recorded {
+                true => orders.recv_timeout(LOOK),
+                false => orders.recv().map_err(RecvTimeoutError::from),
+            };
+            let command = match command {
+                Ok(command) => command,
+                Err(RecvTimeoutError::Timeout) => {
+                    let looked = self.look(Instant::now());
+                    self.tell(looked);
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             match command {
                 Command::Attach(input) => {
-                    if let Err(error) = self.attach(*input) {
-                        let _ = self.events.send(MediaEvent::Failed(error));
-                    }
+                    let attached = self.attach(*input);
+                    self.tell(attached);
                 }
-                Command::Detach(number) => self.detach(number),
+                Command::Detach(number) => {
+                    let detached = self.detach(number);
+                    self.tell(detached);
+                }
+                Command::Show(people) => {
+                    self.scene.people = people;
+                    let looked = self.look(Instant::now());
+                    self.tell(looked);
+                }
+                Command::Arrange(layout) => {
+                    self.scene.layout = layout;
+                    let looked = self.look(Instant::now());
+                    self.tell(looked);
+                }
                 Command::Replace(plan, done) => {
                     // The one who asked may have gone.
                     let _ = done.send(self.replace(*plan));
@@ -318,22 +372,53 @@ impl Player {
         }
     }
 
+    fn tell(&self, done: Result<(), MediaError>) {
+        if let Err(error) = done {
+            // Nobody listens any more once the job has ended.
+            let _ = self.events.send(MediaEvent::Failed(error));
+        }
+    }
+
     fn attach(&mut self, input: Input) -> Result<(), MediaError> {
         self.inputs.insert(input.number, input.clone());
         match &mut self.stage {
-            Some(stage) => stage.add(&input),
+            Some(stage) => {
+                stage.add(&input)?;
+                stage.lay_out(&self.scene, Instant::now())
+            }
             None => self.open(),
         }
     }
 
-    fn detach(&mut self, number: u64) {
+    fn detach(&mut self, number: u64) -> Result<(), MediaError> {
         self.inputs.remove(&number);
-        if let Some(stage) = &mut self.stage {
-            stage.remove(number);
-        }
         if self.inputs.is_empty() && !self.plan.is_recorded() {
             self.stage = None;
         }
+        let Some(stage) = &mut self.stage else {
+            return Ok(());
+        };
+        stage.remove(number);
+        stage.lay_out(&self.scene, Instant::now())
+    }
+
+    /// Hears who speaks, and shows it.
+    fn look(&mut self, now: Instant) -> Result<(), MediaError> {
+        let Some(stage) = &mut self.stage else {
+            return Ok(());
+        };
+        let voices = &mut self.scene.voices;
+        stage
+            .levels()
+            .for_each(|(who, level)| voices.heard(who, level, now));
+        let muted = self
+            .scene
+            .people
+            .iter()
+            .filter(|person| !person.sends.audio);
+        muted.for_each(|person| voices.silent(&person.id));
+        stage.settle();
+        stage.lay_out(&self.scene, now)
     }
 
     /// Builds the pipeline with everybody who is attached.
@@ -342,6 +427,7 @@ impl Player {
         for input in self.inputs.values() {
             stage.add(input)?;
         }
+        stage.lay_out(&self.scene, Instant::now())?;
         stage.play()?;
         self.stage = Some(stage);
         Ok(())
@@ -393,6 +479,8 @@ impl std::fmt::Debug for Command {
         f.write_str(match self {
             Self::Attach(_) => "Attach",
             Self::Detach(_) => "Detach",
+            Self::Show(_) => "Show",
+            Self::Arrange(_) => "Arrange",
             Self::Replace(..) => "Replace",
             Self::Stop(_) => "Stop",
         })

@@ -1,14 +1,18 @@
 //! The playback pipeline: participants' frames through a mixer and a compositor to the description's sinks.
 
+use std::collections::BTreeMap;
+use std::time::Instant;
+
 use gst::prelude::*;
 use gstreamer as gst;
-use gstreamer_app as gst_app;
-use gstreamer_utils::streamproducer::ConsumerSettings;
-use gstreamer_utils::{ConsumptionLink, StreamProducer};
 
 use super::bus::Watch;
 use super::elements::{capsfilter, make};
 use super::fanout::Outlet;
+use super::overlay::Overlay;
+use super::scene::{Scene, Tile};
+use super::seat::{Input, Seat};
+use super::speaker::Level;
 use super::{MediaError, MediaEvents, MediaKind, clock, grid, source};
 use crate::pipeline::build::{self, Built};
 use crate::pipeline::change::Setting;
@@ -39,15 +43,6 @@ pub(super) struct Sink {
     pub launch: Filled,
     /// Where the mix goes behind a fragment that ends with a source pad.
     pub outlet: Option<Outlet>,
-}
-
-/// One participant's sound or picture.
-#[derive(Clone)]
-pub(super) struct Input {
-    pub number: u64,
-    pub participant: ParticipantId,
-    pub kind: MediaKind,
-    pub producer: StreamProducer,
 }
 
 impl Plan {
@@ -86,18 +81,14 @@ pub(super) struct Stage {
     fragments: Vec<(MediaKind, Built)>,
     seats: Vec<Seat>,
     size: (u32, u32),
+    /// Names and signs, for a recording.
+    overlay: Option<Overlay>,
+    /// What the overlay shows.
+    tiles: Vec<Tile>,
     /// Frames that come later than their time and this are left out of the mix.
     patience: gst::ClockTime,
     /// What a participant may have waiting before its oldest frames are dropped.
     waiting: gst::ClockTime,
-}
-
-struct Seat {
-    number: u64,
-    kind: MediaKind,
-    source: gst_app::AppSrc,
-    pad: gst::Pad,
-    link: ConsumptionLink,
 }
 
 impl Stage {
@@ -125,6 +116,8 @@ impl Stage {
             fragments: Vec::new(),
             seats: Vec::new(),
             size: (video.width, video.height),
+            overlay: plan.is_recorded().then(Overlay::new).transpose()?,
+            tiles: Vec::new(),
             patience: PATIENCE + delay,
             // The mix takes them later by its delay and by what the participants' jitter buffers hold.
             waiting: WAITING + 4 * delay,
@@ -132,7 +125,7 @@ impl Stage {
         if let Some(sink) = &plan.audio {
             let caps = "audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=2";
             let built = plan.build(sink)?;
-            let mix = stage.add_mix("audiomixer", caps, &built.bin)?;
+            let mix = stage.add_mix("audiomixer", caps, None, &built.bin)?;
             if let Some(outlet) = &sink.outlet {
                 stage.lead_out(&built.bin, source::sound_form(&plan.settings)?, outlet)?;
             }
@@ -145,7 +138,8 @@ impl Stage {
                 video.width, video.height, video.framerate
             );
             let built = plan.build(sink)?;
-            let compositor = stage.add_mix("compositor", &caps, &built.bin)?;
+            let compositor =
+                stage.add_mix("compositor", &caps, stage.overlay.as_ref(), &built.bin)?;
             if let Some(outlet) = &sink.outlet {
                 stage.lead_out(&built.bin, source::picture_form(&plan.settings)?, outlet)?;
             }
@@ -161,6 +155,7 @@ impl Stage {
         &self,
         factory: &'static str,
         caps: &str,
+        overlay: Option<&Overlay>,
         sink: &gst::Bin,
     ) -> Result<gst::Element, MediaError> {
         let mix = gst::ElementFactory::make(factory)
@@ -176,7 +171,9 @@ impl Stage {
         let sink = sink.clone().upcast();
         // While all who are attached are silent, a mixer does not wait for the time of what it makes.
         let pace = make("clocksync", "gstreamer1.0-plugins-base")?;
-        let chain = [mix.clone(), capsfilter(caps)?, pace, queue, sink];
+        let mut chain = vec![mix.clone(), capsfilter(caps)?];
+        chain.extend(overlay.map(|overlay| overlay.element().clone()));
+        chain.extend([pace, queue, sink]);
         self.pipeline
             .add_many(&chain)
             .map_err(MediaError::gstreamer("build the playback"))?;
@@ -234,114 +231,98 @@ impl Stage {
         }
     }
 
+    /// Adds what a participant sends. [`Stage::lay_out`] gives it its place.
     pub fn add(&mut self, input: &Input) -> Result<(), MediaError> {
         let Some(mix) = self.mix(input.kind).cloned() else {
             return Ok(());
         };
-        let doing = "add a participant to the playback";
-        let source = gst_app::AppSrc::builder()
-            .name(format!("{}-{}", input.participant, input.number))
-            .build();
-        let settings = ConsumerSettings {
-            max_time: self.waiting,
-            ..ConsumerSettings::default()
-        };
-        // At once: a pipeline on its way to playing takes it along, and a source that plays keeps its format.
-        StreamProducer::configure_consumer_with(&source, settings.clone());
-        self.pipeline
-            .add(&source)
-            .map_err(MediaError::gstreamer(doing))?;
-        let linked = mix.request_pad_simple("sink_%u").and_then(|pad| {
-            let from = source.static_pad("src")?;
-            from.set_offset(-i64::try_from(self.zero.nseconds()).ok()?);
-            leave_out_older(&from, self.zero);
-            from.link(&pad).ok().map(|_| pad)
-        });
-        let Some(pad) = linked else {
-            // It was just added; removing it cannot fail.
-            let _ = self.pipeline.remove(&source);
-            return Err(MediaError::GStreamer {
-                doing,
-                reason: "the mixer gives no pad".to_owned(),
-            });
-        };
-        if input.kind == MediaKind::Video {
-            pad.set_property_from_str("sizing-policy", "keep-aspect-ratio");
-        }
-        let link = input.producer.add_consumer_with(&source, settings);
-        let link = link.map_err(|error| MediaError::GStreamer {
-            doing,
-            reason: error.to_string(),
-        })?;
-        self.seats.push(Seat {
-            number: input.number,
-            kind: input.kind,
-            source: source.clone(),
-            pad,
-            link,
-        });
-        self.lay_out();
-        source
-            .sync_state_with_parent()
-            .map_err(MediaError::gstreamer(doing))
+        let seat = Seat::take(input, &self.pipeline, &mix, self.zero, self.waiting)?;
+        self.seats.push(seat);
+        Ok(())
     }
 
+    /// Takes out what a participant sent. In a recording, one that another of the same participant replaces stays until
+    /// that one's first frame has come.
     pub fn remove(&mut self, number: u64) {
-        let Some(index) = self.seats.iter().position(|seat| seat.number == number) else {
-            return;
-        };
-        let mut seat = self.seats.remove(index);
-        seat.link.disconnect();
-        // From here on its frames go nowhere: one that reached an unlinked pad would count as an error.
-        if let Some(from) = seat.source.static_pad("src") {
-            from.add_probe(gst::PadProbeType::BUFFER, |_, _| gst::PadProbeReturn::Drop);
+        let is_recorded = self.overlay.is_some();
+        if let Some(index) = self.seats.iter().position(|seat| seat.number == number) {
+            if is_recorded
+                && self
+                    .seats
+                    .iter()
+                    .any(|other| other.will_replace(&self.seats[index]))
+            {
+                self.seats[index].is_leaving = true;
+                return;
+            }
+            let seat = self.seats.remove(index);
+            self.release(seat);
         }
-        if let Some(mix) = self.mix(seat.kind) {
-            mix.release_request_pad(&seat.pad);
-        }
-        if let Err(error) = seat.source.set_state(gst::State::Null).map(|_| ()) {
-            tracing::warn!(%error, "a participant's source did not stop");
-        }
-        // It was added with the seat.
-        let _ = self.pipeline.remove(&seat.source);
-        self.lay_out();
     }
 
-    /// Gives every picture its place.
-    fn lay_out(&self) {
-        let pictures: Vec<&Seat> = self
+    /// Takes out those whose replacement has come meanwhile.
+    pub fn settle(&mut self) {
+        let settled = |seat: &&Seat| {
+            seat.is_leaving && !self.seats.iter().any(|other| other.will_replace(seat))
+        };
+        let gone: Vec<u64> = self
             .seats
             .iter()
-            .filter(|seat| seat.kind == MediaKind::Video)
+            .filter(settled)
+            .map(|seat| seat.number)
             .collect();
-        let places = grid::layout(pictures.len(), self.size.0, self.size.1);
-        let signed = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-        for (seat, place) in pictures.into_iter().zip(places) {
-            seat.pad.set_property("xpos", signed(place.x));
-            seat.pad.set_property("ypos", signed(place.y));
-            seat.pad.set_property("width", signed(place.width));
-            seat.pad.set_property("height", signed(place.height));
+        gone.into_iter().for_each(|number| self.remove(number));
+    }
+
+    fn release(&self, seat: Seat) {
+        if let Some(mix) = self.mix(seat.kind) {
+            seat.leave(&self.pipeline, mix);
         }
     }
-}
 
-/// Drops frames from before the pipeline's beginning: they have no running time there, and a compositor would wait for
-/// the time of such a one for ever (GStreamer 1.22).
-fn leave_out_older(pad: &gst::Pad, zero: gst::ClockTime) {
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        let pts = info.buffer().and_then(|buffer| buffer.pts());
-        match pts.is_some_and(|pts| pts < zero) {
-            true => gst::PadProbeReturn::Drop,
-            false => gst::PadProbeReturn::Ok,
+    /// How loud everybody was since the last call; who sent no sound is left out.
+    pub fn levels(&self) -> impl Iterator<Item = (&ParticipantId, Level)> {
+        self.seats
+            .iter()
+            .filter_map(|seat| Some((&seat.participant, seat.level()?)))
+    }
+
+    /// Gives every picture its place: as the scene says for a recording, else in a grid.
+    pub fn lay_out(&mut self, scene: &Scene, now: Instant) -> Result<(), MediaError> {
+        let (seats, size) = (&mut self.seats, self.size);
+        let Some(overlay) = &mut self.overlay else {
+            let mut pictures: Vec<&mut Seat> =
+                seats.iter_mut().filter(|seat| seat.is_picture()).collect();
+            let places = grid::layout(pictures.len(), size.0, size.1);
+            let pairs = pictures.iter_mut().zip(places);
+            pairs.for_each(|(seat, place)| seat.arrange(Some((place, false))));
+            return Ok(());
+        };
+        // The newest picture of each, once it has frames.
+        let arrived = seats
+            .iter()
+            .filter(|seat| seat.is_picture() && seat.has_frames());
+        let newest: BTreeMap<ParticipantId, u64> = arrived
+            .map(|seat| (seat.participant.clone(), seat.number))
+            .collect();
+        let tiles = scene.tiles(|id| newest.contains_key(id), size, now);
+        for seat in seats.iter_mut().filter(|seat| seat.is_picture()) {
+            let is_newest = newest.get(&seat.participant) == Some(&seat.number);
+            let tile = tiles.iter().find(|tile| tile.id == seat.participant);
+            let tile = tile.filter(|tile| is_newest && tile.caption.has_picture);
+            seat.arrange(tile.map(|tile| (tile.place, tile.is_over)));
         }
-    });
+        if tiles != self.tiles {
+            overlay.show(&tiles)?;
+            self.tiles = tiles;
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        for seat in &mut self.seats {
-            seat.link.disconnect();
-        }
+        self.seats.iter_mut().for_each(Seat::disconnect);
         // The playback's own thread drops it: it may wait for streaming threads.
         if let Err(error) = self.pipeline.set_state(gst::State::Null) {
             tracing::warn!(%error, "the playback did not stop");

@@ -10,7 +10,8 @@ use super::launch::{self, Template, What};
 use super::parameters::{Parameter, ParameterType, Values};
 use super::problem::{DescriptionError, Place, Problem, did_you_mean};
 use super::reader::{Source, Table, Text};
-use super::schema::{FRAGMENTS, ROLES, ROOT, SETTINGS};
+use super::recording::{self, RecordingSettings};
+use super::schema::{FRAGMENTS, RECORDING, ROLES, ROOT, SETTINGS};
 use super::settings::{self, Settings};
 use crate::job::{Parameters, Role, Value};
 use crate::media::MediaKind;
@@ -53,6 +54,7 @@ pub struct Description {
     pub fallback: Option<Box<Description>>,
     fallback_name: Option<Text>,
     settings: settings::Declared,
+    recording: recording::Declared,
 }
 
 /// Placeholders that every fragment may use besides the description's parameters.
@@ -194,6 +196,7 @@ impl Description {
             fallback: None,
             fallback_name: root.string("fallback"),
             settings: settings::Declared::read(root.table("settings", SETTINGS).as_ref()),
+            recording: recording::Declared::read(root.table("recording", RECORDING).as_ref()),
         };
         if let Some(role) = role {
             description.check_tables(role, &root);
@@ -240,6 +243,15 @@ impl Description {
                 let right = format!("leave this out: it is for a {}", section.role());
                 root.report(fragment.place(0), fragment.key, found, right);
             }
+        }
+        if let Some(place) = self.recording.place.filter(|_| role != Role::Recorder) {
+            let found = format!("found in a description for a {role}");
+            root.report(
+                place,
+                "recording",
+                found,
+                "leave this out: it is for a recorder",
+            );
         }
         if role == Role::Filter && self.chain == Fragments::default() {
             let right =
@@ -376,6 +388,7 @@ impl Description {
         }
         values.insert("room", Value::String(room.to_string()));
         let settings = self.resolve(&values, &mut problems);
+        self.resolve_recording(&values, &mut problems);
         DescriptionError::unless_empty(problems)?;
         values.insert("width", Value::Integer(settings.video.width.into()));
         values.insert("height", Value::Integer(settings.video.height.into()));
@@ -395,6 +408,23 @@ impl Description {
 
     fn resolve(&self, values: &Values, problems: &mut Vec<Problem>) -> Settings {
         self.settings
+            .resolve(values, &mut |place, key, found, right| {
+                problems.push(self.problem(place, key, found, right));
+            })
+    }
+
+    /// How a recorder records, with these values.
+    ///
+    /// # Errors
+    /// Every value that does not fit what it is for.
+    pub fn recording(&self, values: &Values) -> Result<RecordingSettings, DescriptionError> {
+        let mut problems = Vec::new();
+        let recording = self.resolve_recording(values, &mut problems);
+        DescriptionError::unless_empty(problems).map(|()| recording)
+    }
+
+    fn resolve_recording(&self, values: &Values, problems: &mut Vec<Problem>) -> RecordingSettings {
+        self.recording
             .resolve(values, &mut |place, key, found, right| {
                 problems.push(self.problem(place, key, found, right));
             })

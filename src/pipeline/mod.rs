@@ -27,6 +27,7 @@ pub mod parameters;
 pub mod problem;
 mod property;
 mod reader;
+pub mod recording;
 pub mod schema;
 #[cfg(test)]
 mod schema_tests;
@@ -36,4 +37,5 @@ mod tests;
 
 pub use description::Description;
 pub use problem::{DescriptionError, Problem};
+pub use recording::RecordingSettings;
 pub use settings::{AudioSettings, Bitrate, Settings, VideoSettings};

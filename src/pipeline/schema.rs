@@ -5,6 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use super::settings::{
     AUDIO_KBPS, CHANNELS, FRAMERATE, HEIGHT, LATENCY, Limits, VIDEO_KBPS, WIDTH,
 };
+use crate::media::layout::Layout;
 
 /// A key of a table.
 pub(super) struct Key {
@@ -21,6 +22,10 @@ pub(super) enum Holds {
     OneOf(&'static [&'static str]),
     Texts,
     Fragment,
+    /// One of these, or the name of a parameter in braces.
+    Choice(&'static [&'static str]),
+    /// True, false, or the name of a parameter in braces.
+    Switch,
     /// A number or the name of a parameter in braces.
     Setting(&'static Limits),
     Codecs,
@@ -95,6 +100,24 @@ pub(super) const ROOT: &[Key] = &[
         "record",
         Holds::Table(FRAGMENTS),
         "Recorder: everybody is mixed, and the mix goes through this; one free sink pad and one free source pad",
+    ),
+    key(
+        "recording",
+        Holds::Table(RECORDING),
+        "Recorder: how it records",
+    ),
+];
+
+pub(super) const RECORDING: &[Key] = &[
+    key(
+        "layout",
+        Holds::Choice(&Layout::NAMES),
+        "How the pictures of a mix are arranged",
+    ),
+    key(
+        "names",
+        Holds::Switch,
+        "Participants' display names are written down, and on the pictures of a mix",
     ),
 ];
 
@@ -238,9 +261,9 @@ pub fn json_schema() -> Json {
         })
     };
     schema["allOf"] = json!([
-        of_role("kiosk", &["chain", "record"]),
+        of_role("kiosk", &["chain", "record", "recording"]),
         of_role("recorder", &["capture", "playback", "attract", "chain"]),
-        of_role("filter", &["capture", "playback", "attract", "record"]),
+        of_role("filter", &["capture", "playback", "attract", "record", "recording"]),
         {
             "if": {"properties": {"role": {"const": "filter"}}, "required": ["role"]},
             "then": {"required": ["chain"], "properties": {"chain": {"minProperties": 1}}},
@@ -281,20 +304,24 @@ fn holds(holds: &Holds) -> Json {
         Holds::Codecs => {
             json!({"type": "array", "items": {"enum": CODECS}, "minItems": 1, "uniqueItems": true})
         }
+        Holds::Choice(names) => json!({"anyOf": [{"enum": names}, placeholder()]}),
+        Holds::Switch => json!({"anyOf": [{"type": "boolean"}, placeholder()]}),
         Holds::Setting(limits) => {
             let mut number =
                 json!({"type": "integer", "minimum": limits.min, "maximum": limits.max});
             if limits.even {
                 number["multipleOf"] = json!(2);
             }
-            json!({
-                "default": limits.default,
-                "anyOf": [number, {"type": "string", "pattern": r"^\{[a-z][a-z0-9_]*\}$"}],
-            })
+            json!({"default": limits.default, "anyOf": [number, placeholder()]})
         }
         Holds::Table(keys) => table(keys),
         Holds::Parameters => parameters(),
     }
+}
+
+/// The name of a parameter in braces.
+fn placeholder() -> Json {
+    json!({"type": "string", "pattern": r"^\{[a-z][a-z0-9_]*\}$"})
 }
 
 fn parameters() -> Json {

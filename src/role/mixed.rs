@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
@@ -13,18 +13,20 @@ use gstreamer_video as gst_video;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Events;
-use crate::job::{Assignment, Event};
+use crate::job::{Assignment, Event, Parameters};
 use crate::media::capture::Context;
 use crate::media::encoder::Encoders;
 use crate::media::encoder::prover::own_program;
 use crate::media::encodings::{Encodings, RawOutlets};
 use crate::media::fanout::Outlet;
 use crate::media::playback::{Attachment, Playback};
+use crate::media::scene::Person;
 use crate::media::{Codec, MediaEvent, MediaKind, clock};
 use crate::peer::{Peer, PeerSettings, Receive};
-use crate::pipeline::{Description, Settings};
+use crate::pipeline::change::Change;
+use crate::pipeline::{Description, RecordingSettings, Settings};
 use crate::recording::{self, Because, End, Recording, Report, Writer};
-use crate::signalling::ids::ParticipantId;
+use crate::signalling::ids::{ParticipantId, RoomName};
 use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
 
 /// The name that stands for everybody in the file's name and in the manifest.
@@ -36,9 +38,12 @@ pub struct Mixed {
     reports: UnboundedReceiver<Report>,
     from_media: UnboundedReceiver<MediaEvent>,
     events: Events,
-    mix: Playback,
+    mix: Arc<Playback>,
     encodings: Encodings,
     seats: HashMap<(ParticipantId, MediaKind), Attachment>,
+    /// In the order in which they came.
+    people: Vec<Person>,
+    shows_names: bool,
     writer: Arc<Writer>,
     taps: Vec<Tap>,
     wants_key_frame: Arc<AtomicBool>,
@@ -53,7 +58,9 @@ impl Mixed {
         events: &Events,
     ) -> Result<Self> {
         let job = &assignment.job;
-        let settings = description.settings(&description.values(&job.parameters, &job.room)?)?;
+        let values = description.values(&job.parameters, &job.room)?;
+        let settings = description.settings(&values)?;
+        let RecordingSettings { layout, names } = description.recording(&values)?;
         let codecs = &settings.video.codecs;
         let policy = assignment.encoders.clone();
         let encoders = Encoders::prove(policy, codecs, &settings, own_program()).await;
@@ -75,12 +82,13 @@ impl Mixed {
             to_us.clone(),
         )
         .await?;
+        mix.arrange(layout);
         let encodings = Encodings::new(raw.clone(), encoders, settings.clone(), to_us)?;
         let (mut recording, reports) = Recording::create(recording::Settings {
             out: assignment.recordings.clone(),
             room: job.room.clone(),
             job: assignment.id.clone(),
-            names: false,
+            names,
             format: recording::Format::default(),
         })
         .await?;
@@ -98,9 +106,11 @@ impl Mixed {
             reports,
             from_media,
             events: events.clone(),
-            mix,
+            mix: Arc::new(mix),
             encodings,
             seats: HashMap::new(),
+            people: Vec::new(),
+            shows_names: names,
             writer,
             taps: Vec::new(),
             wants_key_frame: Arc::default(),
@@ -135,6 +145,14 @@ impl Mixed {
         Ok(())
     }
 
+    /// What follows other values while it records.
+    pub fn arrangement(&self, room: &RoomName) -> Arrangement {
+        Arrangement {
+            mix: self.mix.clone(),
+            room: room.clone(),
+        }
+    }
+
     /// Receives everything, decoded.
     pub fn peer_settings(&self, name: String, ice: Ice) -> PeerSettings {
         PeerSettings {
@@ -157,9 +175,47 @@ impl Mixed {
         self.seats.insert((from.clone(), kind), attachment);
     }
 
+    /// A participant came: it has a part of the picture from now on.
+    pub fn arrived(&mut self, other: &Participant) {
+        let Some(label) = self.label(other) else {
+            return;
+        };
+        self.people.push(Person {
+            id: other.id.clone(),
+            label,
+            sends: other.sends,
+        });
+        self.mix.show(self.people.clone());
+    }
+
+    /// A participant sends other tracks, or has another name.
+    pub fn updated(&mut self, other: &Participant) {
+        let Some(label) = self.label(other) else {
+            return;
+        };
+        if let Some(person) = self.people.iter_mut().find(|person| person.id == other.id) {
+            (person.label, person.sends) = (label, other.sends);
+            self.mix.show(self.people.clone());
+        }
+    }
+
+    /// What is written on somebody's picture. A filter has none: its sound is another one's.
+    fn label(&self, other: &Participant) -> Option<String> {
+        let kind = match other.kind {
+            Kind::Person => "person",
+            Kind::Kiosk => "kiosk",
+            Kind::Recorder => "recorder",
+            Kind::Filter => return None,
+        };
+        let name = other.name.clone().filter(|_| self.shows_names);
+        Some(name.unwrap_or_else(|| kind.to_owned()))
+    }
+
     /// A participant is gone.
     pub fn left(&mut self, other: &ParticipantId) {
         self.seats.retain(|(id, _), _| id != other);
+        self.people.retain(|person| person.id != *other);
+        self.mix.show(self.people.clone());
     }
 
     /// Passes on what the mix, the encoders and the file tell, until the mix fails.
@@ -211,6 +267,36 @@ impl Mixed {
         if let Err(error) = finished {
             tracing::error!(%error, "the manifest is not closed");
         }
+    }
+}
+
+/// How the pictures of a running mix are arranged.
+pub struct Arrangement {
+    mix: Arc<Playback>,
+    room: RoomName,
+}
+
+impl Arrangement {
+    /// Moves to another description or other values.
+    ///
+    /// # Errors
+    /// If more than the layout is another: the file has one size, one rate and one codec.
+    pub fn change(
+        &self,
+        (description, parameters): (&Description, &Parameters),
+        (former, before): (&Description, &Parameters),
+    ) -> Result<()> {
+        let values = description.values(parameters, &self.room)?;
+        let were = former.values(before, &self.room)?;
+        let (next, last) = (description.recording(&values)?, former.recording(&were)?);
+        let is_same = former.changes(&were, description, &values)? == Change::Nothing;
+        if !is_same || next.names != last.names {
+            bail!(
+                "of a mix that is being recorded, only the layout can change; stop the job and start it again"
+            );
+        }
+        self.mix.arrange(next.layout);
+        Ok(())
     }
 }
 

@@ -27,7 +27,7 @@ use crate::peer::{PeerEvent, PeerSettings};
 use crate::pipeline::Description;
 use crate::pipeline::description::Fragments;
 use crate::recording::{End, Recording};
-use crate::signalling::ids::{Generation, ParticipantId};
+use crate::signalling::ids::{Generation, ParticipantId, RoomName};
 use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
 use crate::worker::Requests;
 
@@ -71,7 +71,8 @@ pub async fn attend(
     let description = loaded.map_err(|error| JobError::Hopeless(format!("{error:#}")))?;
     let mut role = RoleMedia::start(&assignment, &description, &events).await?;
     let (orders, mut inbox) = unbounded_channel();
-    let reload = Reload::new(&assignment, description, role.parts(), orders);
+    let parts = role.parts(&assignment.job.room);
+    let reload = Reload::new(&assignment, description, parts, orders);
     let _answering = AbortOnDropHandle::new(tokio::spawn(reload.serve(requests, events.clone())));
     let ended = stay(&assignment, &mut role, &events, &mut inbox, stop).await;
     tell(&events, JobState::Stopping, None);
@@ -173,10 +174,14 @@ impl RoleMedia {
     }
 
     /// What follows another description.
-    fn parts(&self) -> Parts {
+    fn parts(&self, room: &RoomName) -> Parts {
         match self {
             Self::Kiosk(kiosk) => kiosk.parts(),
-            Self::Recorder(_) | Self::Mixed(_) => Parts::default(),
+            Self::Mixed(mixed) => Parts {
+                arrangement: Some(mixed.arrangement(room)),
+                ..Parts::default()
+            },
+            Self::Recorder(_) => Parts::default(),
         }
     }
 
@@ -243,15 +248,17 @@ impl RoleMedia {
 
     fn arrived(&mut self, other: &Participant) {
         match self {
-            Self::Kiosk(_) | Self::Mixed(_) => {}
+            Self::Kiosk(_) => {}
             Self::Recorder(recorder) => recorder.arrived(other),
+            Self::Mixed(mixed) => mixed.arrived(other),
         }
     }
 
     fn updated(&mut self, other: &Participant) {
         match self {
-            Self::Kiosk(_) | Self::Mixed(_) => {}
+            Self::Kiosk(_) => {}
             Self::Recorder(recorder) => recorder.updated(other),
+            Self::Mixed(mixed) => mixed.updated(other),
         }
     }
 

@@ -46,12 +46,14 @@ impl Recorder {
         events: &Events,
     ) -> Result<Self> {
         let job = &assignment.job;
-        let settings = description.settings(&description.values(&job.parameters, &job.room)?)?;
+        let values = description.values(&job.parameters, &job.room)?;
+        let settings = description.settings(&values)?;
+        let how = description.recording(&values)?;
         let (recording, reports) = Recording::create(recording::Settings {
             out: assignment.recordings.clone(),
             room: job.room.clone(),
             job: assignment.id.clone(),
-            names: false,
+            names: how.names,
             format: recording::Format::default(),
         })
         .await?;

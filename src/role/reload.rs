@@ -5,6 +5,7 @@ use std::sync::Arc;
 use gstreamer::prelude::*;
 
 use super::attract::Attract;
+use super::mixed::Arrangement;
 use super::order::{self, Act, Orders};
 use super::{Events, load};
 use crate::graph::Graph;
@@ -24,6 +25,8 @@ pub struct Parts {
     pub playback: Option<Arc<Playback>>,
     /// What it shows to itself.
     pub attract: Option<Attract>,
+    /// How it arranges what it records.
+    pub arrangement: Option<Arrangement>,
 }
 
 /// Moves a job on, one request after the other.
@@ -124,6 +127,9 @@ impl Parts {
                 capture.replace(former, before).await?;
             }
             return Err(error.into());
+        }
+        if let Some(arrangement) = &self.arrangement {
+            arrangement.change((description, parameters), (former, before))?;
         }
         if let Some(attract) = &self.attract {
             attract.change(description, parameters);

@@ -1,0 +1,196 @@
+//! One participant's sound or picture in a mix.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use gst::prelude::*;
+use gstreamer as gst;
+use gstreamer_app as gst_app;
+use gstreamer_utils::streamproducer::ConsumerSettings;
+use gstreamer_utils::{ConsumptionLink, StreamProducer};
+
+use super::grid::Place;
+use super::speaker::Level;
+use super::{MediaError, MediaKind};
+use crate::signalling::ids::ParticipantId;
+
+/// No sound came.
+const NOTHING: u8 = u8::MAX;
+
+/// What a participant sends.
+#[derive(Clone)]
+pub(super) struct Input {
+    pub number: u64,
+    pub participant: ParticipantId,
+    pub kind: MediaKind,
+    pub producer: StreamProducer,
+}
+
+/// Its way into the mixer or the compositor.
+pub(super) struct Seat {
+    pub number: u64,
+    pub participant: ParticipantId,
+    pub kind: MediaKind,
+    /// It is to go when another one of its participant has frames.
+    pub is_leaving: bool,
+    source: gst_app::AppSrc,
+    pad: gst::Pad,
+    link: ConsumptionLink,
+    heard: Arc<Heard>,
+    /// What it was last told; none at first.
+    arranged: Option<Option<(Place, bool)>>,
+}
+
+/// What the streaming thread tells.
+struct Heard {
+    has_frames: AtomicBool,
+    /// The loudest since it was looked at, in -dBov.
+    level: AtomicU8,
+}
+
+impl Seat {
+    /// Links a participant to a mixer in a pipeline that counts from `zero`; so much of it may wait there.
+    pub fn take(
+        input: &Input,
+        pipeline: &gst::Pipeline,
+        mix: &gst::Element,
+        zero: gst::ClockTime,
+        waiting: gst::ClockTime,
+    ) -> Result<Self, MediaError> {
+        let doing = "add a participant to the playback";
+        let source = gst_app::AppSrc::builder()
+            .name(format!("{}-{}", input.participant, input.number))
+            .build();
+        let settings = ConsumerSettings {
+            max_time: waiting,
+            ..ConsumerSettings::default()
+        };
+        // At once: a pipeline on its way to playing takes it along, and a source that plays keeps its format.
+        StreamProducer::configure_consumer_with(&source, settings.clone());
+        pipeline
+            .add(&source)
+            .map_err(MediaError::gstreamer(doing))?;
+        let heard = Arc::new(Heard {
+            has_frames: false.into(),
+            level: NOTHING.into(),
+        });
+        let linked = mix.request_pad_simple("sink_%u").and_then(|pad| {
+            let from = source.static_pad("src")?;
+            from.set_offset(-i64::try_from(zero.nseconds()).ok()?);
+            watch(&from, zero, input.kind, heard.clone());
+            from.link(&pad).ok().map(|_| pad)
+        });
+        let Some(pad) = linked else {
+            // It was just added; removing it cannot fail.
+            let _ = pipeline.remove(&source);
+            return Err(MediaError::GStreamer {
+                doing,
+                reason: "the mixer gives no pad".to_owned(),
+            });
+        };
+        if input.kind == MediaKind::Video {
+            pad.set_property_from_str("sizing-policy", "keep-aspect-ratio");
+        }
+        let link = input.producer.add_consumer_with(&source, settings);
+        let link = link.map_err(|error| MediaError::GStreamer {
+            doing,
+            reason: error.to_string(),
+        })?;
+        source
+            .sync_state_with_parent()
+            .map_err(MediaError::gstreamer(doing))?;
+        Ok(Self {
+            number: input.number,
+            participant: input.participant.clone(),
+            kind: input.kind,
+            is_leaving: false,
+            source,
+            pad,
+            link,
+            heard,
+            arranged: None,
+        })
+    }
+
+    /// Whether it comes after another one of its participant, and has no frame yet.
+    pub fn will_replace(&self, other: &Self) -> bool {
+        self.number > other.number
+            && self.kind == other.kind
+            && self.participant == other.participant
+            && !self.has_frames()
+    }
+
+    /// Whether it is one of the compositor's.
+    pub fn is_picture(&self) -> bool {
+        self.kind == MediaKind::Video
+    }
+
+    /// Whether a frame has come.
+    pub fn has_frames(&self) -> bool {
+        self.heard.has_frames.load(Ordering::Relaxed)
+    }
+
+    /// The loudest since the last call; none if no sound came.
+    pub fn level(&self) -> Option<Level> {
+        let level = self.heard.level.swap(NOTHING, Ordering::Relaxed);
+        (level != NOTHING).then(|| Level::new(level))
+    }
+
+    /// Gives a picture its place, over the others or not; without one it is not shown, whatever comes.
+    pub fn arrange(&mut self, place: Option<(Place, bool)>) {
+        // A compositor makes its scaler anew each time it is told a size.
+        if self.arranged.replace(place) == Some(place) {
+            return;
+        }
+        let Some((place, is_over)) = place else {
+            self.pad.set_property("alpha", 0.0_f64);
+            return;
+        };
+        let signed = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+        self.pad.set_property("xpos", signed(place.x));
+        self.pad.set_property("ypos", signed(place.y));
+        self.pad.set_property("width", signed(place.width));
+        self.pad.set_property("height", signed(place.height));
+        self.pad.set_property("zorder", u32::from(is_over));
+        self.pad.set_property("alpha", 1.0_f64);
+    }
+
+    /// Takes no frames any more.
+    pub fn disconnect(&mut self) {
+        self.link.disconnect();
+    }
+
+    /// Leaves the mixer and the pipeline.
+    pub fn leave(mut self, pipeline: &gst::Pipeline, mix: &gst::Element) {
+        self.disconnect();
+        // From here on its frames go nowhere: one that reached an unlinked pad would count as an error.
+        if let Some(from) = self.source.static_pad("src") {
+            from.add_probe(gst::PadProbeType::BUFFER, |_, _| gst::PadProbeReturn::Drop);
+        }
+        mix.release_request_pad(&self.pad);
+        if let Err(error) = self.source.set_state(gst::State::Null).map(|_| ()) {
+            tracing::warn!(%error, "a participant's source did not stop");
+        }
+        // It was added with the seat.
+        let _ = pipeline.remove(&self.source);
+    }
+}
+
+/// Notes that frames come, and how loud they are. Drops those from before the pipeline's beginning: they have no running
+/// time there, and a compositor would wait for the time of such a one for ever (GStreamer 1.22).
+fn watch(pad: &gst::Pad, zero: gst::ClockTime, kind: MediaKind, heard: Arc<Heard>) {
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let Some(buffer) = info.buffer() else {
+            return gst::PadProbeReturn::Ok;
+        };
+        if buffer.pts().is_some_and(|pts| pts < zero) {
+            return gst::PadProbeReturn::Drop;
+        }
+        if let (MediaKind::Audio, Ok(sound)) = (kind, buffer.map_readable()) {
+            let level = Level::of_s16le(&sound).below_overload();
+            heard.level.fetch_min(level, Ordering::Relaxed);
+        }
+        heard.has_frames.store(true, Ordering::Relaxed);
+        gst::PadProbeReturn::Ok
+    });
+}

@@ -1,0 +1,206 @@
+//! `[recording]` of a description: how a recorder records, as typed values.
+
+use super::parameters::{Values, shown};
+use super::problem::{Place, did_you_mean};
+use super::reader::Table;
+use super::settings::Wrong;
+use crate::job::Value;
+use crate::media::layout::Layout;
+
+/// How a recorder records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RecordingSettings {
+    /// How the pictures of a mix are arranged.
+    pub layout: Layout,
+    /// Participants' display names are written: in the manifest, and on the pictures of a mix.
+    pub names: bool,
+}
+
+/// `[recording]` as the file has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Declared {
+    /// Where the table is, if it is there.
+    pub place: Option<Place>,
+    layout: Field,
+    names: Field,
+}
+
+/// A value in the file: itself, or the name of the parameter that gives it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Field(Option<(Place, Written)>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Written {
+    Flag(bool),
+    Text(String),
+    Parameter(String),
+}
+
+impl Declared {
+    /// Reads the table; what is not said has the project's defaults. What is wrong shows in [`Declared::resolve`].
+    pub fn read(table: Option<&Table<'_>>) -> Self {
+        let field = |key| Field(table.and_then(|table| Field::read(table, key)));
+        Self {
+            place: table.map(|table| table.place),
+            layout: field("layout"),
+            names: field("names"),
+        }
+    }
+
+    /// The settings with parameters' values in them; what is wrong is told to `wrong`.
+    pub fn resolve(&self, values: &Values, wrong: &mut Wrong<'_>) -> RecordingSettings {
+        let mut settings = RecordingSettings::default();
+        let layout = |value: &Value| match value {
+            Value::String(name) => Layout::from_name(name),
+            Value::Boolean(_) | Value::Integer(_) | Value::Float(_) => None,
+        };
+        let layouts = format!("one of: {}", Layout::NAMES.join(", "));
+        if let Some(layout) =
+            self.layout
+                .resolve("recording.layout", values, layout, &layouts, wrong)
+        {
+            settings.layout = layout;
+        }
+        let flag = |value: &Value| match value {
+            Value::Boolean(flag) => Some(*flag),
+            Value::String(_) | Value::Integer(_) | Value::Float(_) => None,
+        };
+        if let Some(names) =
+            self.names
+                .resolve("recording.names", values, flag, "true or false", wrong)
+        {
+            settings.names = names;
+        }
+        settings
+    }
+}
+
+impl Field {
+    fn read(table: &Table<'_>, key: &str) -> Option<(Place, Written)> {
+        let (value, place) = table.value(key)?;
+        let written = match value {
+            Value::Boolean(flag) => Written::Flag(flag),
+            Value::String(text) => {
+                let name = text
+                    .strip_prefix('{')
+                    .and_then(|text| text.strip_suffix('}'));
+                match name {
+                    Some(name) => Written::Parameter(name.to_owned()),
+                    None => Written::Text(text),
+                }
+            }
+            Value::Integer(_) | Value::Float(_) => {
+                let found = format!("found {}", shown(&value));
+                table.report(place, key, found, "a text, true or false is wanted here");
+                return None;
+            }
+        };
+        Some((place, written))
+    }
+
+    /// What `parse` makes of the value; none where the file says nothing, or something wrong.
+    fn resolve<T>(
+        &self,
+        key: &str,
+        values: &Values,
+        parse: impl FnOnce(&Value) -> Option<T>,
+        right: &str,
+        wrong: &mut Wrong<'_>,
+    ) -> Option<T> {
+        let (place, written) = self.0.as_ref()?;
+        let (value, whose) = match written {
+            Written::Flag(flag) => (Value::Boolean(*flag), String::new()),
+            Written::Text(text) => (Value::String(text.clone()), String::new()),
+            Written::Parameter(name) => match values.get(name) {
+                Some(value) => (value.clone(), format!("parameter {name}: ")),
+                None => {
+                    let mut right = "name a parameter that the description declares".to_owned();
+                    if let Some(meant) = did_you_mean(name, values.names()) {
+                        right = format!("{meant} {right}");
+                    }
+                    wrong(
+                        Some(*place),
+                        key,
+                        format!("{{{name}}} is no parameter"),
+                        right,
+                    );
+                    return None;
+                }
+            },
+        };
+        let parsed = parse(&value);
+        if parsed.is_none() {
+            let found = format!("{whose}found {}", shown(&value));
+            wrong(
+                Some(*place),
+                key,
+                found,
+                format!("{right}, or \"{{parameter}}\""),
+            );
+        }
+        parsed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::Description;
+    use super::*;
+    use crate::job::Parameters;
+
+    fn of(recording: &str, given: &[(&str, Value)]) -> Result<RecordingSettings, String> {
+        let text = format!(
+            "role = \"recorder\"\nsummary = \"s\"\n\
+             [parameters.how]\ntype = \"string\"\nvalues = [\"grid\", \"pip\", \"odd\"]\ndefault = \"grid\"\ndescription = \"d\"\n\
+             [recording]\n{recording}"
+        );
+        let description = Description::parse(Path::new("it.toml"), "it", &text);
+        let description = description.map_err(|error| error.to_string())?;
+        let given: Parameters = given
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect();
+        let values = description.values(&given, &"room".parse().unwrap());
+        let values = values.map_err(|error| error.to_string())?;
+        description
+            .recording(&values)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn layout_and_names_are_settled_by_file_or_parameter() {
+        assert_eq!(of("", &[]).unwrap(), RecordingSettings::default());
+        let fixed = of("layout = \"speaker\"\nnames = true", &[]).unwrap();
+        assert_eq!((fixed.layout, fixed.names), (Layout::Speaker, true));
+        let given = of(
+            "layout = \"{how}\"",
+            &[("how", Value::String("pip".to_owned()))],
+        )
+        .unwrap();
+        assert_eq!(given.layout, Layout::Pip);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place_and_what_would_be_right() {
+        for (recording, told) in [
+            ("layout = \"mosaic\"", "grid, speaker, pip"),
+            ("layout = 3", "a text"),
+            ("layout = \"{hows}\"", "did you mean"),
+            ("names = \"yes\"", "true or false"),
+            ("nmaes = true", "names"),
+        ] {
+            let error = of(recording, &[]).unwrap_err();
+            assert!(
+                error.contains(told) && error.contains("it.toml:9"),
+                "{error}"
+            );
+        }
+        let error = of(
+            "layout = \"{how}\"",
+            &[("how", Value::String("odd".to_owned()))],
+        );
+        assert!(error.unwrap_err().contains("parameter how"));
+    }
+}
