@@ -288,6 +288,20 @@ pub fn picture_form(settings: &Settings) -> Result<Vec<gst::Element>, MediaError
     Ok(vec![rate, convert, capsfilter(&caps)?])
 }
 
+/// The same for a mix: at a constant rate. A compositor leaves a picture out when a participant's first one changes what
+/// it mixes (GStreamer 1.22); the one before is shown twice then.
+pub fn steady_picture_form(settings: &Settings) -> Result<Vec<gst::Element>, MediaError> {
+    let video = &settings.video;
+    let rate = make("videorate", "gstreamer1.0-plugins-base")?;
+    rate.set_property("skip-to-first", true);
+    let convert = make("videoconvertscale", "gstreamer1.0-plugins-base")?;
+    let caps = format!(
+        "video/x-raw,format=I420,width={},height={},framerate={}/1,pixel-aspect-ratio=1/1",
+        video.width, video.height, video.framerate
+    );
+    Ok(vec![rate, convert, capsfilter(&caps)?])
+}
+
 /// S16LE at 48 kHz with the settings' channels.
 pub fn sound_form(settings: &Settings) -> Result<Vec<gst::Element>, MediaError> {
     let convert = make("audioconvert", "gstreamer1.0-plugins-base")?;

@@ -141,7 +141,11 @@ impl Stage {
             let compositor =
                 stage.add_mix("compositor", &caps, stage.overlay.as_ref(), &built.bin)?;
             if let Some(outlet) = &sink.outlet {
-                stage.lead_out(&built.bin, source::picture_form(&plan.settings)?, outlet)?;
+                stage.lead_out(
+                    &built.bin,
+                    source::steady_picture_form(&plan.settings)?,
+                    outlet,
+                )?;
             }
             compositor.set_property_from_str("background", "black");
             stage.video = Some(compositor);

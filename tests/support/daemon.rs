@@ -84,7 +84,12 @@ impl Daemon {
 
     /// Starts a job; returns its id.
     pub async fn job(&self, role: &str, description: &str, room: &str) -> String {
-        let spec = json!({ "role": role, "room": room, "description": description });
+        self.job_with(json!({ "role": role, "room": room, "description": description }))
+            .await
+    }
+
+    /// Starts the job that the API is told of so; returns its id.
+    pub async fn job_with(&self, spec: Value) -> String {
         let answer = self
             .http
             .post(format!("{}/api/v1/jobs", self.url))
@@ -146,6 +151,24 @@ impl Daemon {
             .await
             .expect("an answer");
         (answer.status().as_u16(), answer.text().await.expect("text"))
+    }
+
+    /// Gives a running job other values for some of its parameters.
+    ///
+    /// # Errors
+    /// What the server says if it refuses.
+    pub async fn set(&self, id: &str, parameters: &Value) -> Result<(), String> {
+        let answer = self
+            .http
+            .patch(format!("{}/api/v1/jobs/{id}/parameters", self.url))
+            .json(parameters)
+            .send()
+            .await
+            .expect("an answer");
+        match answer.status().is_success() {
+            true => Ok(()),
+            false => Err(answer.text().await.expect("a text")),
+        }
     }
 
     /// Asks a job to end.
