@@ -302,6 +302,16 @@ pub fn steady_picture_form(settings: &Settings) -> Result<Vec<gst::Element>, Med
     Ok(vec![rate, convert, capsfilter(&caps)?])
 }
 
+/// The same for a mix: without holes. A mixer leaves some tens of milliseconds out when somebody's first sound changes
+/// what it mixes (GStreamer 1.22); there is silence then.
+pub fn steady_sound_form(settings: &Settings) -> Result<Vec<gst::Element>, MediaError> {
+    let rate = make("audiorate", "gstreamer1.0-plugins-base")?;
+    rate.set_property("skip-to-first", true);
+    let mut form = vec![rate];
+    form.extend(sound_form(settings)?);
+    Ok(form)
+}
+
 /// S16LE at 48 kHz with the settings' channels.
 pub fn sound_form(settings: &Settings) -> Result<Vec<gst::Element>, MediaError> {
     let convert = make("audioconvert", "gstreamer1.0-plugins-base")?;

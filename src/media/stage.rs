@@ -127,7 +127,11 @@ impl Stage {
             let built = plan.build(sink)?;
             let mix = stage.add_mix("audiomixer", caps, None, &built.bin)?;
             if let Some(outlet) = &sink.outlet {
-                stage.lead_out(&built.bin, source::sound_form(&plan.settings)?, outlet)?;
+                stage.lead_out(
+                    &built.bin,
+                    source::steady_sound_form(&plan.settings)?,
+                    outlet,
+                )?;
             }
             stage.audio = Some(mix);
             stage.fragments.push((MediaKind::Audio, built));
