@@ -172,3 +172,31 @@ async fn finished_parts_of_a_recording_that_goes_on_are_uploaded_and_it_cannot_b
     assert!(!recordings.join(NAME).exists());
     assert!(there.join(FILE).exists(), "what was uploaded stays");
 }
+
+#[tokio::test]
+async fn what_a_recorder_wrote_is_uploaded_when_it_ends() {
+    let target = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&format!(
+        "[[recording.upload]]\nurl = \"file://{}\"",
+        target.path().display()
+    ));
+    daemon.job("kiosk", "kiosk-test", "lobby").await;
+    let recorder = daemon.job("recorder", "recorder", "lobby").await;
+    let has_media = |view: &Value| view["recordings"][0]["bytes"].as_u64() > Some(20_000);
+    daemon.until(&recorder, "media is written", has_media).await;
+    daemon.end(&recorder).await;
+
+    let is_uploaded = |list: &Value| list["recordings"][0]["state"] == "uploaded";
+    daemon
+        .until_at("/api/v1/recordings", "it is uploaded", is_uploaded)
+        .await;
+    let (here, there) = (daemon.recording(), target.path());
+    let there = there.join(here.file_name().unwrap());
+    let files = daemon::media_files(&here);
+    assert!(!files.is_empty());
+    for file in files {
+        let copy = fs::read(there.join(file.file_name().unwrap())).unwrap();
+        assert!(copy == fs::read(&file).unwrap(), "{}", file.display());
+    }
+    assert_eq!(manifest(&there)["visits"], manifest(&here)["visits"]);
+}
