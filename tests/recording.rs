@@ -155,7 +155,13 @@ fn assert_second_opinion(file: &Path, codecs: &[&str], seconds: f64, pictures: u
 
 #[tokio::test]
 async fn flashes_and_beeps_are_in_the_file_at_their_times_and_in_step() {
-    for (codec, name, codec_name) in [(Codec::Vp8, "webm", "vp8"), (Codec::H264, "mp4", "h264")] {
+    for (codec, name, codec_name) in [
+        (Codec::Vp8, "webm", "vp8"),
+        (Codec::H264, "mp4", "h264"),
+        (Codec::Vp9, "mp4", "vp9"),
+        (Codec::Av1, "mp4", "av1"),
+        (Codec::H265, "mp4", "hevc"),
+    ] {
         let trial = Trial::new(BOTH);
         // A peer's media does not begin at zero: 2500 to 7500 ms of running time, sound 60 ms later.
         trial.push(&interleaved([
@@ -334,6 +340,31 @@ async fn a_camera_that_comes_late_joins_the_file() {
 }
 
 #[tokio::test]
+async fn sound_that_comes_late_has_its_place_in_an_mp4_file() {
+    let trial = Trial::new(Sends {
+        audio: false,
+        video: true,
+    });
+    trial.push(&interleaved([
+        (Video, video(Codec::H264, SMALL, 0..7000)),
+        (Audio, audio(3500..7000)),
+    ]));
+    let summary = trial.finish().await;
+    let [file] = &summary.files[..] else {
+        panic!("one file: {summary:?}")
+    };
+    assert_eq!(file.tracks[1].offset, Duration::from_millis(3500));
+    let content = Content::of(&trial.path(file));
+    assert_times(
+        &content.flashes(),
+        &[0, 1000, 2000, 3000, 4000, 5000, 6000],
+        1,
+    );
+    assert_times(&content.beeps(), &[4000, 5000, 6000], 12);
+    assert_second_opinion(&trial.path(file), &["h264", "opus"], 7.0, 210);
+}
+
+#[tokio::test]
 async fn late_h264_begins_a_second_part_and_nothing_is_lost_between_the_two() {
     let trial = Trial::new(BOTH);
     trial.push(&interleaved([
@@ -372,7 +403,7 @@ async fn late_h264_begins_a_second_part_and_nothing_is_lost_between_the_two() {
 
 #[tokio::test]
 async fn another_size_in_mid_stream_keeps_one_file_that_decodes_throughout() {
-    for codec in [Codec::Vp8, Codec::H264] {
+    for codec in [Codec::Vp8, Codec::H264, Codec::Vp9, Codec::Av1] {
         let trial = Trial::new(BOTH);
         let large = (320, 240);
         let pictures = [
@@ -513,16 +544,23 @@ async fn matroska_is_written_where_it_is_wanted() {
         containers: Containers::Matroska,
         ..Format::default()
     };
-    let trial = Trial::with_format(BOTH, matroska);
-    trial.push(&interleaved([
-        (Video, video(Codec::H264, SMALL, 0..2000)),
-        (Audio, audio(0..2000)),
-    ]));
-    let summary = trial.finish().await;
-    let path = trial.path(&summary.files[0]);
-    assert_eq!(path.extension().unwrap(), "mkv");
-    assert_times(&Content::of(&path).flashes(), &[0, 1000], 1);
-    assert_second_opinion(&path, &["h264", "opus"], 2.0, 60);
+    for (codec, ending, codec_name) in [
+        (Codec::H264, "mkv", "h264"),
+        (Codec::H265, "mkv", "hevc"),
+        (Codec::Vp9, "webm", "vp9"),
+        (Codec::Av1, "webm", "av1"),
+    ] {
+        let trial = Trial::with_format(BOTH, matroska);
+        trial.push(&interleaved([
+            (Video, video(codec, SMALL, 0..2000)),
+            (Audio, audio(0..2000)),
+        ]));
+        let summary = trial.finish().await;
+        let path = trial.path(&summary.files[0]);
+        assert_eq!(path.extension().unwrap(), ending);
+        assert_times(&Content::of(&path).flashes(), &[0, 1000], 1);
+        assert_second_opinion(&path, &[codec_name, "opus"], 2.0, 60);
+    }
 }
 
 #[tokio::test]

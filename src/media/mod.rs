@@ -118,6 +118,8 @@ pub fn init() -> Result<(), MediaError> {
     clock::base_time();
     static REGISTERED: LazyLock<Result<(), gst::glib::BoolError>> = LazyLock::new(|| {
         marks::register()?;
+        // `rtpav1pay` and `rtpav1depay`, which GStreamer 1.22 does not bring.
+        gstrsrtp::plugin_register_static()?;
         rtsp::register()?;
         clip::register()
     });
@@ -143,7 +145,7 @@ impl std::fmt::Display for MediaKind {
     }
 }
 
-/// The codecs that attache knows. Peers send and receive Opus, VP8 and H.264; the others can be encoded.
+/// The codecs that attache knows: peers send and receive them, recorders write them down.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]

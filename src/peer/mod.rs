@@ -50,7 +50,7 @@ pub struct PeerSettings {
     pub sends: Sends,
     /// Where they come from.
     pub producers: Option<Producers>,
-    /// The video codecs of our offers, best first; of an offer of the other side, its own order counts.
+    /// The video codecs that are offered and taken, best first; the one that answers an offer chooses.
     pub video_codecs: Vec<Codec>,
     /// What to do with what comes.
     pub receive: Receive,

@@ -36,18 +36,22 @@ impl Peer {
 
     pub(super) async fn negotiate_answer(&mut self, offer: &str) -> Result<String> {
         let sdp = parse(offer)?;
-        let description = Description::parse(&sdp)?;
-        for section in &description.sections {
-            let mut section = section.clone();
-            // One format only: the first of the offer that we know. The other side's choice decides.
-            section.formats.truncate(1);
-            let found = section.formats.len() == 1;
+        let mut description = Description::parse(&sdp)?;
+        for section in &mut description.sections {
+            // One format only: the first of ours that is offered.
+            section.formats = self.preferred(section).into_iter().collect();
             ensure!(
-                found,
-                "m-line {} offers no codec that attache knows (Opus, VP8, H.264 baseline)",
-                section.mline
+                !section.formats.is_empty(),
+                "m-line {} offers no codec that is taken here (Opus; of pictures: {})",
+                section.mline,
+                self.settings
+                    .video_codecs
+                    .iter()
+                    .map(Codec::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", ")
             );
-            self.add_section(&section, false)?;
+            self.add_section(section, false)?;
         }
         self.build_senders(&description)?;
         let offer = WebRTCSessionDescription::new(WebRTCSDPType::Offer, sdp);
@@ -57,6 +61,16 @@ impl Peer {
         self.set_description("set-local-description", &answer)
             .await?;
         Ok(answer.sdp().as_text()?)
+    }
+
+    /// The format of an offered section that we like best.
+    fn preferred(&self, section: &MediaSection) -> Option<Format> {
+        let codecs: &[Codec] = match section.kind {
+            MediaKind::Audio => &[Codec::Opus],
+            MediaKind::Video => &self.settings.video_codecs,
+        };
+        let offered = |codec: &Codec| section.formats.iter().find(|format| format.codec == *codec);
+        codecs.iter().find_map(offered).copied()
     }
 
     pub(super) async fn negotiate_accept(&mut self, answer: &str) -> Result<()> {
@@ -261,7 +275,8 @@ fn preference(
             .field("packetization-mode", "1")
             .field("profile-level-id", "42e01f")
             .field("level-asymmetry-allowed", "1"),
-        (Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::H265, true) | (_, false) => caps,
+        (Codec::Vp9, true) => caps.field("profile-id", "0"),
+        (Codec::Vp8 | Codec::Av1 | Codec::H265, true) | (_, false) => caps,
     };
     if format.codec.kind() == MediaKind::Video {
         caps = caps

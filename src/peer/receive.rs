@@ -34,8 +34,9 @@ pub enum Wish {
 pub enum Receive {
     /// It is not wanted: the m-lines do not receive.
     Nothing,
-    /// Whole encoded frames, as they were sent: `audio/x-opus`, `video/x-vp8`, `video/x-h264` (byte stream, by access unit,
-    /// parameter sets in front of each key frame). Their PTS is when they were captured, in running time.
+    /// Whole encoded frames, as they were sent: `audio/x-opus`, `video/x-vp8`, `video/x-vp9`, `video/x-av1` (by temporal
+    /// unit), `video/x-h264` and `video/x-h265` (byte stream, by access unit, parameter sets in front of each key frame).
+    /// Their PTS is when they were captured, in running time.
     Encoded(EncodedSink),
     /// Raw frames: `audio/x-raw` S16LE 48 kHz stereo, `video/x-raw` I420; handed over in [`PeerEvent::Track`].
     /// What is not wanted is received and dropped undecoded.
@@ -138,8 +139,11 @@ fn codec_of(pad: &gst::Pad) -> Result<Codec> {
         Some("OPUS") => Ok(Codec::Opus),
         Some("VP8") => Ok(Codec::Vp8),
         Some("H264") => Ok(Codec::H264),
+        Some("VP9") => Ok(Codec::Vp9),
+        Some("AV1") => Ok(Codec::Av1),
+        Some("H265") => Ok(Codec::H265),
         other => anyhow::bail!(
-            "it is {}; Opus, VP8 or H264 was agreed on",
+            "it is {}; Opus, VP8, VP9, AV1, H264 or H265 was agreed on",
             other.unwrap_or("of no known codec")
         ),
     }
@@ -156,10 +160,15 @@ fn chain(codec: Codec, decoded: bool) -> String {
             "rtph264depay request-keyframe=true wait-for-keyframe=true ! h264parse config-interval=-1 \
              ! capsfilter caps=video/x-h264,stream-format=byte-stream,alignment=au"
         }
-        // Never agreed on yet.
-        Codec::Vp9 => "rtpvp9depay",
-        Codec::Av1 => "rtpav1depay",
-        Codec::H265 => "rtph265depay",
+        Codec::Vp9 => "rtpvp9depay request-keyframe=true wait-for-keyframe=true",
+        Codec::Av1 => {
+            "rtpav1depay request-keyframe=true wait-for-keyframe=true ! av1parse \
+             ! capsfilter caps=video/x-av1,stream-format=obu-stream,alignment=tu"
+        }
+        Codec::H265 => {
+            "rtph265depay ! h265parse config-interval=-1 \
+             ! capsfilter caps=video/x-h265,stream-format=byte-stream,alignment=au"
+        }
     };
     let decoder = match (decoded, codec) {
         (false, _) => return depay.to_owned(),

@@ -212,24 +212,36 @@ fn known_codec(media: &gst_sdp::SDPMediaRef, payload_type: u8) -> Option<(Codec,
             (id.parse() == Ok(payload_type)).then_some(rest)
         })
     };
+    let is_profile = |name: &str, wanted: &str| {
+        of("fmtp")
+            .and_then(|fmtp| parameter(fmtp, name))
+            .is_none_or(|profile| profile == wanted)
+    };
     let encoding = of("rtpmap")?.to_ascii_uppercase();
     match encoding.split('/').next()? {
         "OPUS" => Some((Codec::Opus, 0)),
         "VP8" => Some((Codec::Vp8, 0)),
         "H264" => Some((Codec::H264, baseline_rank(of("fmtp").unwrap_or_default())?)),
+        // RFC 9628 and the RTP payload format for AV1: profile 0 where nothing is said. H.265 (RFC 7798): 1, Main.
+        "VP9" => is_profile("profile-id", "0").then_some((Codec::Vp9, 0)),
+        "AV1" => is_profile("profile", "0").then_some((Codec::Av1, 0)),
+        "H265" => is_profile("profile-id", "1").then_some((Codec::H265, 0)),
         _ => None,
     }
+}
+
+/// The value of a format's parameter.
+fn parameter<'a>(fmtp: &'a str, name: &str) -> Option<&'a str> {
+    fmtp.split(';').find_map(|part| {
+        let (key, value) = part.trim().split_once('=')?;
+        key.eq_ignore_ascii_case(name).then_some(value)
+    })
 }
 
 /// Constrained baseline in packetization mode 1 ranks above plain baseline; nothing else will do.
 /// The second byte of `profile-level-id` holds the constraint flags (RFC 6184 8.1).
 fn baseline_rank(fmtp: &str) -> Option<u8> {
-    let value = |name: &str| {
-        fmtp.split(';').find_map(|part| {
-            let (key, value) = part.trim().split_once('=')?;
-            key.eq_ignore_ascii_case(name).then_some(value)
-        })
-    };
+    let value = |name| parameter(fmtp, name);
     if value("packetization-mode") != Some("1") {
         return None;
     }
@@ -269,22 +281,26 @@ mod tests {
 
     #[test]
     fn the_codecs_keep_the_offers_order_and_payload_types() {
-        let video = "m=video 9 UDP/TLS/RTP/SAVPF 100 102 106 96\r\n\
-            a=rtpmap:100 VP9/90000\r\n\
+        let video = "m=video 9 UDP/TLS/RTP/SAVPF 100 101 102 106 96 45\r\n\
+            a=rtpmap:100 VP9/90000\r\na=fmtp:100 profile-id=2\r\n\
+            a=rtpmap:101 VP9/90000\r\na=fmtp:101 profile-id=0\r\n\
+            a=rtpmap:45 AV1/90000\r\na=fmtp:45 level-idx=5;profile=0;tier=0\r\n\
             a=rtpmap:102 H264/90000\r\na=fmtp:102 packetization-mode=1;profile-level-id=42001f\r\n\
             a=rtpmap:106 H264/90000\r\na=fmtp:106 packetization-mode=1;profile-level-id=42e01f\r\n\
             a=rtpmap:96 VP8/90000\r\na=extmap:4 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n";
         let description = parse(&format!("{HEAD}{PRINT}{video}")).unwrap();
         let section = description.section(MediaKind::Video).unwrap();
-        let h264 = Format {
-            codec: Codec::H264,
-            payload_type: 106,
-        };
-        let vp8 = Format {
-            codec: Codec::Vp8,
-            payload_type: 96,
-        };
-        assert_eq!(section.formats, [h264, vp8]);
+        let expected = [
+            (Codec::Vp9, 101),
+            (Codec::H264, 106),
+            (Codec::Vp8, 96),
+            (Codec::Av1, 45),
+        ]
+        .map(|(codec, payload_type)| Format {
+            codec,
+            payload_type,
+        });
+        assert_eq!(section.formats, expected);
         assert_eq!(section.twcc, Some(4));
         assert_eq!(
             section.direction,

@@ -111,19 +111,28 @@ fn payloader(format: Format, ssrc: u32) -> Result<gst::Element> {
         Codec::Opus => ("rtpopuspay", "gstreamer1.0-plugins-good"),
         Codec::Vp8 => ("rtpvp8pay", "gstreamer1.0-plugins-good"),
         Codec::H264 => ("rtph264pay", "gstreamer1.0-plugins-good"),
-        // Never agreed on yet.
         Codec::Vp9 => ("rtpvp9pay", "gstreamer1.0-plugins-good"),
-        Codec::Av1 => ("rtpav1pay", "gstreamer1.0-plugins-rs"),
+        // Built in, see `media::init`.
+        Codec::Av1 => ("rtpav1pay", "attache anew"),
         Codec::H265 => ("rtph265pay", "gstreamer1.0-plugins-good"),
     };
     let mut builder = gst::ElementFactory::make(name)
         .property("mtu", MTU)
-        .property("ssrc", ssrc)
         .property("pt", u32::from(format.payload_type));
     builder = match format.codec {
-        Codec::Opus | Codec::Vp9 | Codec::Av1 | Codec::H265 => builder,
-        // RFC 7741: receivers find lost frames by the picture id.
-        Codec::Vp8 => builder.property_from_str("picture-id-mode", "15-bit"),
+        // -1 is "any" there.
+        Codec::Av1 => builder.property("ssrc", i64::from(ssrc)),
+        Codec::Opus | Codec::Vp8 | Codec::H264 | Codec::Vp9 | Codec::H265 => {
+            builder.property("ssrc", ssrc)
+        }
+    };
+    builder = match format.codec {
+        Codec::Opus | Codec::Av1 => builder,
+        // RFC 7741 and RFC 9628: receivers find lost frames by the picture id.
+        Codec::Vp8 | Codec::Vp9 => builder.property_from_str("picture-id-mode", "15-bit"),
+        Codec::H265 => builder
+            .property_from_str("aggregate-mode", "zero-latency")
+            .property("config-interval", -1i32),
         Codec::H264 => builder
             .property_from_str("aggregate-mode", "zero-latency")
             .property("config-interval", -1i32),

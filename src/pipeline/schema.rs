@@ -56,7 +56,7 @@ const fn required(name: &'static str, holds: Holds, about: &'static str) -> Key 
 
 pub(super) const ROLES: [&str; 3] = ["kiosk", "recorder", "filter"];
 pub(super) const DEVICE_KINDS: [&str; 4] = ["camera", "microphone", "speaker", "display"];
-pub(super) const CODECS: [&str; 2] = ["vp8", "h264"];
+pub(super) const CODECS: [&str; 5] = ["vp8", "h264", "vp9", "av1", "h265"];
 
 pub(super) const ROOT: &[Key] = &[
     required(
@@ -164,7 +164,7 @@ pub(super) const VIDEO: &[Key] = &[
     key(
         "codecs",
         Holds::Codecs,
-        "The codecs offered, the preferred one first",
+        "The codecs offered and taken, the preferred one first",
     ),
 ];
 

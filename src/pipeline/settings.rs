@@ -52,7 +52,7 @@ pub struct VideoSettings {
     pub framerate: u32,
     /// What an encoder aims at.
     pub bitrate: Bitrate,
-    /// The codecs offered, the preferred one first.
+    /// The codecs offered and taken, the preferred one first.
     pub codecs: Vec<Codec>,
 }
 
@@ -291,16 +291,13 @@ impl Declared {
 }
 
 fn read_codecs(table: Option<&Table<'_>>) -> Vec<Codec> {
-    let both = vec![Codec::Vp8, Codec::H264];
+    let usual = vec![Codec::Vp8, Codec::H264];
     let Some((table, (names, place))) =
         table.and_then(|table| Some((table, table.strings("codecs")?)))
     else {
-        return both;
+        return usual;
     };
-    let known = |name: &String| {
-        let index = CODECS.iter().position(|known| known == name)?;
-        both.get(index).copied()
-    };
+    let known = |name: &String| Codec::from_name(name).filter(|_| CODECS.contains(&name.as_str()));
     let codecs: Option<Vec<Codec>> = names.iter().map(known).collect();
     let is_once = |codecs: &Vec<Codec>| {
         let mut rest = codecs.iter().enumerate();
@@ -309,7 +306,7 @@ fn read_codecs(table: Option<&Table<'_>>) -> Vec<Codec> {
     if let Some(codecs) = codecs.filter(|codecs| !codecs.is_empty() && is_once(codecs)) {
         return codecs;
     }
-    let right = "a list of one or both of \"vp8\" and \"h264\", the preferred one first";
+    let right = format!("a list of one or more of {CODECS:?}, the preferred one first");
     table.report(place, "codecs", format!("found {names:?}"), right);
-    both
+    usual
 }

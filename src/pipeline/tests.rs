@@ -69,8 +69,8 @@ fn every_mistake_in_a_file_is_told_with_its_place_and_key() {
             "x.toml:4:9: settings.video.width: {wide} is no parameter",
         ),
         (
-            "[settings.video]\ncodecs = [\"av1\"]\n",
-            "x.toml:4:10: settings.video.codecs: found [\"av1\"]; a list of one or both",
+            "[settings.video]\ncodecs = [\"av9\"]\n",
+            "x.toml:4:10: settings.video.codecs: found [\"av9\"]; a list of one or more",
         ),
         (
             "[settings.video]\ncodecs = \"vp8\"\n",

@@ -4,9 +4,14 @@ use std::time::Duration;
 
 use gstreamer as gst;
 
+use super::av1::TemporalUnit;
 use super::h264::AccessUnit;
 use super::report::{Size, WriteError};
+use super::{h265, vp9};
 use crate::media::{Codec, MediaKind};
+
+/// 20 ms of Opus that say nothing: CELT, full band, one channel, one frame.
+pub(super) const OPUS_SILENCE: [u8; 3] = [0xf8, 0xff, 0xfe];
 
 /// One encoded frame on its way into a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +20,7 @@ pub struct Frame {
     pub at: Duration,
     /// What it is.
     pub content: Content,
-    /// The frame as Matroska stores it.
+    /// The frame as containers store it.
     pub data: Vec<u8>,
 }
 
@@ -27,7 +32,7 @@ pub enum Content {
         /// Of the whole packet (RFC 6716, 3.1).
         duration: Duration,
     },
-    /// A VP8 or H.264 frame that decoding can begin with.
+    /// A picture that decoding can begin with.
     Key(Picture),
     /// A frame that needs those before it.
     Delta(Codec),
@@ -40,7 +45,8 @@ pub struct Picture {
     pub codec: Codec,
     /// Its size.
     pub size: Size,
-    /// H.264: AVCDecoderConfigurationRecord. VP8: empty.
+    /// The codec's record as MP4 has it: of H.264 `avcC`, of H.265 `hvcC`, of AV1 `av1C`, of VP9 `vpcC` without version and
+    /// flags. Of VP8: empty.
     pub configuration: Vec<u8>,
 }
 
@@ -64,8 +70,9 @@ impl Frame {
     /// `Ok(None)` for what cannot be stored but does no harm: an empty buffer, or one without a time.
     ///
     /// # Errors
-    /// [`WriteError::Unsupported`] for caps other than `audio/x-opus`, `video/x-vp8` and
-    /// `video/x-h264, stream-format=byte-stream, alignment=au` with its size.
+    /// [`WriteError::Unsupported`] for caps other than `audio/x-opus`, `video/x-vp8`, `video/x-vp9`,
+    /// `video/x-av1, stream-format=obu-stream, alignment=tu`, and `video/x-h264` or `video/x-h265` with
+    /// `stream-format=byte-stream, alignment=au` and its size.
     pub fn from_sample(
         kind: MediaKind,
         sample: &gst::SampleRef,
@@ -87,6 +94,15 @@ impl Frame {
             {
                 h264(at, &bytes, size_of(caps))
             }
+            (MediaKind::Video, "video/x-h265")
+                if caps.get::<&str>("stream-format") == Ok("byte-stream") =>
+            {
+                h265(at, &bytes, size_of(caps))
+            }
+            (MediaKind::Video, "video/x-vp9") => vp9(at, &bytes),
+            (MediaKind::Video, "video/x-av1") if caps.get::<&str>("alignment") == Ok("tu") => {
+                av1(at, &bytes)
+            }
             (MediaKind::Audio | MediaKind::Video, _) => {
                 return Err(unsupported(kind, &caps.to_string()));
             }
@@ -99,7 +115,8 @@ fn unsupported(kind: MediaKind, found: &str) -> WriteError {
     let expected = match kind {
         MediaKind::Audio => "audio/x-opus",
         MediaKind::Video => {
-            "video/x-vp8, or video/x-h264 with stream-format=byte-stream, alignment=au and its size"
+            "video/x-vp8, video/x-vp9, video/x-av1 with alignment=tu, or video/x-h264 or video/x-h265 with \
+             stream-format=byte-stream, alignment=au and its size"
         }
     };
     WriteError::Unsupported {
@@ -190,6 +207,59 @@ fn h264(at: Duration, bytes: &[u8], size: Option<Size>) -> Option<Frame> {
             configuration,
         }),
         _ => Content::Delta(Codec::H264),
+    };
+    Some(Frame {
+        at,
+        content,
+        data: unit.data,
+    })
+}
+
+fn h265(at: Duration, bytes: &[u8], size: Option<Size>) -> Option<Frame> {
+    let unit = h265::AccessUnit::from_byte_stream(bytes)?;
+    let content = match (unit.configuration, size) {
+        (Some(configuration), Some(size)) => Content::Key(Picture {
+            codec: Codec::H265,
+            size,
+            configuration,
+        }),
+        (None, _) | (_, None) => Content::Delta(Codec::H265),
+    };
+    Some(Frame {
+        at,
+        content,
+        data: unit.data,
+    })
+}
+
+fn vp9(at: Duration, bytes: &[u8]) -> Option<Frame> {
+    let content = match vp9::header(bytes)? {
+        vp9::Header::Key {
+            size,
+            configuration,
+        } => Content::Key(Picture {
+            codec: Codec::Vp9,
+            size,
+            configuration,
+        }),
+        vp9::Header::Delta => Content::Delta(Codec::Vp9),
+    };
+    Some(Frame {
+        at,
+        content,
+        data: bytes.to_vec(),
+    })
+}
+
+fn av1(at: Duration, bytes: &[u8]) -> Option<Frame> {
+    let unit = TemporalUnit::from_obus(bytes)?;
+    let content = match unit.key {
+        Some(sequence) => Content::Key(Picture {
+            codec: Codec::Av1,
+            size: sequence.size,
+            configuration: sequence.configuration,
+        }),
+        None => Content::Delta(Codec::Av1),
     };
     Some(Frame {
         at,

@@ -60,7 +60,7 @@ fn configuration(sps: &[u8], pps: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The NAL units between start codes, without the zeros that may trail them.
-fn nal_units(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn nal_units(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = after_start_code(stream);
     std::iter::from_fn(move || {
         let here = rest?;

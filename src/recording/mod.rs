@@ -9,6 +9,8 @@
 //! for minutes would hold the sound back in memory. They also cannot declare a track that comes late, and need a
 //! pipeline with three threads for each participant.
 
+mod av1;
+mod bits;
 mod boxes;
 pub mod catalog;
 pub mod container;
@@ -17,6 +19,7 @@ pub mod file;
 pub mod frame;
 pub mod gate;
 pub mod h264;
+mod h265;
 pub mod manifest;
 pub mod matroska;
 pub mod mix;
@@ -30,6 +33,7 @@ pub mod session;
 pub mod timeline;
 pub mod track;
 pub mod upload;
+mod vp9;
 pub mod writer;
 
 pub use container::{Containers, Format, Media};

@@ -18,7 +18,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::boxes::Boxes;
-use super::frame::opus_duration;
+use super::frame::{OPUS_SILENCE, opus_duration};
 use super::mp4_header::{self, timescale};
 use super::muxer::Written;
 use super::track::{Block, Cue, Patch, Track, track_number};
@@ -89,7 +89,8 @@ impl Mp4 {
 
     /// A movie fragment with its media, to stand at `offset`.
     pub fn fragment(&mut self, offset: u64, blocks: &[Block]) -> Written {
-        let runs = runs(blocks);
+        let silence = self.first_sound(blocks);
+        let runs = runs(blocks.iter().chain(&silence));
         if runs.is_empty() {
             return Written::default();
         }
@@ -130,6 +131,21 @@ impl Mp4 {
             bytes: out.0,
             patches,
         }
+    }
+
+    /// Where a sound track has not begun with the first fragment, it begins with silence: players wait for neither a
+    /// track without samples nor one that begins in the middle.
+    fn first_sound(&self, blocks: &[Block]) -> Option<Block> {
+        let is_due = self.sequence == 0
+            && self.tracks.contains(&Track::Opus)
+            && blocks.iter().all(|block| block.kind == MediaKind::Video);
+        let first = blocks.first().filter(|_| is_due)?;
+        Some(Block {
+            kind: MediaKind::Audio,
+            at: first.at,
+            key: true,
+            data: OPUS_SILENCE.to_vec(),
+        })
     }
 
     /// The index for the file's end, and the header with its duration.
@@ -228,8 +244,8 @@ impl Last {
 }
 
 /// The blocks by track, the one of the first block in front.
-fn runs(blocks: &[Block]) -> Vec<Run<'_>> {
-    let mut runs: Vec<Run<'_>> = Vec::new();
+fn runs<'a>(blocks: impl Iterator<Item = &'a Block>) -> Vec<Run<'a>> {
+    let mut runs: Vec<Run<'a>> = Vec::new();
     for block in blocks {
         match runs.iter_mut().find(|run| run.kind == block.kind) {
             Some(run) => run.blocks.push(block),

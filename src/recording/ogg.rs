@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::frame::opus_duration;
+use super::frame::{OPUS_SILENCE, opus_duration};
 use super::matroska::opus_head;
 use super::track::Block;
 use crate::media::MediaKind;
 
 /// Samples per second of a granule position, whatever the encoder was fed with (RFC 7845, 4).
 const RATE: u128 = 48_000;
-/// Silence by CELT, full band, one channel, one frame: its length in samples, and the packet.
-const LONG_SILENCE: (u64, [u8; 3]) = (960, [0xf8, 0xff, 0xfe]);
+/// Silence: its length in samples, and the packet.
+const LONG_SILENCE: (u64, [u8; 3]) = (960, OPUS_SILENCE);
 const SHORT_SILENCE: (u64, [u8; 3]) = (120, [0xe0, 0xff, 0xfe]);
 /// A gap shorter than this is the network's jitter.
 const SHORTEST_GAP: u64 = 960;

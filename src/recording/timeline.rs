@@ -322,6 +322,12 @@ impl Timeline {
         };
         tracks.sort_by_key(|track| track.kind() == MediaKind::Audio);
         let container = self.format.container(&tracks);
+        let is_silent = tracks.iter().all(|track| track.kind() == MediaKind::Video);
+        if is_silent && container == Container::Mp4 {
+            // Sound that comes later has its place then: it could not begin a next file, for pictures go on without a
+            // key frame.
+            tracks.push(Track::Opus);
+        }
         actions.push(Action::Begin {
             at: frame.at,
             container,

@@ -205,7 +205,14 @@ fn another_video_codec_begins_the_next_file_at_its_key_frame() {
     ];
     assert_eq!(
         run(&mut timeline, frames, now),
-        ["begin 0 H264", "v0", "v33", "begin 66 Vp8", "v0", "v33"]
+        [
+            "begin 0 H264+Opus",
+            "v0",
+            "v33",
+            "begin 66 Vp8+Opus",
+            "v0",
+            "v33"
+        ]
     );
 }
 
