@@ -6,6 +6,7 @@ use super::reader::Table;
 use super::settings::Wrong;
 use crate::job::Value;
 use crate::media::layout::Layout;
+use crate::recording::{Containers, Format, Media};
 
 /// How a recorder records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct RecordingSettings {
     pub layout: Layout,
     /// Participants' display names are written: in the manifest, and on the pictures of a mix.
     pub names: bool,
+    /// What the files are.
+    pub format: Format,
 }
 
 /// `[recording]` as the file has it.
@@ -23,6 +26,8 @@ pub(super) struct Declared {
     pub place: Option<Place>,
     layout: Field,
     names: Field,
+    container: Field,
+    media: Field,
 }
 
 /// A value in the file: itself, or the name of the parameter that gives it.
@@ -44,22 +49,37 @@ impl Declared {
             place: table.map(|table| table.place),
             layout: field("layout"),
             names: field("names"),
+            container: field("container"),
+            media: field("media"),
         }
     }
 
     /// The settings with parameters' values in them; what is wrong is told to `wrong`.
     pub fn resolve(&self, values: &Values, wrong: &mut Wrong<'_>) -> RecordingSettings {
         let mut settings = RecordingSettings::default();
-        let layout = |value: &Value| match value {
-            Value::String(name) => Layout::from_name(name),
-            Value::Boolean(_) | Value::Integer(_) | Value::Float(_) => None,
-        };
+        let layout = |value: &Value| text(value).and_then(Layout::from_name);
         let layouts = format!("one of: {}", Layout::NAMES.join(", "));
         if let Some(layout) =
             self.layout
                 .resolve("recording.layout", values, layout, &layouts, wrong)
         {
             settings.layout = layout;
+        }
+        let containers = |value: &Value| text(value).and_then(Containers::from_name);
+        let known = format!("one of: {}", Containers::NAMES.join(", "));
+        if let Some(containers) =
+            self.container
+                .resolve("recording.container", values, containers, &known, wrong)
+        {
+            settings.format.containers = containers;
+        }
+        let media = |value: &Value| text(value).and_then(Media::from_name);
+        let known = format!("one of: {}", Media::NAMES.join(", "));
+        if let Some(media) = self
+            .media
+            .resolve("recording.media", values, media, &known, wrong)
+        {
+            settings.format.media = media;
         }
         let flag = |value: &Value| match value {
             Value::Boolean(flag) => Some(*flag),
@@ -72,6 +92,13 @@ impl Declared {
             settings.names = names;
         }
         settings
+    }
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Boolean(_) | Value::Integer(_) | Value::Float(_) => None,
     }
 }
 
@@ -183,12 +210,24 @@ mod tests {
     }
 
     #[test]
+    fn container_and_media_are_settled_by_the_file() {
+        let fixed = of("container = \"matroska\"\nmedia = \"audio\"", &[]).unwrap();
+        let expected = Format {
+            containers: Containers::Matroska,
+            media: Media::Audio,
+        };
+        assert_eq!(fixed.format, expected);
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_its_place_and_what_would_be_right() {
         for (recording, told) in [
             ("layout = \"mosaic\"", "grid, speaker, pip"),
             ("layout = 3", "a text"),
             ("layout = \"{hows}\"", "did you mean"),
             ("names = \"yes\"", "true or false"),
+            ("container = \"avi\"", "auto, mp4, matroska"),
+            ("media = true", "all, audio"),
             ("nmaes = true", "names"),
         ] {
             let error = of(recording, &[]).unwrap_err();

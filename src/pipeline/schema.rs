@@ -6,6 +6,7 @@ use super::settings::{
     AUDIO_KBPS, CHANNELS, FRAMERATE, HEIGHT, LATENCY, Limits, VIDEO_KBPS, WIDTH,
 };
 use crate::media::layout::Layout;
+use crate::recording::{Containers, Media};
 
 /// A key of a table.
 pub(super) struct Key {
@@ -118,6 +119,16 @@ pub(super) const RECORDING: &[Key] = &[
         "names",
         Holds::Switch,
         "Participants' display names are written down, and on the pictures of a mix",
+    ),
+    key(
+        "container",
+        Holds::Choice(&Containers::NAMES),
+        "What files are: auto is MP4 for H.264, H.265, VP9 and AV1, and WebM for VP8",
+    ),
+    key(
+        "media",
+        Holds::Choice(&Media::NAMES),
+        "What is written: all, or audio alone, into Ogg",
     ),
 ];
 

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::track::Track;
-use crate::media::Codec;
+use crate::media::{Codec, MediaKind};
+use crate::signalling::protocol::Sends;
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,21 @@ pub enum Containers {
     Matroska,
 }
 
+impl Containers {
+    /// The words for them in descriptions.
+    pub const NAMES: [&'static str; 3] = ["auto", "mp4", "matroska"];
+
+    /// Those of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "auto" => Some(Self::Auto),
+            "mp4" => Some(Self::Mp4),
+            "matroska" => Some(Self::Matroska),
+            _ => None,
+        }
+    }
+}
+
 /// The media that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -73,6 +89,36 @@ pub enum Media {
     All,
     /// Sound alone, into Ogg.
     Audio,
+}
+
+impl Media {
+    /// The words for it in descriptions.
+    pub const NAMES: [&'static str; 2] = ["all", "audio"];
+
+    /// The one of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "all" => Some(Self::All),
+            "audio" => Some(Self::Audio),
+            _ => None,
+        }
+    }
+
+    /// Those of the announced tracks that are written.
+    pub fn of(self, sends: Sends) -> Sends {
+        Sends {
+            audio: sends.audio && self.takes(MediaKind::Audio),
+            video: sends.video && self.takes(MediaKind::Video),
+        }
+    }
+
+    /// Whether a track of this kind is written.
+    pub fn takes(self, kind: MediaKind) -> bool {
+        match (self, kind) {
+            (Self::All, _) | (Self::Audio, MediaKind::Audio) => true,
+            (Self::Audio, MediaKind::Video) => false,
+        }
+    }
 }
 
 /// What a recording's files are to be.

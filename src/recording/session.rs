@@ -149,7 +149,7 @@ impl Recording {
         Writer::new(
             self.folder.clone(),
             stem,
-            participant.sends,
+            self.settings.format.media.of(participant.sends),
             self.settings.format,
             self.reports.clone(),
         )

@@ -60,7 +60,11 @@ impl Mixed {
         let job = &assignment.job;
         let values = description.values(&job.parameters, &job.room)?;
         let settings = description.settings(&values)?;
-        let RecordingSettings { layout, names } = description.recording(&values)?;
+        let RecordingSettings {
+            layout,
+            names,
+            format,
+        } = description.recording(&values)?;
         let codecs = &settings.video.codecs;
         let policy = assignment.encoders.clone();
         let encoders = Encoders::prove(policy, codecs, &settings, own_program()).await;
@@ -89,7 +93,7 @@ impl Mixed {
             room: job.room.clone(),
             job: assignment.id.clone(),
             names,
-            format: recording::Format::default(),
+            format,
         })
         .await?;
         if assignment.paused {

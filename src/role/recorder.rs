@@ -14,7 +14,7 @@ use crate::job::{Assignment, Event};
 use crate::media::{Codec, MediaKind};
 use crate::peer::{EncodedSink, Peer, PeerSettings, Receive, Wish};
 use crate::pipeline::Description;
-use crate::recording::{self, Because, End, Recording, Report, Writer};
+use crate::recording::{self, Because, End, Media, Recording, Report, Writer};
 use crate::signalling::ids::{Generation, ParticipantId};
 use crate::signalling::protocol::{Ice, Participant, Sends};
 
@@ -27,6 +27,7 @@ pub struct Recorder {
     finishing: JoinSet<()>,
     latency: Duration,
     codecs: Vec<Codec>,
+    media: Media,
 }
 
 /// One participant while it is there.
@@ -54,7 +55,7 @@ impl Recorder {
             room: job.room.clone(),
             job: assignment.id.clone(),
             names: how.names,
-            format: recording::Format::default(),
+            format: how.format,
         })
         .await?;
         if assignment.paused {
@@ -73,6 +74,7 @@ impl Recorder {
             finishing: JoinSet::new(),
             latency: settings.latency,
             codecs: settings.video.codecs,
+            media: how.format.media,
         };
         // Meanwhile the recorder goes to its room; its first peer waits for this, and would tell the error.
         tokio::spawn(Peer::warm_up());
@@ -100,7 +102,7 @@ impl Recorder {
     /// Mute and camera off are told to the writer: it need not wait for those tracks.
     pub fn updated(&mut self, other: &Participant) {
         if let Some(visit) = self.visits.get(&other.id) {
-            visit.writer.set_sends(other.sends);
+            visit.writer.set_sends(self.media.of(other.sends));
         }
     }
 
@@ -123,7 +125,7 @@ impl Recorder {
         ice: Ice,
     ) -> PeerSettings {
         let receive = match self.visits.get(other) {
-            Some(visit) => Receive::Encoded(visit.sink(generation)),
+            Some(visit) => Receive::Encoded(visit.sink(generation, self.media)),
             None => Receive::Nothing,
         };
         self.settings(name, ice, receive)
@@ -178,10 +180,13 @@ impl Recorder {
 
 impl Visit {
     /// Where a generation's frames go: to the file, as long as no newer one has any.
-    fn sink(&self, generation: Generation) -> EncodedSink {
+    fn sink(&self, generation: Generation, media: Media) -> EncodedSink {
         let (writer, playing) = (self.writer.clone(), self.playing.clone());
         let wants_key_frame = self.wants_key_frame.clone();
         Arc::new(move |kind, sample| {
+            if !media.takes(kind) {
+                return Wish::Nothing;
+            }
             let newest = playing.fetch_max(generation.0, Ordering::Relaxed);
             if newest > generation.0 {
                 return Wish::Nothing;
