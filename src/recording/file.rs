@@ -120,14 +120,7 @@ impl MediaFile {
         let piece = self.muxer.piece(offset, &self.open);
         self.open.clear();
         self.put(&piece)?;
-        let since = self
-            .cues
-            .last()
-            .map_or(Duration::MAX, |cue| at.saturating_sub(cue.at));
-        let due = match kind {
-            MediaKind::Video => key && since >= CUE_AT_KEY,
-            MediaKind::Audio => since >= CUE_AT_SOUND,
-        };
+        let due = cue_is_due(self.cues.last(), at, kind, key);
         if due {
             self.cues.push(Cue { at, kind, offset });
         }
@@ -208,5 +201,14 @@ impl MediaFile {
                 message: error.to_string(),
             },
         }
+    }
+}
+
+/// Whether readers should find the cluster that begins with such a frame.
+pub(super) fn cue_is_due(last: Option<&Cue>, at: Duration, kind: MediaKind, key: bool) -> bool {
+    let since = last.map_or(Duration::MAX, |cue| at.saturating_sub(cue.at));
+    match kind {
+        MediaKind::Video => key && since >= CUE_AT_KEY,
+        MediaKind::Audio => since >= CUE_AT_SOUND,
     }
 }

@@ -121,11 +121,11 @@ pub(super) fn opus_head() -> Vec<u8> {
 /// A file of WebM or Matroska: where in its header to complete things later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Matroska {
-    segment_size: usize,
-    segment_start: usize,
-    cues_seek: usize,
-    duration: usize,
-    tracks: usize,
+    pub(super) segment_size: usize,
+    pub(super) segment_start: usize,
+    pub(super) cues_seek: usize,
+    pub(super) duration: usize,
+    pub(super) tracks: usize,
 }
 
 impl Matroska {

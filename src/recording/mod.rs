@@ -28,6 +28,7 @@ mod mp4_header;
 pub mod muxer;
 pub mod ogg;
 mod parts;
+pub mod repair;
 pub mod report;
 pub mod session;
 pub mod timeline;

@@ -23,7 +23,7 @@ use crate::signalling::protocol::Sends;
 /// Time between two progress reports, and between two looks at whether the file is still in its place.
 const PROGRESS: Duration = Duration::from_secs(1);
 /// The last picture of a file is not counted as longer than this.
-const LAST_PICTURE: Duration = Duration::from_millis(100);
+pub(super) const LAST_PICTURE: Duration = Duration::from_millis(100);
 /// Changes of size that a track's report lists.
 const SIZES: usize = 1000;
 /// So long nothing of a kind has come, then it is told as a gap: for sound, more than the longest frame of Opus;
