@@ -1,9 +1,11 @@
 //! `recording.json`: what was recorded, of whom, when and into which files. `docs/manifest.md` says the same in words.
 //!
-//! Here are its types; `keep` takes in what the writers tell; `disk` writes and reads the file.
+//! Here are its types; `keep` takes in what the writers tell; `recover` what is found where they were
+//! killed; `disk` writes and reads the file.
 
 mod disk;
 mod keep;
+mod recover;
 
 use std::path::PathBuf;
 
@@ -28,8 +30,11 @@ pub struct Manifest {
     pub version: u32,
     /// Where the recorder was.
     pub room: RoomName,
-    /// The recorder's job.
+    /// The recorder's job; of a recording that went on after its recorder was killed, the last one.
     pub job: JobId,
+    /// The description it worked by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
     /// Whether it goes on. A recorder that was killed leaves `recording` behind until somebody recovers it.
     pub state: State,
     /// Why the recorder ended.
@@ -48,7 +53,8 @@ pub struct Manifest {
         skip_serializing_if = "Option::is_none"
     )]
     pub finished: Option<OffsetDateTime>,
-    /// When the files of a recorder that was killed were finished by another process.
+    /// When the files of a recorder that was killed were finished by another process; the recording may have gone on
+    /// after that.
     #[serde(
         default,
         with = "time::serde::rfc3339::option",
@@ -184,6 +190,8 @@ pub enum End {
     Stopped,
     /// The participant forbade it to be recorded any more.
     Forbidden,
+    /// The recorder was killed, or lost its power.
+    Killed,
 }
 
 /// A track that its participant switched off.

@@ -259,7 +259,7 @@ fn runs<'a>(blocks: impl Iterator<Item = &'a Block>) -> Vec<Run<'a>> {
 }
 
 /// Movie fragment random access (ISO 14496-12, 8.8.9): where a reader can begin.
-fn random_access(cues: &[Cue]) -> Vec<u8> {
+pub(super) fn random_access(cues: &[Cue]) -> Vec<u8> {
     let mut out = Boxes::default();
     out.boxed(b"mfra", |mfra| {
         for kind in [MediaKind::Video, MediaKind::Audio] {

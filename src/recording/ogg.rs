@@ -27,18 +27,18 @@ const SEGMENTS: usize = 255;
 /// Page flags (RFC 3533, 6).
 const CONTINUED: u8 = 1;
 const FIRST: u8 = 2;
-const LAST: u8 = 4;
+pub(super) const LAST: u8 = 4;
 /// The granule position of a page on which no packet ends.
-const NO_END: u64 = u64::MAX;
+pub(super) const NO_END: u64 = u64::MAX;
 
 /// A file of Ogg with Opus.
 #[derive(Debug)]
 pub struct Ogg {
-    serial: u32,
+    pub(super) serial: u32,
     /// Pages made so far.
-    sequence: u32,
+    pub(super) sequence: u32,
     /// Samples so far.
-    position: u64,
+    pub(super) position: u64,
 }
 
 /// A page that is being filled.
@@ -180,7 +180,7 @@ fn samples(time: Duration) -> u64 {
 }
 
 /// CRC-32 of polynomial 0x04c11db7, most significant bit first, from zero (RFC 3533, 6).
-fn checksum(bytes: &[u8]) -> u32 {
+pub(super) fn checksum(bytes: &[u8]) -> u32 {
     let step = |crc: u32, byte: &u8| (crc << 8) ^ TABLE[usize::from((crc >> 24) as u8 ^ byte)];
     bytes.iter().fold(0, step)
 }

@@ -3,20 +3,30 @@
 //! A repaired file holds every whole piece (cluster) that was on disk. Repairing it again changes nothing, and a repair
 //! that is itself interrupted can be repeated.
 
+mod input;
 mod matroska;
+mod mp4;
+mod ogg;
 
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::frame::opus_duration;
+use time::OffsetDateTime;
+
 use super::manifest::{SizeChange, TrackCodec, TrackEntry, TrackKind};
+use super::muxer::Written;
 use super::parts::LAST_PICTURE;
 use super::report::Size;
+use super::track::Patch;
 
 /// What a file holds once it is repaired.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repaired {
+    /// Wall-clock time of its first sample, where the file tells it.
+    pub started: Option<OffsetDateTime>,
     /// Media time in it.
     pub duration: Duration,
     /// Its size.
@@ -60,25 +70,21 @@ pub enum RepairError {
     },
 }
 
-/// Containers that can be repaired.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Container {
-    /// WebM is Matroska.
-    Matroska,
-}
-
-impl Container {
-    fn of(path: &Path) -> Option<Self> {
-        match path.extension()?.to_str()? {
-            "webm" | "mkv" => Some(Self::Matroska),
-            _ => None,
-        }
-    }
-}
-
 /// Whether a file's name is one that can be repaired.
 pub fn is_media(path: &Path) -> bool {
-    Container::of(path).is_some()
+    scanner(path).is_some()
+}
+
+/// Looks through a file of one container.
+type Scanner = fn(&Path, &File) -> Result<Scan, RepairError>;
+
+fn scanner(path: &Path) -> Option<Scanner> {
+    match path.extension()?.to_str()? {
+        "webm" | "mkv" => Some(matroska::scan),
+        "mp4" => Some(mp4::scan),
+        "opus" => Some(ogg::scan),
+        _ => None,
+    }
 }
 
 /// Says what [`repair`] would make of the file, and changes nothing.
@@ -86,10 +92,9 @@ pub fn is_media(path: &Path) -> bool {
 /// # Errors
 /// As [`repair`].
 pub fn examine(path: &Path) -> Result<Repaired, RepairError> {
-    match Container::of(path) {
-        Some(Container::Matroska) => matroska::examine(path),
-        None => Err(unknown(path)),
-    }
+    let scan = scanner(path).ok_or_else(|| unknown(path))?;
+    let file = File::open(path).map_err(|source| io_error(path, source))?;
+    Ok(scan(path, &file)?.result())
 }
 
 /// Completes the file in its place, and waits until the disk has it.
@@ -97,17 +102,78 @@ pub fn examine(path: &Path) -> Result<Repaired, RepairError> {
 /// # Errors
 /// Where it cannot be read or written, holds nothing, or is not one of ours.
 pub fn repair(path: &Path) -> Result<Repaired, RepairError> {
-    match Container::of(path) {
-        Some(Container::Matroska) => matroska::repair(path),
-        None => Err(unknown(path)),
-    }
+    let scan = scanner(path).ok_or_else(|| unknown(path))?;
+    let file = OpenOptions::new().read(true).write(true).open(path);
+    let file = file.map_err(|source| io_error(path, source))?;
+    let scan = scan(path, &file)?;
+    scan.complete(&file)
+        .map_err(|source| io_error(path, source))?;
+    Ok(scan.result())
 }
 
 fn unknown(path: &Path) -> RepairError {
     RepairError::Foreign {
         path: path.to_owned(),
         found: "its name ends in no known way",
-        expected: ".webm or .mkv",
+        expected: ".webm, .mkv, .mp4 or .opus",
+    }
+}
+
+fn io_error(path: &Path, source: io::Error) -> RepairError {
+    RepairError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// What is in a file, and what it lacks.
+#[derive(Debug)]
+struct Scan {
+    tally: Tally,
+    started: Option<OffsetDateTime>,
+    length: u64,
+    /// End of the last whole piece.
+    end: u64,
+    /// Bytes in front of it that belong to no piece, and what makes players skip them.
+    skipped: u64,
+    skips: Vec<Patch>,
+    /// What belongs behind the last piece, and over what stands before.
+    rest: Written,
+    /// All of that is there.
+    complete: bool,
+}
+
+impl Scan {
+    fn result(self) -> Repaired {
+        let Self { length, end, .. } = self;
+        let (bytes, torn) = match self.complete {
+            true => (length, 0),
+            false => (
+                end + self.rest.bytes.len() as u64,
+                self.skipped + (length - end),
+            ),
+        };
+        Repaired {
+            started: self.started,
+            duration: self.tally.duration,
+            bytes,
+            torn,
+            tracks: self.tally.tracks,
+            changed: !self.complete,
+        }
+    }
+
+    /// The order matters: interrupted at any place, the file plays, and the next repair does the rest.
+    fn complete(&self, file: &File) -> io::Result<()> {
+        if self.complete {
+            return Ok(());
+        }
+        let put = |patch: &Patch| file.write_all_at(&patch.bytes, patch.offset);
+        self.skips.iter().try_for_each(put)?;
+        file.set_len(self.end)?;
+        file.write_all_at(&self.rest.bytes, self.end)?;
+        self.rest.patches.iter().try_for_each(put)?;
+        file.sync_all()
     }
 }
 
@@ -143,7 +209,8 @@ impl Tally {
         });
     }
 
-    fn frame(&mut self, kind: TrackKind, at: Duration, data: &[u8]) {
+    /// A frame of this length; that of a picture, and of sound that does not tell, is reckoned.
+    fn frame(&mut self, kind: TrackKind, at: Duration, length: Option<Duration>) {
         let of_kind = |track: &&mut TrackEntry| track.kind == kind;
         let Some(track) = self.tracks.iter_mut().find(of_kind) else {
             return;
@@ -156,11 +223,9 @@ impl Tally {
                 .for_each(|size| size.at_ms = track.offset_ms);
         }
         track.frames += 1;
-        let length = match (kind, track.codec) {
-            (TrackKind::Audio, TrackCodec::Opus) => opus_duration(data).unwrap_or_default(),
-            // 1024 samples at 48 kHz.
-            (TrackKind::Audio, _) => Duration::from_micros(21_333),
-            (TrackKind::Video, _) => {
+        let length = match kind {
+            TrackKind::Audio => length.unwrap_or_default(),
+            TrackKind::Video => {
                 let before = self.picture_at.replace(at).unwrap_or(at);
                 at.saturating_sub(before).min(LAST_PICTURE)
             }

@@ -22,6 +22,7 @@ impl Manifest {
             version: VERSION,
             room,
             job,
+            description: None,
             state: State::Recording,
             ended: None,
             error: None,
@@ -261,12 +262,12 @@ impl MediaEntry {
     }
 }
 
-fn milliseconds(duration: Duration) -> u64 {
+pub(super) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// UTC, to the millisecond: more would be a pretence.
-fn round(at: OffsetDateTime) -> OffsetDateTime {
+pub(super) fn round(at: OffsetDateTime) -> OffsetDateTime {
     let at = at.to_offset(time::UtcOffset::UTC);
     at.replace_millisecond(at.millisecond()).unwrap_or(at)
 }

@@ -1,99 +1,97 @@
 //! Repairs what [`MediaFile`](crate::recording::file::MediaFile) writes: Matroska with clusters of known size.
 
-use std::fs::{File, OpenOptions};
-use std::io;
+use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{RepairError, Repaired, Tally};
+use time::OffsetDateTime;
+use time::macros::datetime;
+
+use super::input::Input;
+use super::{RepairError, Scan, Tally, io_error};
 use crate::media::MediaKind;
 use crate::recording::ebml::{DURATION_LENGTH, Element, SEEK_LENGTH, id};
 use crate::recording::file::cue_is_due;
-use crate::recording::manifest::{TrackCodec, TrackKind};
-use crate::recording::matroska::{self, Cue, Header};
+use crate::recording::frame::opus_duration;
+use crate::recording::manifest::TrackCodec;
+use crate::recording::matroska::Matroska;
 use crate::recording::report::Size;
+use crate::recording::track::{Cue, Patch};
 
 /// A larger cluster is not one of ours: it is a quarter of a second of media.
 const LARGEST_CLUSTER: u64 = 64 * 1024 * 1024;
 /// So much is read at once where the next whole cluster is looked for.
 const CHUNK: usize = 64 * 1024;
 
-pub fn examine(path: &Path) -> Result<Repaired, RepairError> {
-    let file = File::open(path).map_err(|source| io_error(path, source))?;
-    Ok(Scan::of(path, &file)?.result())
+pub fn scan(path: &Path, file: &File) -> Result<Scan, RepairError> {
+    let matter = Matter(Input::new(file).map_err(|source| io_error(path, source))?);
+    let length = matter.0.length;
+    let mut tally = Tally::default();
+    let layout = Layout::read(path, &matter, &mut tally)?;
+    let mut clusters = Clusters {
+        end: layout.end,
+        tally,
+        cues: Vec::new(),
+        damage: Vec::new(),
+    };
+    let index_end = clusters.read(&matter);
+    let whole = layout.size == Some(length - layout.segment_start);
+    let filled = index_end.unwrap_or(clusters.end) == length;
+    let duration = clusters.tally.duration;
+    let rest = layout.muxer.finish(duration, clusters.end, &clusters.cues);
+    Ok(Scan {
+        complete: whole && filled && layout.has_duration && clusters.damage.is_empty(),
+        tally: clusters.tally,
+        started: layout.started,
+        length,
+        end: clusters.end,
+        skipped: clusters
+            .damage
+            .iter()
+            .map(|range| range.end - range.start)
+            .sum(),
+        skips: clusters.damage.into_iter().map(skip).collect(),
+        rest,
+    })
 }
 
-pub fn repair(path: &Path) -> Result<Repaired, RepairError> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path)
-        .map_err(|source| io_error(path, source))?;
-    let scan = Scan::of(path, &file)?;
-    scan.complete(&file)
-        .map_err(|source| io_error(path, source))?;
-    Ok(scan.result())
-}
-
-fn io_error(path: &Path, source: io::Error) -> RepairError {
-    RepairError::Io {
-        path: path.to_owned(),
-        source,
+/// An element that players skip, instead of what is there.
+fn skip(range: Range<u64>) -> Patch {
+    let mut void = Element::new();
+    void.void(usize::try_from(range.end - range.start).unwrap_or(usize::MAX));
+    Patch {
+        offset: range.start,
+        bytes: void.0,
     }
 }
 
-/// What is in a file.
-struct Scan {
-    layout: Layout,
+/// What is behind the header.
+struct Clusters {
     tally: Tally,
     cues: Vec<Cue>,
     /// End of the last whole cluster.
     end: u64,
     /// Places in front of it that belong to no cluster.
     damage: Vec<Range<u64>>,
-    length: u64,
-    /// Everything is there: duration, index, size.
-    complete: bool,
 }
 
-impl Scan {
-    fn of(path: &Path, file: &File) -> Result<Self, RepairError> {
-        let input = Input::new(file).map_err(|source| io_error(path, source))?;
-        let mut tally = Tally::default();
-        let layout = Layout::read(path, &input, &mut tally)?;
-        let mut scan = Self {
-            end: layout.end,
-            length: input.length,
-            layout,
-            tally,
-            cues: Vec::new(),
-            damage: Vec::new(),
-            complete: false,
-        };
-        let index = scan.clusters(&input);
-        let whole = scan.layout.size == Some(input.length - scan.layout.segment_start);
-        let filled = index.unwrap_or(scan.end) == input.length;
-        scan.complete = whole && filled && scan.layout.has_duration && scan.damage.is_empty();
-        Ok(scan)
-    }
-
+impl Clusters {
     /// Reads cluster after cluster. Gives the end of the cues, if they stand whole behind the last one.
-    fn clusters(&mut self, input: &Input) -> Option<u64> {
+    fn read(&mut self, matter: &Matter) -> Option<u64> {
         loop {
-            if let Some(cluster) = input.cluster(self.end) {
+            if let Some(cluster) = matter.cluster(self.end) {
                 self.take(&cluster);
                 continue;
             }
-            let cues = input.head(self.end).filter(|head| head.id == id::CUES);
+            let cues = matter.head(self.end).filter(|head| head.id == id::CUES);
             if let Some(end) = cues.and_then(|head| head.end())
-                && end <= input.length
+                && end <= matter.0.length
             {
                 return Some(end);
             }
             // What was not synced may be missing in the middle after a power failure.
-            let next = input.next_cluster(self.end + 1)?;
+            let next = matter.next_cluster(self.end + 1)?;
             self.damage.push(self.end..next);
             self.end = next;
         }
@@ -105,121 +103,69 @@ impl Scan {
                 self.cues.push(Cue {
                     at: block.at,
                     kind: block.kind,
-                    position: self.end.saturating_sub(self.layout.segment_start),
+                    offset: self.end,
                 });
             }
-            let data = &cluster.body[block.data.clone()];
-            self.tally
-                .frame(TrackKind::from(block.kind), block.at, data);
+            let length = match block.kind {
+                MediaKind::Audio => opus_duration(&cluster.body[block.data.clone()]),
+                MediaKind::Video => None,
+            };
+            self.tally.frame(block.kind.into(), block.at, length);
         }
         self.end = cluster.end;
-    }
-
-    fn index(&self) -> Vec<u8> {
-        if self.cues.is_empty() {
-            return Vec::new();
-        }
-        matroska::cues(&self.cues)
-    }
-
-    fn result(self) -> Repaired {
-        let index = self.index().len() as u64;
-        let skipped: u64 = self
-            .damage
-            .iter()
-            .map(|range| range.end - range.start)
-            .sum();
-        Repaired {
-            duration: self.tally.duration,
-            bytes: if self.complete {
-                self.length
-            } else {
-                self.end + index
-            },
-            torn: if self.complete {
-                0
-            } else {
-                skipped + (self.length - self.end)
-            },
-            tracks: self.tally.tracks,
-            changed: !self.complete,
-        }
-    }
-
-    /// The order matters: interrupted at any place, the file plays, and the next repair does the rest.
-    fn complete(&self, file: &File) -> io::Result<()> {
-        if self.complete {
-            return Ok(());
-        }
-        for range in &self.damage {
-            let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-            let mut void = Element::new();
-            void.void(length);
-            file.write_all_at(&void.0, range.start)?;
-        }
-        file.set_len(self.end)?;
-        let index = self.index();
-        file.write_all_at(&index, self.end)?;
-        let place = (!index.is_empty()).then_some(self.end);
-        let length = self.end + index.len() as u64;
-        let patches = self
-            .layout
-            .header
-            .complete(self.tally.duration, place, length);
-        for patch in patches {
-            file.write_all_at(&patch.bytes, patch.offset)?;
-        }
-        file.sync_all()
     }
 }
 
 /// Where things are in front of the first cluster.
 struct Layout {
-    header: Header,
+    muxer: Matroska,
     segment_start: u64,
     /// The segment's, if it is known.
     size: Option<u64>,
     has_duration: bool,
+    started: Option<OffsetDateTime>,
     /// Where the first cluster is, or will be.
     end: u64,
 }
 
 impl Layout {
-    fn read(path: &Path, input: &Input, tally: &mut Tally) -> Result<Self, RepairError> {
+    fn read(path: &Path, matter: &Matter, tally: &mut Tally) -> Result<Self, RepairError> {
         let no_media = || RepairError::NoMedia {
             path: path.to_owned(),
-            bytes: input.length,
+            bytes: matter.0.length,
         };
         let foreign = |found| RepairError::Foreign {
             path: path.to_owned(),
             found,
             expected: "the layout of attache's Matroska",
         };
-        let ebml = input.head(0).ok_or_else(no_media)?;
+        let ebml = matter.head(0).ok_or_else(no_media)?;
         if ebml.id != id::EBML {
             return Err(foreign("it does not begin with an EBML header"));
         }
         let at = ebml.end().ok_or_else(no_media)?;
-        let segment = input.head(at).ok_or_else(no_media)?;
+        let segment = matter.head(at).ok_or_else(no_media)?;
         if segment.id != id::SEGMENT || segment.content - at != 4 + 8 {
             return Err(foreign("it has no segment with room for its size"));
         }
         let (mut cues_seek, mut duration, mut tracks) = (None, None, None);
-        let mut has_duration = false;
+        let (mut has_duration, mut started) = (false, None);
         let mut next = segment.content;
-        while let Some(head) = input.head(next).filter(|head| HEADER.contains(&head.id)) {
-            let end = head.end().filter(|end| *end <= input.length);
+        while let Some(head) = matter.head(next).filter(|head| HEADER.contains(&head.id)) {
+            let end = head.end().filter(|end| *end <= matter.0.length);
             let end = end.ok_or_else(no_media)?;
             match head.id {
                 id::SEEK_HEAD => cues_seek = end.checked_sub(SEEK_LENGTH as u64),
                 id::INFO => {
                     duration = end.checked_sub(DURATION_LENGTH as u64);
-                    let last = duration.and_then(|at| input.head(at));
+                    let last = duration.and_then(|at| matter.head(at));
+                    let body = matter.0.read(head.content..end).ok_or_else(no_media)?;
+                    started = date(&body);
                     has_duration = last.is_some_and(|last| last.id == id::DURATION);
                 }
                 id::TRACKS => {
                     tracks = Some(next);
-                    let body = input.read(head.content..end).ok_or_else(no_media)?;
+                    let body = matter.0.read(head.content..end).ok_or_else(no_media)?;
                     declare(&body, tally).ok_or_else(|| foreign("its tracks are not readable"))?;
                 }
                 _ => {}
@@ -232,8 +178,7 @@ impl Layout {
         };
         let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
         Ok(Self {
-            header: Header {
-                bytes: Vec::new(),
+            muxer: Matroska {
                 segment_size: place(segment.content - 8),
                 segment_start: place(segment.content),
                 cues_seek: place(cues_seek),
@@ -243,6 +188,7 @@ impl Layout {
             segment_start: segment.content,
             size: segment.size,
             has_duration,
+            started,
             end: next,
         })
     }
@@ -277,6 +223,13 @@ fn declare(tracks: &[u8], tally: &mut Tally) -> Option<()> {
         tally.declare(codec, size);
     }
     Some(())
+}
+
+/// DateUTC of Info: nanoseconds since 2001 (RFC 9559, 5.1.2.11).
+fn date(info: &[u8]) -> Option<OffsetDateTime> {
+    let bytes = child(info, id::DATE_UTC)?.try_into().ok()?;
+    let since = time::Duration::nanoseconds(i64::from_be_bytes(bytes));
+    datetime!(2001-01-01 0:00 UTC).checked_add(since)
 }
 
 fn child(element: &[u8], wanted: u32) -> Option<&[u8]> {
@@ -394,28 +347,13 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// A file that is read here and there.
-struct Input<'a> {
-    file: &'a File,
-    length: u64,
-}
+/// Elements of a file.
+struct Matter<'a>(Input<'a>);
 
-impl<'a> Input<'a> {
-    fn new(file: &'a File) -> io::Result<Self> {
-        let length = file.metadata()?.len();
-        Ok(Self { file, length })
-    }
-
-    /// `None` if the file does not have all of it.
-    fn read(&self, range: Range<u64>) -> Option<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(range.end.checked_sub(range.start)?).ok()?];
-        self.file.read_exact_at(&mut bytes, range.start).ok()?;
-        Some(bytes)
-    }
-
+impl Matter<'_> {
     /// The element at a place of the file, as far as its first bytes tell.
     fn head(&self, at: u64) -> Option<Head> {
-        let bytes = self.read(at..(at + 12).min(self.length))?;
+        let bytes = self.0.read(at..(at + 12).min(self.0.length))?;
         let head = Head::parse(&bytes)?;
         Some(Head {
             content: at + head.content,
@@ -426,11 +364,11 @@ impl<'a> Input<'a> {
     /// The cluster at a place of the file, if it is whole.
     fn cluster(&self, at: u64) -> Option<Cluster> {
         let head = self.head(at).filter(|head| head.id == id::CLUSTER)?;
-        let end = head.end().filter(|end| *end <= self.length)?;
+        let end = head.end().filter(|end| *end <= self.0.length)?;
         if end - head.content > LARGEST_CLUSTER {
             return None;
         }
-        let body = self.read(head.content..end)?;
+        let body = self.0.read(head.content..end)?;
         let blocks = blocks(&body)?;
         Some(Cluster { body, blocks, end })
     }
@@ -438,8 +376,10 @@ impl<'a> Input<'a> {
     /// The first whole cluster that begins at this place or later.
     fn next_cluster(&self, mut from: u64) -> Option<u64> {
         let mark = id::CLUSTER.to_be_bytes();
-        while from + 4 <= self.length {
-            let chunk = self.read(from..(from + CHUNK as u64).min(self.length))?;
+        while from + 4 <= self.0.length {
+            let chunk = self
+                .0
+                .read(from..(from + CHUNK as u64).min(self.0.length))?;
             let found = (0..chunk.len().saturating_sub(3))
                 .filter(|at| chunk[*at..*at + 4] == mark)
                 .map(|at| from + at as u64)

@@ -8,9 +8,10 @@ use time::OffsetDateTime;
 
 use super::*;
 use crate::media::{Codec, MediaKind};
+use crate::recording::container::Container;
 use crate::recording::file::MediaFile;
 use crate::recording::frame::Picture;
-use crate::recording::matroska::{Block, Track};
+use crate::recording::track::{Block, Track};
 
 /// 20 ms of Opus (RFC 6716, 3.1), and a picture that is not looked into.
 const SOUND: &[u8] = &[0b1111_1000, 1, 2, 3];
@@ -18,6 +19,13 @@ const SIZE: Size = Size {
     width: 640,
     height: 360,
 };
+
+const CONTAINERS: [Container; 4] = [
+    Container::WebM,
+    Container::Matroska,
+    Container::Mp4,
+    Container::Ogg,
+];
 
 struct Sample {
     folder: tempfile::TempDir,
@@ -29,18 +37,26 @@ struct Sample {
 }
 
 /// Two seconds of sound and picture, with a key frame each half a second; unfinished, or finished.
-fn sample(finished: bool) -> Sample {
+fn sample(container: Container, finished: bool) -> Sample {
     let folder = tempfile::tempdir().unwrap();
+    let codec = match container {
+        Container::Mp4 => Codec::Vp9,
+        Container::WebM | Container::Matroska | Container::Ogg => Codec::Vp8,
+    };
     let picture = Picture {
-        codec: Codec::Vp8,
+        codec,
         size: SIZE,
         configuration: Vec::new(),
     };
-    let tracks = vec![Track::Video(picture), Track::Opus];
+    let has_video = container != Container::Ogg;
+    let tracks = match has_video {
+        true => vec![Track::Video(picture), Track::Opus],
+        false => vec![Track::Opus],
+    };
     let started = OffsetDateTime::UNIX_EPOCH;
-    let mut file = MediaFile::create(folder.path(), "a", tracks, started).unwrap();
+    let mut file = MediaFile::create(folder.path(), "a", container, tracks, started).unwrap();
     let header = file.bytes();
-    let mut clusters = Vec::new();
+    let (mut clusters, mut frames) = (Vec::new(), 0);
     for tick in 0..100_u64 {
         let at = Duration::from_millis(tick * 20);
         let block = |kind, key, data: &[u8]| Block {
@@ -49,17 +65,20 @@ fn sample(finished: bool) -> Sample {
             key,
             data: data.to_vec(),
         };
-        let before = file.bytes();
         let video = vec![u8::try_from(tick).unwrap(); 300];
-        file.write(block(MediaKind::Video, tick % 25 == 0, &video))
-            .unwrap();
-        if file.bytes() > before {
-            clusters.push((file.bytes(), tick * 2));
+        let picture = block(MediaKind::Video, tick % 25 == 0, &video);
+        let sound = block(MediaKind::Audio, true, SOUND);
+        for block in has_video.then_some(picture).into_iter().chain([sound]) {
+            let before = file.bytes();
+            file.write(block).unwrap();
+            if file.bytes() > before {
+                clusters.push((file.bytes(), frames));
+            }
+            frames += 1;
         }
-        file.write(block(MediaKind::Audio, true, SOUND)).unwrap();
     }
     file.flush().unwrap();
-    clusters.push((file.bytes(), 200));
+    clusters.push((file.bytes(), frames));
     if finished {
         file.finish(Duration::from_secs(2)).unwrap();
     }
@@ -87,28 +106,40 @@ fn frames(repaired: &Repaired) -> u64 {
 
 #[test]
 fn a_finished_file_is_left_as_it_is() {
-    let sample = sample(true);
-    let repaired = repair(&sample.path).unwrap();
-    assert!(!repaired.changed && repaired.torn == 0, "{repaired:?}");
-    assert_eq!(std::fs::read(&sample.path).unwrap(), sample.bytes);
-    assert_eq!(frames(&repaired), 200);
+    for container in CONTAINERS {
+        let sample = sample(container, true);
+        let repaired = repair(&sample.path).unwrap();
+        assert!(!repaired.changed && repaired.torn == 0, "{repaired:?}");
+        assert_eq!(std::fs::read(&sample.path).unwrap(), sample.bytes);
+        assert_eq!(frames(&repaired), sample.frames_in(u64::MAX));
+    }
 }
 
 #[test]
 fn a_file_without_its_end_becomes_what_its_recorder_would_have_made() {
-    let (torn, finished) = (sample(false), sample(true));
-    let repaired = repair(&torn.path).unwrap();
-    assert!(repaired.changed);
-    assert_eq!(repaired.duration, Duration::from_secs(2));
-    assert_eq!(std::fs::read(&torn.path).unwrap(), finished.bytes);
-    let video = &repaired.tracks[0];
-    assert_eq!((video.codec, video.frames), (TrackCodec::Vp8, 100));
-    assert_eq!(video.sizes[0].size(), SIZE);
+    for container in CONTAINERS {
+        let (torn, finished) = (sample(container, false), sample(container, true));
+        let repaired = repair(&torn.path).unwrap();
+        assert!(repaired.changed);
+        assert_eq!(repaired.duration, Duration::from_secs(2), "{container:?}");
+        assert_eq!(
+            std::fs::read(&torn.path).unwrap(),
+            finished.bytes,
+            "{container:?}"
+        );
+        let sizes: Vec<_> = repaired
+            .tracks
+            .iter()
+            .flat_map(|track| &track.sizes)
+            .collect();
+        assert!(sizes.iter().all(|at| at.size() == SIZE), "{container:?}");
+        assert_eq!(sizes.is_empty(), container == Container::Ogg);
+    }
 }
 
 #[test]
 fn what_is_damaged_in_the_middle_costs_nothing_behind_it() {
-    let sample = sample(false);
+    let sample = sample(Container::WebM, false);
     let (from, to) = (sample.clusters[1].0, sample.clusters[2].0);
     let mut bytes = sample.bytes.clone();
     bytes[usize::try_from(from).unwrap()..usize::try_from(to).unwrap()].fill(0);
@@ -123,7 +154,7 @@ fn what_is_damaged_in_the_middle_costs_nothing_behind_it() {
 
 #[test]
 fn other_files_are_refused_and_left_alone() {
-    let sample = sample(false);
+    let sample = sample(Container::WebM, false);
     let other = sample.folder.path().join("holiday.webm");
     std::fs::write(&other, b"not a film at all, but long enough").unwrap();
     assert!(matches!(repair(&other), Err(RepairError::Foreign { .. })));
@@ -136,8 +167,8 @@ fn other_files_are_refused_and_left_alone() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
-    fn a_file_cut_at_any_byte_keeps_every_whole_cluster(finished: bool, part in 0.0..=1.0_f64) {
-        let sample = sample(finished);
+    fn a_file_cut_at_any_byte_keeps_every_whole_cluster(kind in 0..4_usize, finished: bool, part in 0.0..=1.0_f64) {
+        let sample = sample(CONTAINERS[kind], finished);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a small file")]
         let length = (sample.bytes.len() as f64 * part) as u64;
         let file = std::fs::OpenOptions::new().write(true).open(&sample.path).unwrap();

@@ -1,0 +1,371 @@
+//! Finds recordings whose recorder was killed, and finishes them: files, checksums, manifest.
+//!
+//! A recording is an orphan when its manifest says `recording` and nobody holds its [`Lock`]. Everything here may take
+//! as long as the disk does and belongs on a thread that may wait.
+
+mod found;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::checksum::sha256;
+use super::lock::Lock;
+use super::manifest::{FILE_NAME, Manifest, MediaEntry, State};
+use super::repair::{self, RepairError, Repaired};
+
+/// The folders that recordings are in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roots {
+    /// Where recordings are made.
+    pub out: PathBuf,
+    /// Where they go on when they cannot be written there.
+    pub second: Option<PathBuf>,
+}
+
+impl Roots {
+    /// Whether the folder only holds files of a recording whose manifest is in [`Roots::out`].
+    fn is_annex(&self, folder: &Path) -> bool {
+        let home = folder.file_name().map(|name| self.out.join(name));
+        let here = folder.join(FILE_NAME);
+        home.is_some_and(|home| home != folder && home.join(FILE_NAME).is_file() && !here.is_file())
+    }
+}
+
+/// Whether anything is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Only say what would be done.
+    Look,
+    /// Do it.
+    Recover,
+}
+
+/// A recording that was finished, or could be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Its files.
+    pub files: usize,
+    /// Of those, the ones that were unfinished.
+    pub repaired: usize,
+    /// Of those, the ones that the manifest did not know.
+    pub unknown: usize,
+    /// Bytes that belonged to no whole piece.
+    pub torn: u64,
+    /// What could not be repaired, in words.
+    pub problems: Vec<String>,
+}
+
+impl std::fmt::Display for Recovered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            files,
+            repaired,
+            unknown,
+            torn,
+            ..
+        } = self;
+        let folder = self.folder.display();
+        write!(
+            f,
+            "{folder}: {files} files, {repaired} of them finished now ({unknown} not known before), {torn} torn bytes cut off"
+        )?;
+        self.problems
+            .iter()
+            .try_for_each(|problem| write!(f, "; {problem}"))
+    }
+}
+
+/// Why a recording could not be recovered. It is as it was before.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// A folder cannot be read.
+    #[error("recordings in {path} cannot be looked for: {source}")]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A manifest is missing, torn or of another version.
+    #[error(
+        "{folder} cannot be recovered: its {FILE_NAME} {found}; its media files play as they are, and nothing was changed"
+    )]
+    Manifest {
+        /// The recording's folder.
+        folder: PathBuf,
+        /// What is wrong.
+        found: String,
+    },
+    /// The file system refuses.
+    #[error("{folder} cannot be recovered: {source}; free or mount its disk, and try again")]
+    Io {
+        /// The recording's folder.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Recovers every orphan in these folders, one after the other, and logs a line for each. What fails harms nothing else.
+pub fn recover_all(roots: &Roots, mode: Mode) -> Vec<Result<Recovered, RecoveryError>> {
+    let mut results = Vec::new();
+    if let (Some(second), Mode::Recover) = (&roots.second, mode) {
+        found::bring_home(second, &roots.out);
+    }
+    for root in std::iter::once(&roots.out).chain(&roots.second) {
+        let folders = match recordings(root) {
+            Ok(folders) => folders,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(source) => {
+                let path = root.clone();
+                results.push(Err(RecoveryError::Folder { path, source }));
+                continue;
+            }
+        };
+        let second = roots.second.as_deref();
+        let orphans = folders
+            .iter()
+            .filter(|folder| !roots.is_annex(folder))
+            .filter_map(|folder| recover(folder, second, mode).transpose());
+        results.extend(orphans);
+    }
+    for result in &results {
+        match (result, mode) {
+            (Ok(recovered), Mode::Recover) => info!("recovered {recovered}"),
+            (Ok(_), Mode::Look) => {}
+            (Err(error), _) => warn!("{error}"),
+        }
+    }
+    results
+}
+
+/// The folder itself where it is a recording's, else those in it.
+fn recordings(root: &Path) -> io::Result<Vec<PathBuf>> {
+    if root.join(FILE_NAME).is_file() {
+        return Ok(vec![root.to_owned()]);
+    }
+    let mut folders: Vec<_> = fs::read_dir(root)?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect();
+    folders.sort();
+    Ok(folders)
+}
+
+/// Recovers one recording; `None` where there is nothing to do: it goes on, it is closed, or it is no recording.
+///
+/// # Errors
+/// Where the manifest or the file system does not allow it.
+pub fn recover(
+    folder: &Path,
+    second: Option<&Path>,
+    mode: Mode,
+) -> Result<Option<Recovered>, RecoveryError> {
+    let Some(mut orphan) = Orphan::open(folder, mode)? else {
+        return Ok(None);
+    };
+    let recovered = orphan.finish_files(second, mode);
+    if mode == Mode::Recover {
+        orphan.manifest.recover(OffsetDateTime::now_utc());
+        orphan.close()?;
+    }
+    Ok(Some(recovered))
+}
+
+/// A recording of the same kind that was going on until a moment ago, made ready to go on: its files are finished, and
+/// its lock is ours.
+///
+/// `fits` says whether it is the wanted one. Failures are for [`recover_all`] to tell: another recording begins then.
+pub(super) fn resume(roots: &Roots, fits: impl Fn(&Manifest, Duration) -> bool) -> Option<Orphan> {
+    if let Some(second) = &roots.second {
+        found::bring_home(second, &roots.out);
+    }
+    let orphans = recordings(&roots.out).ok()?.into_iter().rev();
+    for folder in orphans {
+        let alive = found::last_change(&folder).and_then(|at| at.elapsed().ok());
+        let wanted = Manifest::load(&folder).is_ok_and(|manifest| {
+            manifest.state == State::Recording && fits(&manifest, alive.unwrap_or(Duration::MAX))
+        });
+        if !wanted {
+            continue;
+        }
+        let Ok(Some(mut orphan)) = Orphan::open(&folder, Mode::Recover) else {
+            continue;
+        };
+        let recovered = orphan.finish_files(roots.second.as_deref(), Mode::Recover);
+        info!("going on with {recovered}");
+        orphan.manifest.recover(OffsetDateTime::now_utc());
+        orphan.manifest.state = State::Recording;
+        orphan.manifest.finished = None;
+        return Some(orphan);
+    }
+    None
+}
+
+/// What of a manifest tells whether there is something to do, whatever its version.
+#[derive(Deserialize)]
+struct Glance {
+    state: State,
+}
+
+/// A recording whose recorder was killed, held so that nobody else recovers it meanwhile.
+#[derive(Debug)]
+pub(super) struct Orphan {
+    pub folder: PathBuf,
+    pub manifest: Manifest,
+    /// Absent while one only looks.
+    pub lock: Option<Lock>,
+}
+
+impl Orphan {
+    /// `None` if the folder holds none.
+    pub fn open(folder: &Path, mode: Mode) -> Result<Option<Self>, RecoveryError> {
+        let failed = |source| RecoveryError::Io {
+            folder: folder.to_owned(),
+            source,
+        };
+        if !is_open(folder)? || Lock::is_held(folder).map_err(failed)? {
+            return Ok(None);
+        }
+        let lock = match mode {
+            Mode::Look => None,
+            Mode::Recover => match Lock::take(folder).map_err(failed)? {
+                Some(lock) => Some(lock),
+                None => return Ok(None),
+            },
+        };
+        // Whoever held the lock may just have closed it.
+        if !is_open(folder)? {
+            return Ok(None);
+        }
+        let manifest = Manifest::load(folder).map_err(|error| RecoveryError::Manifest {
+            folder: folder.to_owned(),
+            found: format!("is not readable: {error}"),
+        })?;
+        Ok(Some(Self {
+            folder: folder.to_owned(),
+            manifest,
+            lock,
+        }))
+    }
+
+    /// Finishes every file that is not, and takes in those that the manifest does not know.
+    pub fn finish_files(&mut self, second: Option<&Path>, mode: Mode) -> Recovered {
+        let mut result = Recovered {
+            folder: self.folder.clone(),
+            files: 0,
+            repaired: 0,
+            unknown: 0,
+            torn: 0,
+            problems: Vec::new(),
+        };
+        result.unknown = found::take_in(&mut self.manifest, &self.folder, second);
+        for visit in &mut self.manifest.visits {
+            let mut problems = Vec::new();
+            visit.files.retain_mut(|entry| {
+                let path = self.folder.join(&entry.file);
+                match finish_file(&path, entry, mode) {
+                    Ok(Some(repaired)) => {
+                        result.repaired += 1;
+                        result.torn += repaired.torn;
+                        true
+                    }
+                    Ok(None) => true,
+                    Err(error) => {
+                        problems.push(error.to_string());
+                        !matches!(error, RepairError::NoMedia { .. })
+                    }
+                }
+            });
+            result.files += visit.files.len();
+            if !problems.is_empty() && mode == Mode::Recover {
+                visit
+                    .error
+                    .get_or_insert_default()
+                    .push_str(&problems.join("; "));
+            }
+            result.problems.extend(problems);
+        }
+        result
+    }
+
+    /// Saves the manifest and gives the lock back.
+    fn close(self) -> Result<(), RecoveryError> {
+        let Self {
+            folder,
+            manifest,
+            lock,
+        } = self;
+        manifest
+            .save(&folder)
+            .map_err(|source| RecoveryError::Io { folder, source })?;
+        if let Some(lock) = lock {
+            lock.remove();
+        }
+        Ok(())
+    }
+}
+
+/// Whether the folder's manifest says that the recording goes on.
+fn is_open(folder: &Path) -> Result<bool, RecoveryError> {
+    let wrong = |found: String| RecoveryError::Manifest {
+        folder: folder.to_owned(),
+        found,
+    };
+    match fs::read(folder.join(FILE_NAME)) {
+        Ok(text) => serde_json::from_slice::<Glance>(&text)
+            .map(|glance| glance.state == State::Recording)
+            .map_err(|error| wrong(format!("is torn or was changed by hand: {error}"))),
+        // Other people's folders are not ours to complain about.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            match found::looks_like_a_recording(folder) {
+                true => Err(wrong("is missing".to_owned())),
+                false => Ok(false),
+            }
+        }
+        Err(source) => Err(RecoveryError::Io {
+            folder: folder.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Finishes a file that is not; `None` if it was.
+fn finish_file(
+    path: &Path,
+    entry: &mut MediaEntry,
+    mode: Mode,
+) -> Result<Option<Repaired>, RepairError> {
+    let repaired = match (entry.finished, mode) {
+        (true, _) => None,
+        (false, Mode::Look) => Some(repair::examine(path)?),
+        (false, Mode::Recover) => Some(repair::repair(path)?),
+    };
+    if mode == Mode::Look {
+        return Ok(repaired);
+    }
+    if let Some(repaired) = &repaired {
+        entry.repaired(repaired);
+    }
+    if entry.sha256.is_none() {
+        entry.sha256 =
+            sha256(path, &CancellationToken::new()).map_err(|source| RepairError::Io {
+                path: path.to_owned(),
+                source,
+            })?;
+    }
+    Ok(repaired)
+}
+
+#[cfg(test)]
+mod tests;

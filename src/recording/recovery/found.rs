@@ -1,0 +1,196 @@
+//! What lies in a recording's folders that its manifest does not know: the last files before the recorder was killed, and
+//! a manifest that could only be saved in the second folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::{Duration, SystemTime};
+
+use regex::Regex;
+use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime};
+use tracing::{info, warn};
+
+use crate::recording::lock::Lock;
+use crate::recording::manifest::{FILE_NAME, Manifest, MediaEntry, Visit};
+use crate::recording::repair::{examine, is_media};
+use crate::signalling::ids::ParticipantId;
+
+/// A visit's name in its files is taken so much earlier than the manifest's `arrived`.
+const SAME_ARRIVAL: Duration = Duration::from_secs(5);
+
+/// A media file's name, taken apart.
+#[derive(Debug, PartialEq, Eq)]
+struct Name {
+    /// What all files of the visit begin with.
+    stem: String,
+    arrived: OffsetDateTime,
+    participant: ParticipantId,
+    part: u32,
+}
+
+impl Name {
+    /// As `Stem` makes them: `20261122T081530Z-<participant>[.<visit>][-<part>].<extension>`.
+    fn of(path: &Path) -> Option<Self> {
+        static FORM: LazyLock<Option<Regex>> = LazyLock::new(|| {
+            Regex::new(r"^((\d{8}T\d{6})Z-([A-Za-z0-9_.-]+?)(?:\.\d+)?)(?:-(\d+))?$").ok()
+        });
+        if !is_media(path) {
+            return None;
+        }
+        let name = FORM.as_ref()?.captures(path.file_stem()?.to_str()?)?;
+        let form = format_description!("[year][month][day]T[hour][minute][second]");
+        let arrived = PrimitiveDateTime::parse(&name[2], form).ok()?;
+        Some(Self {
+            stem: name[1].to_owned(),
+            arrived: arrived.assume_utc(),
+            participant: name[3].parse().ok()?,
+            part: name
+                .get(4)
+                .map_or(Some(1), |part| part.as_str().parse().ok())?,
+        })
+    }
+}
+
+/// Whether the folder holds media as a recorder names it.
+pub fn looks_like_a_recording(folder: &Path) -> bool {
+    files(folder).iter().any(|path| Name::of(path).is_some())
+}
+
+/// Adds files that the manifest does not know; gives their number.
+pub fn take_in(manifest: &mut Manifest, folder: &Path, second: Option<&Path>) -> usize {
+    let annex = second.and_then(|second| Some(second.join(folder.file_name()?)));
+    let here = files(folder).into_iter();
+    let there = annex
+        .filter(|annex| annex != folder)
+        .map(|annex| files(&annex));
+    let mut count = 0;
+    for path in here.chain(there.into_iter().flatten()) {
+        let Some(name) = Name::of(&path) else {
+            continue;
+        };
+        let file = match path.strip_prefix(folder) {
+            Ok(relative) => relative.to_owned(),
+            Err(_) => path.clone(),
+        };
+        let known = |visit: &Visit| visit.files.iter().any(|entry| entry.file == file);
+        if manifest.visits.iter().any(known) {
+            continue;
+        }
+        let started = examine(&path).ok().and_then(|found| found.started);
+        let entry = MediaEntry::found(file, name.part, started.unwrap_or(name.arrived));
+        let visit = visit_of(manifest, &name);
+        visit.files.push(entry);
+        visit.files.sort_by_key(|entry| entry.part);
+        count += 1;
+    }
+    count
+}
+
+/// The visit that a file belongs to; a new one where the manifest has none.
+fn visit_of<'a>(manifest: &'a mut Manifest, name: &Name) -> &'a mut Visit {
+    let has_others = |visit: &Visit| {
+        let mut names = visit.files.iter().filter_map(|entry| Name::of(&entry.file));
+        names.any(|known| known.stem == name.stem)
+    };
+    let is_its = |visit: &Visit| {
+        let apart = (visit.arrived - name.arrived).unsigned_abs();
+        visit.participant == name.participant && visit.files.is_empty() && apart < SAME_ARRIVAL
+    };
+    let visits = &manifest.visits;
+    let found = visits.iter().position(has_others);
+    let index = found
+        .or_else(|| visits.iter().position(is_its))
+        .unwrap_or_else(|| {
+            let visit = Visit::found(name.participant.clone(), name.arrived);
+            manifest.visits.push(visit);
+            manifest.visits.len() - 1
+        });
+    &mut manifest.visits[index]
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_file())
+        .collect();
+    files.sort();
+    files
+}
+
+/// When something was written into the folder's files last.
+pub fn last_change(folder: &Path) -> Option<SystemTime> {
+    let changed = |path: PathBuf| fs::metadata(path).ok()?.modified().ok();
+    files(folder).into_iter().filter_map(changed).max()
+}
+
+/// Manifests that could not be saved where they belong go there, as far as that works now. They name their files in full.
+pub fn bring_home(second: &Path, out: &Path) {
+    let folders = fs::read_dir(second).into_iter().flatten().flatten();
+    for annex in folders.map(|entry| entry.path()) {
+        let Some(home) = annex.file_name().map(|name| out.join(name)) else {
+            continue;
+        };
+        if home == annex || !annex.join(FILE_NAME).is_file() || !home.is_dir() {
+            continue;
+        }
+        match move_manifest(&annex, &home) {
+            Ok(true) => info!(
+                "the manifest of {} is back from {}",
+                home.display(),
+                annex.display()
+            ),
+            Ok(false) => {}
+            Err(error) => warn!("the manifest in {} stays there: {error}", annex.display()),
+        }
+    }
+}
+
+fn move_manifest(annex: &Path, home: &Path) -> std::io::Result<bool> {
+    if Lock::is_held(home)? || Lock::is_held(annex)? {
+        return Ok(false);
+    }
+    let mut manifest = Manifest::load(annex)?;
+    if Manifest::load(home).is_ok_and(|there| there.job != manifest.job) {
+        return Ok(false);
+    }
+    manifest.name_files_from(home);
+    manifest.save(home)?;
+    fs::remove_file(annex.join(FILE_NAME))?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may end so")]
+    use super::*;
+
+    #[test]
+    fn names_of_files_are_taken_apart() {
+        let name = |text: &str| {
+            let name = Name::of(Path::new(text))?;
+            Some((name.stem, name.participant.to_string(), name.part))
+        };
+        let first = "20261122T081530Z-7r2c";
+        let found = |stem: &str, participant: &str, part| {
+            Some((stem.to_owned(), participant.to_owned(), part))
+        };
+        assert_eq!(name("20261122T081530Z-7r2c.webm"), found(first, "7r2c", 1));
+        assert_eq!(name("20261122T081530Z-7r2c-2.mkv"), found(first, "7r2c", 2));
+        let again = "20261122T081530Z-7r2c.2";
+        assert_eq!(
+            name("20261122T081530Z-7r2c.2-11.webm"),
+            found(again, "7r2c", 11)
+        );
+        for other in [
+            "holiday.webm",
+            "20261122T081530Z-7r2c.txt",
+            "20261340T081530Z-a.mkv",
+        ] {
+            assert_eq!(name(other), None, "{other}");
+        }
+    }
+}
