@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -25,6 +26,7 @@ use crate::http::listen::{self, Listener};
 use crate::http::{self, App};
 use crate::media::encoder::Policy;
 use crate::recording::catalog::{Catalog, Recordings};
+use crate::recording::recovery::{Mode, Roots, recover_all};
 use crate::recording::upload::service::Uploads;
 use crate::signalling::{Entrance, Hub};
 use crate::supervisor::{Settings, Supervisor};
@@ -121,7 +123,10 @@ impl Server {
         // Without kiosks this machine only brings others together: it needs no GStreamer.
         let examination = (!config.kiosks.is_empty())
             .then(|| examine_machine(doctor, config.encoders.clone(), Arc::clone(&health)));
+        let recovered = Arc::new(AtomicU64::new(0));
+        recover_recordings(&config, Arc::clone(&recovered));
         let app = App {
+            recovered,
             hub: hub.clone(),
             supervisor: supervisor.clone(),
             auth,
@@ -246,6 +251,18 @@ fn watch_recordings(
     }
     let tasks = tasks.into_iter().map(AbortOnDropHandle::new).collect();
     (recordings, uploads, tasks)
+}
+
+/// Finishes what killed recorders left, beside everything else. Recordings that go on are left alone.
+fn recover_recordings(config: &Config, recovered: Arc<AtomicU64>) {
+    let roots = Roots {
+        out: config.jobs.recordings.clone(),
+    };
+    tokio::task::spawn_blocking(move || {
+        let results = recover_all(&roots, Mode::Recover);
+        let count = results.iter().filter(|result| result.is_ok()).count();
+        recovered.fetch_add(count as u64, Ordering::Relaxed);
+    });
 }
 
 /// Has a child process look at this machine, for `/readyz` and the log.

@@ -54,6 +54,7 @@ async fn push(writer: &Writer, pictures: Vec<gst::Sample>, sound: Vec<gst::Sampl
 async fn begin(out: &Path) -> Recording {
     let settings = Settings {
         out: out.to_owned(),
+        description: None,
         room: "lobby".parse().unwrap(),
         job: "job1".parse().unwrap(),
         names: true,

@@ -195,6 +195,7 @@ async fn a_folder_that_is_not_there_is_told_with_its_name() {
     let room = "lobby".parse().unwrap();
     let settings = Settings {
         out: folder,
+        description: None,
         room,
         job: "job1".parse().unwrap(),
         names: false,
@@ -301,6 +302,7 @@ async fn recording(out: &Path, names: bool) -> (Recording, UnboundedReceiver<Rep
     let (room, job) = ("lobby".parse().unwrap(), "job1".parse().unwrap());
     Recording::create(Settings {
         out: out.to_owned(),
+        description: None,
         room,
         job,
         names,

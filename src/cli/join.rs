@@ -1,6 +1,6 @@
 //! `attache kiosk` and `attache record`: one job from the shell, in a room of any attache server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
@@ -12,6 +12,7 @@ use crate::config::{check_job, default_pipelines};
 use crate::job::{Assignment, Event, JobSpec, JobState, PeerState, Role, ServerAddress, Value};
 use crate::media::encoder::Policy;
 use crate::pipeline::allowed::Allowed;
+use crate::recording::recovery::{Roots, recover_old};
 use crate::recording::upload::TargetUrl;
 use crate::signalling::ids::JobId;
 
@@ -70,8 +71,8 @@ struct CommonArguments {
 
 /// Attends a room as a kiosk until the signal to stop.
 pub async fn kiosk(arguments: KioskArguments) -> Result<(), Failure> {
-    let assignment = assignment(Role::Kiosk, arguments.common, PathBuf::from("recordings"))?;
-    attend(assignment).await
+    let recordings = PathBuf::from("recordings");
+    attend(assignment(Role::Kiosk, arguments.common, recordings)?).await
 }
 
 /// Records a room until the signal to stop.
@@ -85,6 +86,7 @@ pub async fn record(arguments: RecordArguments) -> Result<(), Failure> {
         let message = anyhow::anyhow!("--upload: found {found}, expected at most two");
         return Err(Failure::Usage(message));
     }
+    recover_others(&out).await;
     let assignment = assignment(Role::Recorder, arguments.common, out.clone())?;
     let job = assignment.0.id.clone();
     let recorded = attend(assignment).await;
@@ -92,6 +94,15 @@ pub async fn record(arguments: RecordArguments) -> Result<(), Failure> {
         upload::upload(&out, &job, arguments.upload).await?;
     }
     recorded
+}
+
+/// Finishes recordings of killed recorders, but for one that this recorder may go on with.
+async fn recover_others(out: &Path) {
+    let roots = Roots {
+        out: out.to_owned(),
+    };
+    // What fails is logged; it is no reason not to record.
+    let _ = tokio::task::spawn_blocking(move || recover_old(&roots)).await;
 }
 
 async fn attend((assignment, json): (Assignment, bool)) -> Result<(), Failure> {

@@ -10,6 +10,7 @@ mod join;
 mod mix;
 mod pipelines;
 mod prove;
+mod recover;
 mod upload;
 mod values;
 
@@ -50,6 +51,8 @@ enum Command {
     Record(join::RecordArguments),
     /// Make one film of a recording
     Mix(mix::MixArguments),
+    /// Finish recordings whose recorder was killed
+    Recover(recover::RecoverArguments),
     /// Look at this machine: plugins, encoders, devices, servers, configuration, and a call with itself
     Doctor(doctor::DoctorArguments),
     /// Check, list and show descriptions
@@ -144,6 +147,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Token(arguments) => token(arguments),
         Command::Kiosk(arguments) => join::kiosk(arguments).await,
         Command::Record(arguments) => join::record(arguments).await,
+        Command::Recover(arguments) => recover::recover(arguments).await,
         Command::Mix(arguments) => mix::mix(arguments).await,
         Command::ProveEncoder(arguments) => prove::prove(arguments).map_err(Failure::Failed),
         Command::Pipelines(arguments) => pipelines::run(arguments).await,

@@ -1,6 +1,7 @@
 //! `/metrics`: the server's counters for Prometheus, in the OpenMetrics text format.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -36,6 +37,7 @@ impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         self.rooms(&mut encoder)?;
         self.jobs(&mut encoder)?;
+        self.recordings(&mut encoder)?;
         self.descriptions(&mut encoder)?;
         self.uploads(&mut encoder)?;
         self.webhooks(&mut encoder)
@@ -88,6 +90,14 @@ impl Snapshot {
         let encoder =
             encoder.encode_descriptor("job_restarts", help, None, restarted.metric_type())?;
         restarted.encode(encoder)
+    }
+
+    fn recordings(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+        let recovered = ConstCounter::new(self.0.recovered.load(Ordering::Relaxed));
+        let help = "Recordings of killed recorders that were finished since the start";
+        let kind = recovered.metric_type();
+        let encoder = encoder.encode_descriptor("recordings_recovered", help, None, kind)?;
+        recovered.encode(encoder)
     }
 
     fn descriptions(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {

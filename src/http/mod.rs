@@ -13,6 +13,7 @@ mod page;
 mod recordings;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{Extension, State};
@@ -43,6 +44,8 @@ pub struct App {
     pub auth: Auth,
     /// Folders of jobs.
     pub jobs: Arc<JobsConfig>,
+    /// Recordings of killed recorders that were finished.
+    pub recovered: Arc<AtomicU64>,
     /// The folder of descriptions.
     pub descriptions: Descriptions,
     /// The recordings on disk.

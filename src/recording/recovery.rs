@@ -5,6 +5,7 @@
 
 mod found;
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,22 +21,14 @@ use super::lock::Lock;
 use super::manifest::{FILE_NAME, Manifest, MediaEntry, State};
 use super::repair::{self, RepairError, Repaired};
 
+/// A recording whose recorder was killed goes on if there was a sign of life of it so long ago at most.
+pub const GOES_ON: Duration = Duration::from_secs(10 * 60);
+
 /// The folders that recordings are in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Roots {
     /// Where recordings are made.
     pub out: PathBuf,
-    /// Where they go on when they cannot be written there.
-    pub second: Option<PathBuf>,
-}
-
-impl Roots {
-    /// Whether the folder only holds files of a recording whose manifest is in [`Roots::out`].
-    fn is_annex(&self, folder: &Path) -> bool {
-        let home = folder.file_name().map(|name| self.out.join(name));
-        let here = folder.join(FILE_NAME);
-        home.is_some_and(|home| home != folder && home.join(FILE_NAME).is_file() && !here.is_file())
-    }
 }
 
 /// Whether anything is changed.
@@ -117,27 +110,29 @@ pub enum RecoveryError {
 
 /// Recovers every orphan in these folders, one after the other, and logs a line for each. What fails harms nothing else.
 pub fn recover_all(roots: &Roots, mode: Mode) -> Vec<Result<Recovered, RecoveryError>> {
+    recover_if(roots, mode, |_| true)
+}
+
+fn recover_if(
+    roots: &Roots,
+    mode: Mode,
+    wanted: impl Fn(&Path) -> bool,
+) -> Vec<Result<Recovered, RecoveryError>> {
     let mut results = Vec::new();
-    if let (Some(second), Mode::Recover) = (&roots.second, mode) {
-        found::bring_home(second, &roots.out);
-    }
-    for root in std::iter::once(&roots.out).chain(&roots.second) {
-        let folders = match recordings(root) {
-            Ok(folders) => folders,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(source) => {
-                let path = root.clone();
-                results.push(Err(RecoveryError::Folder { path, source }));
-                continue;
-            }
-        };
-        let second = roots.second.as_deref();
-        let orphans = folders
-            .iter()
-            .filter(|folder| !roots.is_annex(folder))
-            .filter_map(|folder| recover(folder, second, mode).transpose());
-        results.extend(orphans);
-    }
+    let folders = match recordings(&roots.out) {
+        Ok(folders) => folders,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(source) => {
+            let path = roots.out.clone();
+            results.push(Err(RecoveryError::Folder { path, source }));
+            Vec::new()
+        }
+    };
+    let orphans = folders
+        .iter()
+        .filter(|folder| wanted(folder))
+        .filter_map(|folder| recover(folder, mode).transpose());
+    results.extend(orphans);
     for result in &results {
         match (result, mode) {
             (Ok(recovered), Mode::Recover) => info!("recovered {recovered}"),
@@ -146,6 +141,14 @@ pub fn recover_all(roots: &Roots, mode: Mode) -> Vec<Result<Recovered, RecoveryE
         }
     }
     results
+}
+
+/// The same, but for recordings that went on until a moment ago: a recorder that begins now may take them up.
+pub fn recover_old(roots: &Roots) -> Vec<Result<Recovered, RecoveryError>> {
+    recover_if(roots, Mode::Recover, |folder| {
+        let silent = found::last_change(folder).and_then(|at| at.elapsed().ok());
+        silent.is_none_or(|silent| silent > GOES_ON)
+    })
 }
 
 /// The folder itself where it is a recording's, else those in it.
@@ -166,15 +169,11 @@ fn recordings(root: &Path) -> io::Result<Vec<PathBuf>> {
 ///
 /// # Errors
 /// Where the manifest or the file system does not allow it.
-pub fn recover(
-    folder: &Path,
-    second: Option<&Path>,
-    mode: Mode,
-) -> Result<Option<Recovered>, RecoveryError> {
+pub fn recover(folder: &Path, mode: Mode) -> Result<Option<Recovered>, RecoveryError> {
     let Some(mut orphan) = Orphan::open(folder, mode)? else {
         return Ok(None);
     };
-    let recovered = orphan.finish_files(second, mode);
+    let recovered = orphan.finish_files(mode);
     if mode == Mode::Recover {
         orphan.manifest.recover(OffsetDateTime::now_utc());
         orphan.close()?;
@@ -186,10 +185,10 @@ pub fn recover(
 /// its lock is ours.
 ///
 /// `fits` says whether it is the wanted one. Failures are for [`recover_all`] to tell: another recording begins then.
-pub(super) fn resume(roots: &Roots, fits: impl Fn(&Manifest, Duration) -> bool) -> Option<Orphan> {
-    if let Some(second) = &roots.second {
-        found::bring_home(second, &roots.out);
-    }
+pub(super) fn resume(
+    roots: &Roots,
+    fits: impl Fn(&Manifest, Duration) -> bool,
+) -> Option<(PathBuf, Manifest, Lock)> {
     let orphans = recordings(&roots.out).ok()?.into_iter().rev();
     for folder in orphans {
         let alive = found::last_change(&folder).and_then(|at| at.elapsed().ok());
@@ -202,14 +201,22 @@ pub(super) fn resume(roots: &Roots, fits: impl Fn(&Manifest, Duration) -> bool) 
         let Ok(Some(mut orphan)) = Orphan::open(&folder, Mode::Recover) else {
             continue;
         };
-        let recovered = orphan.finish_files(roots.second.as_deref(), Mode::Recover);
+        let recovered = orphan.finish_files(Mode::Recover);
         info!("going on with {recovered}");
         orphan.manifest.recover(OffsetDateTime::now_utc());
         orphan.manifest.state = State::Recording;
         orphan.manifest.finished = None;
-        return Some(orphan);
+        return Some((orphan.folder, orphan.manifest, orphan.lock?));
     }
     None
+}
+
+/// What the files of each visit in the manifest begin with.
+pub(super) fn stems(manifest: &Manifest) -> HashSet<String> {
+    let files = manifest.visits.iter().flat_map(|visit| &visit.files);
+    files
+        .filter_map(|entry| found::stem_of(&entry.file))
+        .collect()
 }
 
 /// What of a manifest tells whether there is something to do, whatever its version.
@@ -220,16 +227,16 @@ struct Glance {
 
 /// A recording whose recorder was killed, held so that nobody else recovers it meanwhile.
 #[derive(Debug)]
-pub(super) struct Orphan {
-    pub folder: PathBuf,
-    pub manifest: Manifest,
+struct Orphan {
+    folder: PathBuf,
+    manifest: Manifest,
     /// Absent while one only looks.
-    pub lock: Option<Lock>,
+    lock: Option<Lock>,
 }
 
 impl Orphan {
     /// `None` if the folder holds none.
-    pub fn open(folder: &Path, mode: Mode) -> Result<Option<Self>, RecoveryError> {
+    fn open(folder: &Path, mode: Mode) -> Result<Option<Self>, RecoveryError> {
         let failed = |source| RecoveryError::Io {
             folder: folder.to_owned(),
             source,
@@ -260,7 +267,7 @@ impl Orphan {
     }
 
     /// Finishes every file that is not, and takes in those that the manifest does not know.
-    pub fn finish_files(&mut self, second: Option<&Path>, mode: Mode) -> Recovered {
+    fn finish_files(&mut self, mode: Mode) -> Recovered {
         let mut result = Recovered {
             folder: self.folder.clone(),
             files: 0,
@@ -269,7 +276,7 @@ impl Orphan {
             torn: 0,
             problems: Vec::new(),
         };
-        result.unknown = found::take_in(&mut self.manifest, &self.folder, second);
+        result.unknown = found::take_in(&mut self.manifest, &self.folder);
         for visit in &mut self.manifest.visits {
             let mut problems = Vec::new();
             visit.files.retain_mut(|entry| {

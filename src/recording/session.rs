@@ -1,4 +1,6 @@
-//! One recording: its folder, its writers, and the manifest that is kept while they write.
+//! One recording: its folder and its writers; [`keeper`] keeps the manifest while they write.
+
+mod keeper;
 
 use std::collections::HashSet;
 use std::fs::DirBuilder;
@@ -11,7 +13,6 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::container::Format;
 use super::gate::Gate;
@@ -22,8 +23,9 @@ use crate::media::clock;
 use crate::signalling::ids::{JobId, RoomName};
 use crate::signalling::protocol::Participant;
 
-/// Growing files are brought up to date in the manifest so often.
-const SAVE: Duration = Duration::from_secs(5);
+use self::keeper::{Home, Keeper};
+use super::lock::Lock;
+use super::recovery::{self, GOES_ON, Roots};
 /// Folders of the same room and second that are tried before giving up.
 const FOLDERS: u32 = 100;
 
@@ -36,6 +38,8 @@ pub struct Settings {
     pub room: RoomName,
     /// The recorder's job.
     pub job: JobId,
+    /// The description it works by.
+    pub description: Option<String>,
     /// Whether display names go into the manifest.
     pub names: bool,
     /// What the files are to be.
@@ -89,30 +93,37 @@ enum Command {
 impl Recording {
     /// Makes `<out>/<room>-<UTC>/` (0700) with a first manifest. What the writers tell comes out of the receiver.
     ///
+    /// Where a recorder of the same job, or of the same room and description a moment ago, was killed, its recording goes
+    /// on instead: everybody has a further visit in the same folder.
+    ///
     /// # Errors
     /// Where the folder or the manifest cannot be written.
     pub async fn create(
         settings: Settings,
     ) -> Result<(Self, UnboundedReceiver<Report>), RecordingError> {
-        let now = OffsetDateTime::now_utc();
-        let folder = make_folder(&settings, now)?;
-        let manifest = Manifest::new(settings.room.clone(), settings.job.clone(), now);
+        let wanted = settings.clone();
+        let begun = tokio::task::spawn_blocking(move || begin(&wanted)).await;
+        let begun = begun.map_err(|panic| RecordingError::Folder {
+            path: settings.out.clone(),
+            source: io::Error::other(panic),
+        })??;
+        let Begun {
+            folder,
+            manifest,
+            lock,
+        } = begun;
         let (reports, from_writers) = mpsc::unbounded_channel();
         let (commands, received) = mpsc::unbounded_channel();
         let (to_role, told) = mpsc::unbounded_channel();
-        let mut keeper = Keeper {
-            manifest,
-            folder: folder.clone(),
-            to_role,
-            changed: false,
-        };
-        keeper.save().await?;
+        let stems = recovery::stems(&manifest);
+        let home = Home::new(folder.clone(), lock);
+        let keeper = Keeper::begin(manifest, home, to_role).await?;
         tokio::spawn(keeper.run(received, from_writers));
         Ok((
             Self {
                 settings,
                 folder,
-                stems: HashSet::new(),
+                stems,
                 reports,
                 commands,
                 gate: Arc::default(),
@@ -195,6 +206,46 @@ impl Recording {
     }
 }
 
+/// A recording's folder, held.
+struct Begun {
+    folder: PathBuf,
+    manifest: Manifest,
+    lock: Lock,
+}
+
+/// Takes up the recording of a killed recorder, or makes a new folder.
+fn begin(settings: &Settings) -> Result<Begun, RecordingError> {
+    let roots = Roots {
+        out: settings.out.clone(),
+    };
+    let fits = |manifest: &Manifest, silent: Duration| {
+        let same = manifest.room == settings.room && manifest.description == settings.description;
+        same && (manifest.job == settings.job || silent <= GOES_ON)
+    };
+    if let Some((folder, mut manifest, lock)) = recovery::resume(&roots, fits) {
+        manifest.job = settings.job.clone();
+        return Ok(Begun {
+            folder,
+            manifest,
+            lock,
+        });
+    }
+    let now = OffsetDateTime::now_utc();
+    let folder = make_folder(settings, now)?;
+    let lock = Lock::take(&folder).and_then(|lock| lock.ok_or(io::ErrorKind::WouldBlock.into()));
+    let lock = lock.map_err(|source| RecordingError::Folder {
+        path: folder.clone(),
+        source,
+    })?;
+    let mut manifest = Manifest::new(settings.room.clone(), settings.job.clone(), now);
+    manifest.description.clone_from(&settings.description);
+    Ok(Begun {
+        folder,
+        manifest,
+        lock,
+    })
+}
+
 fn make_folder(settings: &Settings, now: OffsetDateTime) -> Result<PathBuf, RecordingError> {
     let failed = |path: &Path, source| RecordingError::Folder {
         path: path.to_owned(),
@@ -219,92 +270,4 @@ fn make_folder(settings: &Settings, now: OffsetDateTime) -> Result<PathBuf, Reco
         }
     }
     Err(failed(&path, io::ErrorKind::AlreadyExists.into()))
-}
-
-/// Owns the manifest.
-struct Keeper {
-    manifest: Manifest,
-    folder: PathBuf,
-    to_role: UnboundedSender<Report>,
-    /// Something is not saved yet.
-    changed: bool,
-}
-
-impl Keeper {
-    async fn run(
-        mut self,
-        mut commands: UnboundedReceiver<Command>,
-        mut reports: UnboundedReceiver<Report>,
-    ) {
-        let mut tick = interval(SAVE);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            // Commands first: a visit is known before its reports come.
-            let save = tokio::select! {
-                biased;
-                command = commands.recv() => match command {
-                    Some(Command::Arrived { stem, participant, name }) => {
-                        self.manifest.arrived(stem, &participant, name, OffsetDateTime::now_utc());
-                        true
-                    }
-                    Some(Command::Paused) => {
-                        self.manifest.paused(OffsetDateTime::now_utc());
-                        true
-                    }
-                    Some(Command::Resumed) => {
-                        self.manifest.resumed(OffsetDateTime::now_utc());
-                        true
-                    }
-                    Some(Command::Finish(because, answer)) => {
-                        while let Ok(report) = reports.try_recv() {
-                            self.take(report);
-                        }
-                        self.manifest.finish(because, OffsetDateTime::now_utc());
-                        let _ = answer.send(self.save().await);
-                        return;
-                    }
-                    None => return self.outlive(reports).await,
-                },
-                Some(report) = reports.recv() => self.take(report),
-                _ = tick.tick() => self.changed,
-            };
-            if save {
-                self.save_or_warn().await;
-            }
-        }
-    }
-
-    /// The recording was dropped: its writers, if there are any, end in their own time.
-    async fn outlive(mut self, mut reports: UnboundedReceiver<Report>) {
-        while let Some(report) = reports.recv().await {
-            if self.take(report) {
-                self.save_or_warn().await;
-            }
-        }
-    }
-
-    fn take(&mut self, report: Report) -> bool {
-        let save = self.manifest.apply(&report, OffsetDateTime::now_utc());
-        self.changed = true;
-        let _ = self.to_role.send(report);
-        save
-    }
-
-    async fn save_or_warn(&mut self) {
-        if let Err(error) = self.save().await {
-            tracing::warn!(%error, "the manifest is not up to date");
-        }
-    }
-
-    async fn save(&mut self) -> Result<(), RecordingError> {
-        let (manifest, folder) = (self.manifest.clone(), self.folder.clone());
-        let saved = tokio::task::spawn_blocking(move || manifest.save(&folder)).await;
-        self.changed = false;
-        saved
-            .unwrap_or_else(|panic| Err(io::Error::other(panic)))
-            .map_err(|source| RecordingError::Manifest {
-                path: self.folder.clone(),
-                source,
-            })
-    }
 }

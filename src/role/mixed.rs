@@ -92,6 +92,7 @@ impl Mixed {
             out: assignment.recordings.clone(),
             room: job.room.clone(),
             job: assignment.id.clone(),
+            description: Some(job.description().to_owned()),
             names,
             format,
         })

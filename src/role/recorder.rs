@@ -54,6 +54,7 @@ impl Recorder {
             out: assignment.recordings.clone(),
             room: job.room.clone(),
             job: assignment.id.clone(),
+            description: Some(job.description().to_owned()),
             names: how.names,
             format: how.format,
         })

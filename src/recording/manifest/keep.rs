@@ -1,5 +1,6 @@
 //! What the writers and the role tell, taken into the manifest.
 
+use std::path::Path;
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -122,6 +123,14 @@ impl Manifest {
             }
         }
         true
+    }
+
+    /// A finished file was read through.
+    pub fn set_checksum(&mut self, file: &Path, sha256: String) {
+        let mut files = self.visits.iter_mut().flat_map(|visit| &mut visit.files);
+        if let Some(entry) = files.find(|entry| entry.file == file) {
+            entry.sha256 = Some(sha256);
+        }
     }
 
     /// The recorder is done.

@@ -1,6 +1,6 @@
 //! What is found where a recorder was killed, taken into the manifest.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -32,22 +32,6 @@ impl Manifest {
         self.finished = Some(last);
         self.recovered = Some(round(now));
     }
-
-    /// Files in `folder` are named by their names alone, as a manifest in it does.
-    pub fn name_files_from(&mut self, folder: &Path) {
-        for entry in self.visits.iter_mut().flat_map(|visit| &mut visit.files) {
-            if let Ok(name) = entry.file.strip_prefix(folder) {
-                entry.file = name.to_owned();
-            }
-        }
-    }
-
-    /// Files in `folder` are named in full, for a manifest that is elsewhere.
-    pub fn name_files_in_full(&mut self, folder: &Path) {
-        for entry in self.visits.iter_mut().flat_map(|visit| &mut visit.files) {
-            entry.file = folder.join(&entry.file);
-        }
-    }
 }
 
 impl Visit {
@@ -65,7 +49,6 @@ impl Visit {
             mutes: Vec::new(),
             gaps: Vec::new(),
             generations: Vec::new(),
-            clock: None,
             dropped_frames: 0,
             error: None,
             files: Vec::new(),

@@ -1,5 +1,4 @@
-//! What lies in a recording's folders that its manifest does not know: the last files before the recorder was killed, and
-//! a manifest that could only be saved in the second folder.
+//! What lies in a recording's folder that its manifest does not know: the last files before the recorder was killed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,10 +8,8 @@ use std::time::{Duration, SystemTime};
 use regex::Regex;
 use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
-use tracing::{info, warn};
 
-use crate::recording::lock::Lock;
-use crate::recording::manifest::{FILE_NAME, Manifest, MediaEntry, Visit};
+use crate::recording::manifest::{Manifest, MediaEntry, Visit};
 use crate::recording::repair::{examine, is_media};
 use crate::signalling::ids::ParticipantId;
 
@@ -52,26 +49,25 @@ impl Name {
     }
 }
 
+/// What the names of all files of the same visit begin with.
+pub fn stem_of(path: &Path) -> Option<String> {
+    Name::of(Path::new(path.file_name()?)).map(|name| name.stem)
+}
+
 /// Whether the folder holds media as a recorder names it.
 pub fn looks_like_a_recording(folder: &Path) -> bool {
     files(folder).iter().any(|path| Name::of(path).is_some())
 }
 
 /// Adds files that the manifest does not know; gives their number.
-pub fn take_in(manifest: &mut Manifest, folder: &Path, second: Option<&Path>) -> usize {
-    let annex = second.and_then(|second| Some(second.join(folder.file_name()?)));
-    let here = files(folder).into_iter();
-    let there = annex
-        .filter(|annex| annex != folder)
-        .map(|annex| files(&annex));
+pub fn take_in(manifest: &mut Manifest, folder: &Path) -> usize {
     let mut count = 0;
-    for path in here.chain(there.into_iter().flatten()) {
+    for path in files(folder) {
         let Some(name) = Name::of(&path) else {
             continue;
         };
-        let file = match path.strip_prefix(folder) {
-            Ok(relative) => relative.to_owned(),
-            Err(_) => path.clone(),
+        let Some(file) = path.file_name().map(PathBuf::from) else {
+            continue;
         };
         let known = |visit: &Visit| visit.files.iter().any(|entry| entry.file == file);
         if manifest.visits.iter().any(known) {
@@ -125,42 +121,6 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 pub fn last_change(folder: &Path) -> Option<SystemTime> {
     let changed = |path: PathBuf| fs::metadata(path).ok()?.modified().ok();
     files(folder).into_iter().filter_map(changed).max()
-}
-
-/// Manifests that could not be saved where they belong go there, as far as that works now. They name their files in full.
-pub fn bring_home(second: &Path, out: &Path) {
-    let folders = fs::read_dir(second).into_iter().flatten().flatten();
-    for annex in folders.map(|entry| entry.path()) {
-        let Some(home) = annex.file_name().map(|name| out.join(name)) else {
-            continue;
-        };
-        if home == annex || !annex.join(FILE_NAME).is_file() || !home.is_dir() {
-            continue;
-        }
-        match move_manifest(&annex, &home) {
-            Ok(true) => info!(
-                "the manifest of {} is back from {}",
-                home.display(),
-                annex.display()
-            ),
-            Ok(false) => {}
-            Err(error) => warn!("the manifest in {} stays there: {error}", annex.display()),
-        }
-    }
-}
-
-fn move_manifest(annex: &Path, home: &Path) -> std::io::Result<bool> {
-    if Lock::is_held(home)? || Lock::is_held(annex)? {
-        return Ok(false);
-    }
-    let mut manifest = Manifest::load(annex)?;
-    if Manifest::load(home).is_ok_and(|there| there.job != manifest.job) {
-        return Ok(false);
-    }
-    manifest.name_files_from(home);
-    manifest.save(home)?;
-    fs::remove_file(annex.join(FILE_NAME))?;
-    Ok(true)
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ pub fn scan(path: &Path, file: &File) -> Result<Scan, RepairError> {
         bytes: milliseconds.to_be_bytes().to_vec(),
     });
     Ok(Scan {
-        complete: filled && movie.has_duration,
+        complete: filled && (movie.has_duration || tally.duration.is_zero()),
         started: movie.started,
         length: input.length,
         end,
