@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::graph::Graph;
 use crate::media::encoder::Policy;
 use crate::pipeline::allowed::Allowed;
+use crate::recording::Because;
 use crate::signalling::ids::{Generation, JobId, ParticipantId, RoomName};
 use crate::signalling::protocol::Kind;
 
@@ -332,6 +333,11 @@ pub enum Event {
         duration_ms: u64,
         /// It is finished: nothing more will be written.
         finished: bool,
+    },
+    /// A recorder is done.
+    Ended {
+        /// Why.
+        because: Because,
     },
     /// A recorder writes nothing until it is resumed.
     Paused,

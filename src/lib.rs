@@ -5,7 +5,7 @@
 //! * [`cli`]: arguments become a command; [`config`]: `attache.toml` becomes a typed [`config::Config`].
 //! * [`doctor`]: one look at the machine, from the plugins to a call with itself.
 //! * [`server`]: `attache serve`, the control process: starts what follows and stops it in order.
-//! * [`auth`]: who may do what; [`tls`]: certificates; [`ice`]: STUN and TURN for everybody.
+//! * [`admission`]: whether there is room for one more job; [`auth`]: who may do what; [`tls`]: certificates; [`ice`]: STUN and TURN for everybody.
 //! * [`signalling`]: rooms, the protocol, the server's socket and the client's. No GStreamer here.
 //! * [`http`]: the page, the API, health, metrics; [`descriptions`]: changed files are checked, and running jobs follow.
 //! * [`job`]: what a worker is asked to do and what it reports; [`supervisor`]: the parent's side of that
@@ -15,6 +15,7 @@
 //! * [`media`]: clock, capture, encoders, fan-out, playback; [`peer`]: the only place that names `webrtcbin`.
 //! * [`role`]: what a kiosk and a recorder do with their peers' media; [`recording`]: files and manifests.
 
+pub mod admission;
 pub mod auth;
 pub mod cli;
 pub mod config;

@@ -80,6 +80,7 @@ impl Server {
         let hub = Hub::new(config.limits.clone(), auth.clone(), config.ice.clone());
         let supervisor = Supervisor::new(Settings {
             jobs_at_most: config.jobs.maximum,
+            capacity: config.jobs.capacity,
             media: config.jobs.media.clone(),
             elements: config.jobs.elements.clone(),
             stop_limit: config.server.stop_timeout,

@@ -163,6 +163,61 @@ async fn a_mixing_recorder_pauses_likewise() {
     pause_and_resume("recorder-mixed").await;
 }
 
+/// `attache job` with these arguments: whether it succeeded, and what it printed.
+async fn job(daemon: &Daemon, arguments: &[&str]) -> (bool, String) {
+    let run = std::process::Command::new(env!("CARGO_BIN_EXE_attache"))
+        .arg("job")
+        .args(arguments)
+        .args(["--server", &daemon.url])
+        .output()
+        .unwrap();
+    let text = [run.stdout, run.stderr].concat();
+    (run.status.success(), String::from_utf8(text).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_are_controlled_from_the_shell_and_a_limit_ends_one_with_its_reason() {
+    let daemon = Daemon::start("");
+    let recorder = daemon.job("recorder", "recorder", "lobby").await;
+    daemon
+        .until(&recorder, "the room", |view| view["state"] == "joined")
+        .await;
+    let (_, listed) = job(&daemon, &["list"]).await;
+    assert!(
+        listed.contains(&recorder) && listed.contains("joined"),
+        "{listed}"
+    );
+    let (done, paused) = job(&daemon, &["pause", &recorder]).await;
+    assert!(done && paused.contains("paused"), "{paused}");
+    let (done, refused) = job(&daemon, &["split", &recorder]).await;
+    assert!(!done && refused.contains("resume it before"), "{refused}");
+    assert!(job(&daemon, &["resume", &recorder]).await.0);
+    assert!(job(&daemon, &["stop", &recorder]).await.0);
+    daemon
+        .until(&recorder, "its end", |view| {
+            view["ended_because"] == "stopped" && view["state"] == "stopped"
+        })
+        .await;
+
+    let spec = serde_json::json!({"role": "recorder", "room": "lobby", "parameters": {"max_empty_room_s": 1}});
+    let url = format!("{}/api/v1/jobs", daemon.url);
+    let lonely = reqwest::Client::new()
+        .post(url)
+        .json(&spec)
+        .send()
+        .await
+        .unwrap();
+    let lonely: Value = lonely.json().await.unwrap();
+    let ended = daemon
+        .until(
+            lonely["id"].as_str().unwrap(),
+            "its end by itself",
+            |view| view["state"] == "stopped",
+        )
+        .await;
+    assert_eq!(ended["ended_because"], "empty_room");
+}
+
 async fn split(description: &str) {
     let daemon = Daemon::start("");
     let kiosk = daemon.job("kiosk", "kiosk-test", "lobby").await;

@@ -58,6 +58,7 @@ async fn begin(out: &Path) -> Recording {
         room: "lobby".parse().unwrap(),
         job: "job1".parse().unwrap(),
         names: true,
+        limits: Default::default(),
         format: attache::recording::Format::default(),
     };
     Recording::create(settings).await.unwrap().0

@@ -207,6 +207,7 @@ fn words(event: &Event) -> Option<String> {
                 file.display()
             )
         }
+        Event::Ended { because } => format!("the recording ended: {because}"),
         Event::Paused => "paused: nothing is written".to_owned(),
         Event::Resumed => "recording again".to_owned(),
         Event::Answer { .. } => return None,

@@ -6,6 +6,7 @@
 
 mod api;
 mod doctor;
+mod job;
 mod join;
 mod mix;
 mod pipelines;
@@ -55,6 +56,8 @@ enum Command {
     Recover(recover::RecoverArguments),
     /// Look at this machine: plugins, encoders, devices, servers, configuration, and a call with itself
     Doctor(doctor::DoctorArguments),
+    /// List, show and control the jobs of a server
+    Job(job::JobArguments),
     /// Check, list and show descriptions
     Pipelines(pipelines::PipelinesArguments),
     /// Run one job for a server that talks over standard input and output
@@ -146,6 +149,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Serve(arguments) => serve(arguments).await,
         Command::Token(arguments) => token(arguments),
         Command::Kiosk(arguments) => join::kiosk(arguments).await,
+        Command::Job(arguments) => job::job(arguments).await,
         Command::Record(arguments) => join::record(arguments).await,
         Command::Recover(arguments) => recover::recover(arguments).await,
         Command::Mix(arguments) => mix::mix(arguments).await,

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::file::{self, File, Whole};
+use super::machine;
 use super::read::Source;
 use super::webhooks::default_state;
 use super::{
     AuthConfig, Config, ConfigErrors, DEFAULT_LISTEN, JobsConfig, Mistake, Overrides, ServerConfig,
     TlsConfig, check_job, default_pipelines,
 };
+use crate::admission::Cost;
 use crate::auth::{SHORTEST_API_TOKEN, SHORTEST_ROOM_KEY, Secret};
 use crate::ice::{IceSettings, Turn, TurnCredentials};
 use crate::job::{JobSpec, Role};
@@ -64,6 +66,7 @@ pub fn check(file: File, source: Source<'_>, overrides: Overrides) -> Result<Con
         ),
         recordings: checker.resolve(&file.jobs.recordings.unwrap_or_else(|| "recordings".into())),
         maximum: file.jobs.maximum.map_or(16, as_usize),
+        capacity: capacity(&file.admission),
     };
     let encoders = checker.encoders(file.encoders);
     let uploads = checker.uploads(file.recording);
@@ -85,6 +88,17 @@ pub fn check(file: File, source: Source<'_>, overrides: Overrides) -> Result<Con
         });
     }
     Err(ConfigErrors(checker.mistakes))
+}
+
+/// What all jobs together may take: what the file says, else what the machine has.
+fn capacity(admission: &file::Admission) -> Option<Cost> {
+    let machine = machine::capacity();
+    admission.enabled.unwrap_or(true).then(|| Cost {
+        cores: admission.cores.map_or(machine.cores, |cores| cores.0),
+        memory_mb: admission
+            .memory_mb
+            .map_or(machine.memory_mb, |whole| f64::from(whole.0)),
+    })
 }
 
 impl Checker<'_> {

@@ -29,6 +29,7 @@ pub struct File {
     pub ice: Ice,
     pub descriptions: Descriptions,
     pub jobs: Jobs,
+    pub admission: Admission,
     pub encoders: Policy,
     pub recording: Recording,
     pub webhooks: Vec<Webhook>,
@@ -108,6 +109,30 @@ pub struct Jobs {
     pub pipelines: Option<PathBuf>,
     pub recordings: Option<PathBuf>,
     pub maximum: Option<Whole<1, 1000>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admission {
+    pub enabled: Option<bool>,
+    pub cores: Option<Cores>,
+    pub memory_mb: Option<Whole<64, 100_000_000>>,
+}
+
+/// Processor cores; parts of one count, too.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "f64")]
+pub struct Cores(pub f64);
+
+impl TryFrom<f64> for Cores {
+    type Error = String;
+
+    fn try_from(cores: f64) -> Result<Self, String> {
+        if (0.1..=4096.0).contains(&cores) {
+            return Ok(Self(cores));
+        }
+        Err(format!("found {cores}, expected a number from 0.1 to 4096"))
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -5,6 +5,7 @@
 
 mod check;
 mod file;
+mod machine;
 mod read;
 mod recording;
 mod webhooks;
@@ -14,6 +15,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::admission::Cost;
 use crate::auth::{Auth, RoomPattern, Secret};
 use crate::ice::IceSettings;
 use crate::job::{JobSpec, Role};
@@ -127,6 +129,8 @@ pub struct JobsConfig {
     pub recordings: PathBuf,
     /// Jobs at one time.
     pub maximum: usize,
+    /// What all jobs together may take; absent: whatever they like.
+    pub capacity: Option<Cost>,
 }
 
 /// A field of a job's settings that cannot be.

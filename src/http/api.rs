@@ -20,6 +20,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 use super::App;
 use super::error::{ApiError, ApiErrorCode};
 use super::recordings;
+use crate::admission::Load;
 use crate::config::check_job;
 use crate::descriptions::DescriptionView;
 use crate::job::{Answer, JobSpec, Parameters, Request as JobRequest, Role};
@@ -37,6 +38,8 @@ const LIMIT: Duration = Duration::from_secs(40);
 pub struct Jobs {
     /// In the order of their start.
     pub jobs: Vec<JobView>,
+    /// What they take together, and what they may take.
+    pub load: Load,
 }
 
 /// Every room that somebody is in.
@@ -75,6 +78,8 @@ pub struct DescriptionList {
         super::health::healthz,
         super::health::readyz
     ),
+    // Only a query names it.
+    components(schemas(PictureFormat)),
     modifiers(&ApiToken),
     security(("api_token" = []))
 )]
@@ -180,6 +185,7 @@ async fn no_such_method() -> ApiError {
 async fn list_jobs(State(app): State<App>) -> Json<Jobs> {
     Json(Jobs {
         jobs: app.supervisor.list(),
+        load: app.supervisor.load(),
     })
 }
 
@@ -190,7 +196,9 @@ async fn list_jobs(State(app): State<App>) -> Json<Jobs> {
     (status = 401, body = ApiError),
     (status = 403, body = ApiError, description = "nobody may record in this room"),
     (status = 429, body = ApiError, description = "as many jobs as there may be are at work"),
-    (status = 503, body = ApiError, description = "the server stops"),
+    (status = 503, body = ApiError, description = "there is no room for it, or the server stops", headers(
+        ("retry-after" = u32, description = "seconds after which another try may do better"),
+    )),
 ))]
 async fn start_job(
     State(app): State<App>,
@@ -217,7 +225,8 @@ async fn start_job(
         );
         return Err(ApiError::new(ApiErrorCode::RecordingForbidden, message));
     }
-    let job = app.supervisor.start(spec)?;
+    let present = app.hub.present(&spec.room);
+    let job = app.supervisor.start_if_room(spec, present)?;
     let location = format!("/api/v1/jobs/{}", job.id);
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(job)))
 }
@@ -466,6 +475,7 @@ impl From<StartError> for ApiError {
     fn from(error: StartError) -> Self {
         let code = match error {
             StartError::TooManyJobs { .. } => ApiErrorCode::TooManyJobs,
+            StartError::NoRoom(_) => ApiErrorCode::NoRoom,
             StartError::Stopping => ApiErrorCode::ServerStopping,
         };
         Self::new(code, error.to_string())

@@ -9,6 +9,9 @@ use utoipa::ToSchema;
 use super::guard::Foreign;
 use crate::auth::AuthError;
 
+/// When there may be room again: nobody knows when a job ends; this keeps clients from asking all the time.
+const RETRY_AFTER_S: u32 = 30;
+
 /// What kind of mistake was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -35,6 +38,8 @@ pub enum ApiErrorCode {
     Busy,
     /// As many jobs as the configuration allows are running.
     TooManyJobs,
+    /// The jobs at work leave too little of the machine for another one.
+    NoRoom,
     /// The request was not complete in time.
     Timeout,
     /// The server stops.
@@ -82,7 +87,7 @@ impl ApiError {
             ApiErrorCode::NotRunning | ApiErrorCode::Busy => StatusCode::CONFLICT,
             ApiErrorCode::TooManyJobs => StatusCode::TOO_MANY_REQUESTS,
             ApiErrorCode::Timeout => StatusCode::REQUEST_TIMEOUT,
-            ApiErrorCode::ServerStopping => StatusCode::SERVICE_UNAVAILABLE,
+            ApiErrorCode::NoRoom | ApiErrorCode::ServerStopping => StatusCode::SERVICE_UNAVAILABLE,
             ApiErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -90,13 +95,18 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status = self.status();
+        let (status, code) = (self.status(), self.error.code);
         let mut response = (status, Json(self)).into_response();
         if status == StatusCode::UNAUTHORIZED {
             // RFC 6750 3.
             response
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if code == ApiErrorCode::NoRoom {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
         }
         response
     }

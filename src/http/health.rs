@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 use super::App;
+use crate::admission::Cost;
 use crate::doctor::Report;
 use crate::job::JobState;
 use crate::signalling::ids::JobId;
@@ -42,6 +43,9 @@ pub struct Readiness {
     pub ready: bool,
     /// Why not, in words.
     pub reasons: Vec<String>,
+    /// What further jobs may take; absent where there is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room_left: Option<Cost>,
 }
 
 /// `/healthz` and `/readyz`.
@@ -77,6 +81,7 @@ pub async fn readyz(State(app): State<App>) -> (StatusCode, Json<Readiness>) {
         Json(Readiness {
             ready: reasons.is_empty(),
             reasons,
+            room_left: app.supervisor.load().left(),
         }),
     )
 }

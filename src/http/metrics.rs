@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use super::App;
+use crate::admission::Cost;
 use crate::job::JobState;
 
 const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -38,6 +39,7 @@ impl Collector for Snapshot {
         self.rooms(&mut encoder)?;
         self.jobs(&mut encoder)?;
         self.recordings(&mut encoder)?;
+        self.load(&mut encoder)?;
         self.descriptions(&mut encoder)?;
         self.uploads(&mut encoder)?;
         self.webhooks(&mut encoder)
@@ -98,6 +100,33 @@ impl Snapshot {
         let kind = recovered.metric_type();
         let encoder = encoder.encode_descriptor("recordings_recovered", help, None, kind)?;
         recovered.encode(encoder)
+    }
+
+    fn load(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+        let load = self.0.supervisor.load();
+        for (name, help, of) in [
+            (
+                "admission_cores",
+                "Processor cores that the jobs at work have reserved, and those that they may",
+                (|cost: Cost| cost.cores) as fn(Cost) -> f64,
+            ),
+            (
+                "admission_memory_megabytes",
+                "Memory that the jobs at work have reserved, and what they may",
+                |cost| cost.memory_mb,
+            ),
+        ] {
+            let kind = ConstGauge::<f64>::new(0.0).metric_type();
+            let mut encoder = encoder.encode_descriptor(name, help, None, kind)?;
+            for (what, cost) in [("used", Some(load.used)), ("limit", load.limit)] {
+                if let Some(cost) = cost {
+                    let labels = [("what", what)];
+                    let metric = encoder.encode_family(&labels)?;
+                    ConstGauge::new(of(cost)).encode(metric)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn descriptions(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {

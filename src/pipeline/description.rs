@@ -7,15 +7,17 @@ use toml::de::DeTable;
 
 use super::fragment::{Fragment, Section};
 use super::launch::{self, Template, What};
+use super::limits;
 use super::parameters::{Parameter, ParameterType, Values};
 use super::problem::{DescriptionError, Place, Problem, did_you_mean};
 use super::reader::{Source, Table, Text};
 use super::recording::{self, RecordingSettings};
-use super::schema::{FRAGMENTS, RECORDING, ROLES, ROOT, SETTINGS};
+use super::schema::{FRAGMENTS, LIMITS, RECORDING, ROLES, ROOT, SETTINGS};
 use super::settings::{self, Settings};
 use crate::job::{Parameters, Role, Value};
 use crate::media::MediaKind;
 use crate::media::devices::DeviceKind;
+use crate::recording::Limits;
 use crate::signalling::ids::RoomName;
 
 /// The launch texts of one direction.
@@ -55,6 +57,7 @@ pub struct Description {
     fallback_name: Option<Text>,
     settings: settings::Declared,
     recording: recording::Declared,
+    limits: limits::Declared,
 }
 
 /// Placeholders that every fragment may use besides the description's parameters.
@@ -179,6 +182,10 @@ impl Description {
             }
         }
         let fragments = |section| read_fragments(&root, section);
+        let recording = root.table("recording", RECORDING);
+        let limits = recording
+            .as_ref()
+            .and_then(|table| table.table("limits", LIMITS));
         let description = Self {
             name: name.to_owned(),
             file: source.file.to_owned(),
@@ -196,7 +203,8 @@ impl Description {
             fallback: None,
             fallback_name: root.string("fallback"),
             settings: settings::Declared::read(root.table("settings", SETTINGS).as_ref()),
-            recording: recording::Declared::read(root.table("recording", RECORDING).as_ref()),
+            recording: recording::Declared::read(recording.as_ref()),
+            limits: limits::Declared::read(limits.as_ref()),
         };
         if let Some(role) = role {
             description.check_tables(role, &root);
@@ -389,6 +397,7 @@ impl Description {
         values.insert("room", Value::String(room.to_string()));
         let settings = self.resolve(&values, &mut problems);
         self.resolve_recording(&values, &mut problems);
+        self.resolve_limits(&values, &mut problems);
         DescriptionError::unless_empty(problems)?;
         values.insert("width", Value::Integer(settings.video.width.into()));
         values.insert("height", Value::Integer(settings.video.height.into()));
@@ -404,6 +413,23 @@ impl Description {
         let mut problems = Vec::new();
         let settings = self.resolve(values, &mut problems);
         DescriptionError::unless_empty(problems).map(|()| settings)
+    }
+
+    /// When a recording ends by itself, with these values.
+    ///
+    /// # Errors
+    /// Every value that does not fit what it is for.
+    pub fn limits(&self, values: &Values) -> Result<Limits, DescriptionError> {
+        let mut problems = Vec::new();
+        let limits = self.resolve_limits(values, &mut problems);
+        DescriptionError::unless_empty(problems).map(|()| limits)
+    }
+
+    fn resolve_limits(&self, values: &Values, problems: &mut Vec<Problem>) -> Limits {
+        self.limits
+            .resolve(values, &mut |place, key, found, right| {
+                problems.push(self.problem(place, key, found, right));
+            })
     }
 
     fn resolve(&self, values: &Values, problems: &mut Vec<Problem>) -> Settings {

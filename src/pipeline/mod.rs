@@ -21,6 +21,7 @@ mod dry;
 mod ends;
 pub mod fragment;
 pub mod launch;
+mod limits;
 mod live;
 pub mod packages;
 pub mod parameters;

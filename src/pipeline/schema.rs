@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::limits::{DURATION, EMPTY_ROOM, SILENCE, SIZE};
 use super::settings::{
     AUDIO_KBPS, CHANNELS, FRAMERATE, HEIGHT, LATENCY, Limits, VIDEO_KBPS, WIDTH,
 };
@@ -129,6 +130,34 @@ pub(super) const RECORDING: &[Key] = &[
         "media",
         Holds::Choice(&Media::NAMES),
         "What is written: all, or audio alone, into Ogg",
+    ),
+    key(
+        "limits",
+        Holds::Table(LIMITS),
+        "When it ends by itself; 0: no such limit",
+    ),
+];
+
+pub(super) const LIMITS: &[Key] = &[
+    key(
+        "duration_s",
+        Holds::Setting(&DURATION),
+        "How long it records, pauses left out, in s",
+    ),
+    key(
+        "size_mb",
+        Holds::Setting(&SIZE),
+        "How large its files become together, in MB",
+    ),
+    key(
+        "silence_s",
+        Holds::Setting(&SILENCE),
+        "How long nobody may be heard, in s",
+    ),
+    key(
+        "empty_room_s",
+        Holds::Setting(&EMPTY_ROOM),
+        "How long nobody else may be in the room, in s",
     ),
 ];
 

@@ -176,7 +176,7 @@ impl Number {
     }
 
     /// Reads the number; a wrong one is reported and reads as the default.
-    fn read(table: Option<&Table<'_>>, limits: &Limits) -> Self {
+    pub fn read(table: Option<&Table<'_>>, limits: &Limits) -> Self {
         let mut number = Self::absent(limits);
         let Some(table) = table else {
             return number;
@@ -223,7 +223,8 @@ impl Number {
             })
     }
 
-    fn resolve(&self, values: &Values, wrong: &mut Wrong<'_>) -> u32 {
+    /// The number, with the parameter's value where one gives it; what is wrong is told to `wrong`.
+    pub fn resolve(&self, values: &Values, wrong: &mut Wrong<'_>) -> u32 {
         let name = match &self.value {
             Source::Fixed(number) => return *number,
             Source::Parameter(name) => name,

@@ -109,6 +109,18 @@ pub enum Because {
     EmptyRoom,
 }
 
+impl std::fmt::Display for Because {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Stopped => "it was stopped",
+            Self::Duration => "it is as long as it may be",
+            Self::Size => "its files are as large as they may be",
+            Self::Silence => "nobody was heard for as long as that may be",
+            Self::EmptyRoom => "nobody was in the room for as long as that may be",
+        })
+    }
+}
+
 /// From one moment to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

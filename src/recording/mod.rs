@@ -21,6 +21,7 @@ pub mod frame;
 pub mod gate;
 pub mod h264;
 mod h265;
+pub mod limits;
 pub mod lock;
 pub mod manifest;
 pub mod matroska;
@@ -42,6 +43,7 @@ pub mod writer;
 
 pub use container::{Containers, Format, Media};
 pub use gate::Gate;
+pub use limits::Limits;
 pub use manifest::{Because, End, Manifest};
 pub use report::{Event, FileReport, Report, Stem, WriteError};
 pub use session::{Recording, RecordingError, Settings};

@@ -8,7 +8,8 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -16,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::container::Format;
 use super::gate::Gate;
+use super::limits::{Limits, Watch};
 use super::manifest::{Because, Manifest};
 use super::report::{Report, Stem, compact_utc};
 use super::writer::Writer;
@@ -42,6 +44,8 @@ pub struct Settings {
     pub description: Option<String>,
     /// Whether display names go into the manifest.
     pub names: bool,
+    /// When it ends by itself.
+    pub limits: Limits,
     /// What the files are to be.
     pub format: Format,
 }
@@ -76,6 +80,8 @@ pub struct Recording {
     reports: UnboundedSender<Report>,
     commands: UnboundedSender<Command>,
     gate: Arc<Gate>,
+    watch: Watch,
+    ears: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -101,6 +107,7 @@ impl Recording {
     pub async fn create(
         settings: Settings,
     ) -> Result<(Self, UnboundedReceiver<Report>), RecordingError> {
+        let watch = Watch::new(settings.limits, Instant::now());
         let wanted = settings.clone();
         let begun = tokio::task::spawn_blocking(move || begin(&wanted)).await;
         let begun = begun.map_err(|panic| RecordingError::Folder {
@@ -127,6 +134,8 @@ impl Recording {
                 reports,
                 commands,
                 gate: Arc::default(),
+                watch,
+                ears: Arc::default(),
             },
             told,
         ))
@@ -168,16 +177,18 @@ impl Recording {
     }
 
     /// Nothing of what comes from now on is written; the files stay open.
-    pub fn pause(&self) {
+    pub fn pause(&mut self) {
         if !self.gate.is_closed() {
             self.gate.close();
+            self.watch.pause(Instant::now());
             let _ = self.commands.send(Command::Paused);
         }
     }
 
     /// Goes on: sound at once, pictures with the next key frame. The pause is a gap in the files.
-    pub fn resume(&self) {
+    pub fn resume(&mut self) {
         if self.gate.is_closed() {
+            self.watch.resume(Instant::now());
             // First: the gap that the next frame ends is one of the pause.
             let _ = self.commands.send(Command::Resumed);
             self.gate.open(clock::running_time().into());
@@ -192,6 +203,28 @@ impl Recording {
     /// Every visit goes on in its next part: with the next key frame, or where only sound comes, at once.
     pub fn split(&self) {
         self.gate.split();
+    }
+
+    /// Takes in what a writer told, for the limits.
+    pub fn note(&mut self, report: &Report) {
+        self.watch.on_report(report, Instant::now());
+    }
+
+    /// To be set by whoever hears somebody.
+    pub fn ears(&self) -> Arc<AtomicBool> {
+        self.ears.clone()
+    }
+
+    /// Looks at the limits; `others` are those in the room. To be called several times in a second.
+    pub fn look(&mut self, others: usize) -> Option<Because> {
+        let now = Instant::now();
+        if self.ears.swap(false, Ordering::Relaxed) {
+            self.watch.heard(now);
+        }
+        if others > 0 {
+            self.watch.met(now);
+        }
+        self.watch.reached(now)
     }
 
     /// Closes the manifest. To be called when every writer is finished: what they told until now is taken in.

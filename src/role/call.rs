@@ -127,7 +127,7 @@ impl Call {
                 _ = look.tick() => {
                     self.retry(role).await;
                     self.report();
-                    None
+                    role.look(self.others.len()).map(Over::Limit)
                 }
             };
             if let Some(over) = over {
@@ -211,7 +211,7 @@ impl Call {
         None
     }
 
-    async fn on_order(&mut self, order: Order, role: &RoleMedia) {
+    async fn on_order(&mut self, order: Order, role: &mut RoleMedia) {
         let done = match order.act {
             Act::Pause => role.pause(),
             Act::Split => role.split(),
@@ -238,7 +238,7 @@ impl Call {
     }
 
     /// The server has handled all that we sent before we asked for ICE servers.
-    fn on_receipt(&mut self, role: &RoleMedia) {
+    fn on_receipt(&mut self, role: &mut RoleMedia) {
         for order in self.resuming.drain(..) {
             match role.resume() {
                 Ok(()) => {

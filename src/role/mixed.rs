@@ -60,6 +60,7 @@ impl Mixed {
         let job = &assignment.job;
         let values = description.values(&job.parameters, &job.room)?;
         let settings = description.settings(&values)?;
+        let limits = description.limits(&values)?;
         let RecordingSettings {
             layout,
             names,
@@ -94,6 +95,7 @@ impl Mixed {
             job: assignment.id.clone(),
             description: Some(job.description().to_owned()),
             names,
+            limits,
             format,
         })
         .await?;
@@ -131,6 +133,11 @@ impl Mixed {
         &self.recording
     }
 
+    /// The same, to change it.
+    pub fn recording_mut(&mut self) -> &mut Recording {
+        &mut self.recording
+    }
+
     /// Leads the encoders' frames to the file.
     fn tap(&mut self, raw: &RawOutlets) -> Result<()> {
         let video = self.settings.video.codecs.first().copied();
@@ -146,6 +153,10 @@ impl Mixed {
             let (writer, wish) = (self.writer.clone(), self.wants_key_frame.clone());
             self.taps
                 .push(Tap::open(&producer, codec.kind(), writer, wish)?);
+        }
+        if let Some(audio) = &raw.audio {
+            let ears = self.recording.ears();
+            self.taps.push(Tap::listen(&audio.producer(), ears)?);
         }
         Ok(())
     }
@@ -242,7 +253,8 @@ impl Mixed {
         }
     }
 
-    fn on_report(&self, report: &Report) {
+    fn on_report(&mut self, report: &Report) {
+        self.recording.note(report);
         if let Some(event) = report.job_event() {
             let _ = self.events.send(event);
         }
@@ -252,7 +264,7 @@ impl Mixed {
     }
 
     /// Ends the mix, finishes the file and the manifest.
-    pub async fn finish(mut self) {
+    pub async fn finish(mut self, because: Because) {
         self.seats.clear();
         self.mix.stop().await;
         let (encodings, taps) = (self.encodings.clone(), std::mem::take(&mut self.taps));
@@ -263,7 +275,7 @@ impl Mixed {
         })
         .await;
         self.writer.finish(End::Stopped).await;
-        let finished = self.recording.finish(Because::Stopped).await;
+        let finished = self.recording.finish(because).await;
         while let Ok(report) = self.reports.try_recv() {
             if let Some(event) = report.job_event() {
                 let _ = self.events.send(event);
@@ -335,10 +347,6 @@ impl Tap {
         writer: Arc<Writer>,
         wish: Arc<AtomicBool>,
     ) -> Result<Self> {
-        let pipeline = gst::Pipeline::with_name("to-file");
-        clock::prepare(&pipeline);
-        let source = gst_app::AppSrc::builder().build();
-        StreamProducer::configure_consumer(&source);
         let taken = move |sink: &gst_app::AppSink| {
             writer.push(kind, sink.pull_sample().map_err(|_| gst::FlowError::Eos)?);
             if kind == MediaKind::Video && wish.swap(false, Ordering::Relaxed) {
@@ -348,6 +356,34 @@ impl Tap {
             }
             Ok(gst::FlowSuccess::Ok)
         };
+        Self::with(producer, taken)
+    }
+
+    /// Hears whether there is sound in the mix.
+    fn listen(producer: &StreamProducer, ears: Arc<AtomicBool>) -> Result<Self> {
+        let taken = move |sink: &gst_app::AppSink| {
+            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+            let map = sample
+                .buffer()
+                .and_then(|buffer| buffer.map_readable().ok());
+            if map.is_some_and(|samples| is_loud(&samples)) {
+                ears.store(true, Ordering::Relaxed);
+            }
+            Ok(gst::FlowSuccess::Ok)
+        };
+        Self::with(producer, taken)
+    }
+
+    fn with(
+        producer: &StreamProducer,
+        taken: impl FnMut(&gst_app::AppSink) -> Result<gst::FlowSuccess, gst::FlowError>
+        + Send
+        + 'static,
+    ) -> Result<Self> {
+        let pipeline = gst::Pipeline::with_name("to-file");
+        clock::prepare(&pipeline);
+        let source = gst_app::AppSrc::builder().build();
+        StreamProducer::configure_consumer(&source);
         let callbacks = gst_app::AppSinkCallbacks::builder()
             .new_sample(taken)
             .build();
@@ -362,6 +398,13 @@ impl Tap {
         let link = producer.add_consumer(&source)?;
         Ok(Self { pipeline, link })
     }
+}
+
+/// Whether there is sound in these samples (S16LE): 50 dB below the loudest there can be is where a quiet room ends.
+fn is_loud(samples: &[u8]) -> bool {
+    const QUIET: u16 = 104;
+    let mut samples = samples.chunks_exact(2);
+    samples.any(|pair| i16::from_le_bytes([pair[0], pair[1]]).unsigned_abs() > QUIET)
 }
 
 impl Drop for Tap {

@@ -26,7 +26,7 @@ use crate::media;
 use crate::peer::{PeerEvent, PeerSettings};
 use crate::pipeline::Description;
 use crate::pipeline::description::Fragments;
-use crate::recording::{End, Recording};
+use crate::recording::{Because, End, Recording};
 use crate::signalling::ids::{Generation, ParticipantId, RoomName};
 use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
 use crate::worker::Requests;
@@ -76,24 +76,30 @@ pub async fn attend(
     let _answering = AbortOnDropHandle::new(tokio::spawn(reload.serve(requests, events.clone())));
     let ended = stay(&assignment, &mut role, &events, &mut inbox, stop).await;
     tell(&events, JobState::Stopping, None);
-    role.finish().await;
+    let because = *ended.as_ref().unwrap_or(&Because::Stopped);
+    let records = role.recording().is_some();
+    role.finish(because).await;
     ended?;
+    if records {
+        let _ = events.send(Event::Ended { because });
+    }
     tell(&events, JobState::Stopped, None);
     Ok(())
 }
 
+/// Why the job is over.
 async fn stay(
     assignment: &Assignment,
     role: &mut RoleMedia,
     events: &Events,
     inbox: &mut Inbox,
     stop: impl Future<Output = ()>,
-) -> Result<(), JobError> {
+) -> Result<Because, JobError> {
     tokio::pin!(stop);
     let mut wait = FIRST_WAIT;
     loop {
         let joined = tokio::select! {
-            () = &mut stop => return Ok(()),
+            () = &mut stop => return Ok(Because::Stopped),
             joined = Call::join(assignment, role, events) => joined,
         };
         let over = match joined {
@@ -109,11 +115,15 @@ async fn stay(
             Err(over) => over,
         };
         let lost = match over {
-            Over::Asked => return Ok(()),
+            Over::Asked => return Ok(Because::Stopped),
+            Over::Limit(because) => return Ok(because),
             Over::Refused(message) => return Err(JobError::Hopeless(message)),
             Over::Broken(message) => return Err(JobError::Broken(message)),
             Over::Lost(reason) => reason,
         };
+        if let Some(because) = role.look(0) {
+            return Ok(because);
+        }
         tell(events, JobState::Reconnecting, None);
         let message = format!("{lost}; trying again in {:.1} s", wait.as_secs_f32());
         let _ = events.send(Event::Error {
@@ -123,7 +133,7 @@ async fn stay(
         // Jitter keeps many clients from coming back in step.
         let jittered = wait.mul_f64(rand::RngExt::random_range(&mut rand::rng(), 0.5..1.0));
         tokio::select! {
-            () = &mut stop => return Ok(()),
+            () = &mut stop => return Ok(Because::Stopped),
             () = wait_alone(jittered, role, inbox) => wait = (wait * 2).min(LONGEST_WAIT),
         }
     }
@@ -186,37 +196,51 @@ impl RoleMedia {
     }
 
     /// What a recorder writes; a kiosk records nothing.
-    fn recording(&self) -> Result<&Recording, String> {
+    fn recording(&self) -> Option<&Recording> {
+        match self {
+            Self::Kiosk(_) => None,
+            Self::Recorder(recorder) => Some(recorder.recording()),
+            Self::Mixed(mixed) => Some(mixed.recording()),
+        }
+    }
+
+    /// The same, to change it.
+    fn recording_mut(&mut self) -> Result<&mut Recording, String> {
         match self {
             Self::Kiosk(_) => {
                 Err("a kiosk records nothing: there is nothing to pause or split".to_owned())
             }
-            Self::Recorder(recorder) => Ok(recorder.recording()),
-            Self::Mixed(mixed) => Ok(mixed.recording()),
+            Self::Recorder(recorder) => Ok(recorder.recording_mut()),
+            Self::Mixed(mixed) => Ok(mixed.recording_mut()),
         }
     }
 
     /// Whether it writes the call down at this moment.
     fn is_recording(&self) -> bool {
         self.recording()
-            .is_ok_and(|recording| !recording.is_paused())
+            .is_some_and(|recording| !recording.is_paused())
     }
 
-    fn pause(&self) -> Result<(), String> {
-        self.recording().map(Recording::pause)
+    fn pause(&mut self) -> Result<(), String> {
+        self.recording_mut().map(Recording::pause)
     }
 
-    fn resume(&self) -> Result<(), String> {
-        self.recording().map(Recording::resume)
+    fn resume(&mut self) -> Result<(), String> {
+        self.recording_mut().map(Recording::resume)
     }
 
-    fn split(&self) -> Result<(), String> {
-        let recording = self.recording()?;
+    fn split(&mut self) -> Result<(), String> {
+        let recording = self.recording_mut()?;
         if recording.is_paused() {
             return Err("the recorder is paused; resume it before".to_owned());
         }
         recording.split();
         Ok(())
+    }
+
+    /// The limit of the recording that is reached, with so many others in the room.
+    fn look(&mut self, others: usize) -> Option<Because> {
+        self.recording_mut().ok()?.look(others)
     }
 
     /// What the participant sends.
@@ -318,11 +342,11 @@ impl RoleMedia {
         }
     }
 
-    async fn finish(self) {
+    async fn finish(self, because: Because) {
         match self {
             Self::Kiosk(kiosk) => kiosk.finish().await,
-            Self::Recorder(recorder) => recorder.finish().await,
-            Self::Mixed(mixed) => mixed.finish().await,
+            Self::Recorder(recorder) => recorder.finish(because).await,
+            Self::Mixed(mixed) => mixed.finish(because).await,
         }
     }
 }

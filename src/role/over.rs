@@ -1,5 +1,6 @@
 //! Why a stay in a room is over, and whether another try is of use.
 
+use crate::recording::Because;
 use crate::signalling::client::ConnectError;
 use crate::signalling::protocol::ErrorCode;
 
@@ -8,6 +9,8 @@ use crate::signalling::protocol::ErrorCode;
 pub enum Over {
     /// We were asked to end.
     Asked,
+    /// The recording reached a limit.
+    Limit(Because),
     /// The server will not have us; trying again is of no use.
     Refused(String),
     /// The server was lost.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
+use gstreamer as gst;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
@@ -37,6 +38,8 @@ struct Visit {
     playing: Arc<AtomicU32>,
     /// The file waits for a key frame.
     wants_key_frame: Arc<AtomicBool>,
+    /// Hear whether there is sound.
+    ears: Arc<AtomicBool>,
 }
 
 impl Recorder {
@@ -50,12 +53,14 @@ impl Recorder {
         let values = description.values(&job.parameters, &job.room)?;
         let settings = description.settings(&values)?;
         let how = description.recording(&values)?;
-        let (recording, reports) = Recording::create(recording::Settings {
+        let limits = description.limits(&values)?;
+        let (mut recording, reports) = Recording::create(recording::Settings {
             out: assignment.recordings.clone(),
             room: job.room.clone(),
             job: assignment.id.clone(),
             description: Some(job.description().to_owned()),
             names: how.names,
+            limits,
             format: how.format,
         })
         .await?;
@@ -87,6 +92,11 @@ impl Recorder {
         &self.recording
     }
 
+    /// The same, to change it.
+    pub fn recording_mut(&mut self) -> &mut Recording {
+        &mut self.recording
+    }
+
     /// A writer for one who came.
     pub fn arrived(&mut self, other: &Participant) {
         let writer = Arc::new(self.recording.write(other));
@@ -96,6 +106,7 @@ impl Recorder {
                 writer,
                 playing: Arc::default(),
                 wants_key_frame: Arc::default(),
+                ears: self.recording.ears(),
             },
         );
     }
@@ -152,7 +163,8 @@ impl Recorder {
         std::future::pending().await
     }
 
-    fn on_report(&self, report: &Report) {
+    fn on_report(&mut self, report: &Report) {
+        self.recording.note(report);
         if let Some(event) = report.job_event() {
             let _ = self.events.send(event);
         }
@@ -163,11 +175,11 @@ impl Recorder {
     }
 
     /// Finishes all files and the manifest.
-    pub async fn finish(mut self) {
+    pub async fn finish(mut self, because: Because) {
         let there: Vec<_> = self.visits.keys().cloned().collect();
         there.iter().for_each(|id| self.left(id, End::Stopped));
         while self.finishing.join_next().await.is_some() {}
-        let finished = self.recording.finish(Because::Stopped).await;
+        let finished = self.recording.finish(because).await;
         while let Ok(report) = self.reports.try_recv() {
             if let Some(event) = report.job_event() {
                 let _ = self.events.send(event);
@@ -183,7 +195,7 @@ impl Visit {
     /// Where a generation's frames go: to the file, as long as no newer one has any.
     fn sink(&self, generation: Generation, media: Media) -> EncodedSink {
         let (writer, playing) = (self.writer.clone(), self.playing.clone());
-        let wants_key_frame = self.wants_key_frame.clone();
+        let (wants_key_frame, ears) = (self.wants_key_frame.clone(), self.ears.clone());
         Arc::new(move |kind, sample| {
             if !media.takes(kind) {
                 return Wish::Nothing;
@@ -195,6 +207,9 @@ impl Visit {
             if newest < generation.0 {
                 writer.set_generation(generation);
             }
+            if kind == MediaKind::Audio && is_sound(&sample) {
+                ears.store(true, Ordering::Relaxed);
+            }
             writer.push(kind, sample);
             match kind == MediaKind::Video && wants_key_frame.swap(false, Ordering::Relaxed) {
                 true => Wish::KeyFrame,
@@ -202,4 +217,10 @@ impl Visit {
             }
         })
     }
+}
+
+/// Whether somebody sends sound. A microphone that is off sends nothing, and of silence Opus with DTX makes packets of a
+/// byte or two (RFC 6716 2.1.9); how loud the others are only a decoder knows.
+fn is_sound(sample: &gst::Sample) -> bool {
+    sample.buffer().is_some_and(|buffer| buffer.size() > 2)
 }

@@ -14,7 +14,7 @@ use tracing::info;
 use super::ids::{ParticipantId, RoomName};
 use super::limits::Limits;
 use super::outbox::{Farewell, Outbox, Outgoing, outbox};
-use super::protocol::{ClientMessage, ErrorCode, LeaveReason, ServerMessage, VERSION};
+use super::protocol::{ClientMessage, ErrorCode, Kind, LeaveReason, ServerMessage, VERSION};
 use super::room::{Action, Join, Refusal, RoomView, Rooms};
 use super::socket;
 use crate::auth::{Auth, Grants};
@@ -116,6 +116,13 @@ impl Hub {
     /// Whether nobody may record in this room.
     pub fn forbids_recording(&self, room: &RoomName) -> bool {
         self.shared.limits.forbid_recording(room)
+    }
+
+    /// How many are in this room who send something: all but recorders.
+    pub fn present(&self, room: &RoomName) -> usize {
+        self.state()
+            .rooms
+            .count(room, |participant| participant.kind != Kind::Recorder)
     }
 
     /// Removes a participant from this room and ends its connection; `false` if it is not there.

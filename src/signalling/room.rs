@@ -400,6 +400,15 @@ impl Rooms {
         views
     }
 
+    /// How many of those in this room are such.
+    pub fn count(&self, room: &RoomName, is_such: impl Fn(&Participant) -> bool) -> usize {
+        let members = self.rooms.get(room).map_or(&[][..], Vec::as_slice);
+        members
+            .iter()
+            .filter(|member| is_such(&member.participant))
+            .count()
+    }
+
     /// Nobody is anywhere, and nothing is remembered of those who were.
     pub fn is_empty(&self) -> bool {
         self.rooms.is_empty() && self.whereabouts.is_empty()

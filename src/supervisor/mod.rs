@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::admission::{Cost, Load, NoRoom, Work};
 use crate::auth::Auth;
 use crate::job::{Answer, JobSpec, Request, ServerAddress};
 use crate::media::encoder::Policy;
@@ -51,6 +52,8 @@ pub struct Settings {
     pub auth: Auth,
     /// Jobs at work at the same time.
     pub jobs_at_most: usize,
+    /// What all jobs together may take; absent: whatever they like.
+    pub capacity: Option<Cost>,
     /// Ended jobs that are still listed.
     pub ended_jobs_kept: usize,
     /// How long a worker may take to end after `stop`.
@@ -81,6 +84,7 @@ impl Settings {
             encoders: Policy::default(),
             auth,
             jobs_at_most: 64,
+            capacity: None,
             ended_jobs_kept: 50,
             stop_limit: Duration::from_secs(10),
             restart: RestartPolicy::default(),
@@ -101,7 +105,7 @@ impl Settings {
 }
 
 /// Why a job was not started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum StartError {
     /// As many as there may be.
     #[error("{limit} jobs are at work, as many as there may be; stop one first")]
@@ -109,6 +113,9 @@ pub enum StartError {
         /// How many there may be.
         limit: usize,
     },
+    /// The machine would be overloaded.
+    #[error(transparent)]
+    NoRoom(NoRoom),
     /// The server is about to end.
     #[error("the server stops and starts no more jobs")]
     Stopping,
@@ -185,9 +192,26 @@ struct Entry {
     view: watch::Receiver<JobView>,
     stop: watch::Sender<Option<Deadline>>,
     requests: mpsc::Sender<Asked>,
+    work: Work,
+    /// Those who were in its room when it was started.
+    present: usize,
 }
 
 impl Entry {
+    /// What is reserved for it: by those who were there when it began, or those who are there now, if they are more.
+    fn cost(&self) -> Cost {
+        let peers = self.view.borrow().peers.len();
+        self.work.cost(self.present.max(peers))
+    }
+
+    fn shown(&self) -> JobView {
+        let cost = self.cost();
+        JobView {
+            cost,
+            ..self.view.borrow().clone()
+        }
+    }
+
     fn ended(&self) -> bool {
         self.view.borrow().ended()
     }
@@ -206,11 +230,30 @@ impl Supervisor {
         }
     }
 
-    /// Starts a job; must be called within a Tokio runtime. The view is that of the very beginning.
+    /// Starts a job that the operator's configuration asks for, whatever the others take; must be called within a Tokio
+    /// runtime. The view is that of the very beginning.
     ///
     /// # Errors
     /// [`StartError`]. Whatever goes wrong with the worker later is in the job's view.
     pub fn start(&self, spec: JobSpec) -> Result<JobView, StartError> {
+        self.start_if(spec, 0, |_, _| Ok(()))
+    }
+
+    /// Starts a job if there is room for it beside the others; `present` are those in its room now.
+    ///
+    /// # Errors
+    /// [`StartError`]. Whatever goes wrong with the worker later is in the job's view.
+    pub fn start_if_room(&self, spec: JobSpec, present: usize) -> Result<JobView, StartError> {
+        self.start_if(spec, present, |load, cost| load.admit(cost))
+    }
+
+    fn start_if(
+        &self,
+        spec: JobSpec,
+        present: usize,
+        admit: impl FnOnce(Load, Cost) -> Result<(), NoRoom>,
+    ) -> Result<JobView, StartError> {
+        let work = Work::of(spec.role, self.mixes(&spec));
         let mut registry = self.registry();
         if registry.stopping {
             return Err(StartError::Stopping);
@@ -219,10 +262,12 @@ impl Supervisor {
         if registry.jobs.iter().filter(|entry| !entry.ended()).count() >= limit {
             return Err(StartError::TooManyJobs { limit });
         }
+        let cost = work.cost(present);
+        admit(self.load_of(&registry), cost).map_err(StartError::NoRoom)?;
         registry.forget_old(self.shared.settings.ended_jobs_kept);
 
         let id = JobId::random();
-        let view = JobView::new(id.clone(), spec);
+        let view = JobView::new(id.clone(), spec, cost);
         let (publish, watched) = watch::channel(view.clone());
         let (stop, stopped) = watch::channel(None);
         let (requests, asked) = mpsc::channel(WAITING_REQUESTS);
@@ -231,6 +276,8 @@ impl Supervisor {
             view: watched,
             stop,
             requests,
+            work,
+            present,
         });
         self.shared.tasks.spawn(run::run(
             Arc::clone(&self.shared.settings),
@@ -245,16 +292,35 @@ impl Supervisor {
 
     /// Every job at work and those that ended lately, in the order of their start.
     pub fn list(&self) -> Vec<JobView> {
-        self.registry()
-            .jobs
-            .iter()
-            .map(|entry| entry.view.borrow().clone())
-            .collect()
+        self.registry().jobs.iter().map(Entry::shown).collect()
+    }
+
+    /// What the jobs at work take together, and what they may take.
+    pub fn load(&self) -> Load {
+        self.load_of(&self.registry())
+    }
+
+    fn load_of(&self, registry: &Registry) -> Load {
+        let at_work = registry.jobs.iter().filter(|entry| !entry.ended());
+        Load {
+            used: at_work.map(Entry::cost).sum(),
+            limit: self.shared.settings.capacity,
+        }
+    }
+
+    /// Whether the job's description has a `[record]`. What else is wrong with it is the worker's to say.
+    fn mixes(&self, spec: &JobSpec) -> bool {
+        let file = format!("{}.toml", spec.description());
+        let text = std::fs::read_to_string(self.shared.settings.pipelines.join(file));
+        let table = text.ok().and_then(|text| text.parse::<toml::Table>().ok());
+        table.is_some_and(|table| table.contains_key("record"))
     }
 
     /// One job.
     pub fn get(&self, id: &JobId) -> Option<JobView> {
-        self.watch(id).map(|view| view.borrow().clone())
+        let registry = self.registry();
+        let entry = registry.jobs.iter().find(|entry| entry.id == *id);
+        entry.map(Entry::shown)
     }
 
     /// One job and its changes.
@@ -272,7 +338,7 @@ impl Supervisor {
         let registry = self.registry();
         let entry = registry.jobs.iter().find(|entry| entry.id == *id)?;
         entry.hurry(self.shared.settings.stop_limit);
-        Some(entry.view.borrow().clone())
+        Some(entry.shown())
     }
 
     /// Asks a job to do something while it works, and waits for its answer.

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
+use crate::admission::Cost;
 use crate::job::{EncoderInUse, Event, JobSpec, JobState, PeerState, Request, Value};
+use crate::recording::Because;
 use crate::signalling::ids::{Generation, JobId, ParticipantId};
 
 /// Of each list, the last so many are kept.
@@ -36,8 +38,13 @@ pub struct JobView {
     pub encoders: Vec<EncoderInUse>,
     /// What the operator should know of, the last ones: devices and encoders that were chosen, and why.
     pub notices: Vec<String>,
+    /// What is reserved for it.
+    pub cost: Cost,
     /// A recorder that writes nothing until it is resumed.
     pub paused: bool,
+    /// Of a recorder that ended: why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_because: Option<Because>,
     /// What went wrong last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
@@ -103,7 +110,7 @@ pub struct RecordingView {
 
 impl JobView {
     /// A job that begins now.
-    pub fn new(id: JobId, spec: JobSpec) -> Self {
+    pub fn new(id: JobId, spec: JobSpec, cost: Cost) -> Self {
         Self {
             id,
             spec,
@@ -113,7 +120,9 @@ impl JobView {
             recordings: Vec::new(),
             encoders: Vec::new(),
             notices: Vec::new(),
+            cost,
             paused: false,
+            ended_because: None,
             last_error: None,
             restarts: 0,
             started_at: OffsetDateTime::now_utc(),
@@ -213,6 +222,7 @@ impl JobView {
                     finished,
                 });
             }
+            Event::Ended { because } => self.ended_because = Some(because),
             Event::Paused => self.paused = true,
             Event::Resumed => self.paused = false,
             Event::Error { message, fatal: _ } => self.last_error = Some(cut(message)),

@@ -52,7 +52,9 @@ export class Server {
     this.#port ||= await freePort();
     const file = join(this.folder, 'attache.toml');
     const jobs = `[jobs]\npipelines = "${this.pipelines}"\nrecordings = "${join(this.folder, 'recordings')}"\n`;
-    writeFileSync(file, `${this.#config}\n${jobs}`);
+    // Tests put more on a machine than an operator would.
+    const admission = this.#config.includes('[admission]') ? '' : '[admission]\nenabled = false\n';
+    writeFileSync(file, `${this.#config}\n${admission}${jobs}`);
     const child = spawn(BINARY, ['serve', '--config', file, '--listen', `127.0.0.1:${this.#port}`], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...this.#environment },

@@ -249,6 +249,62 @@ async fn a_recorder_is_refused_where_nobody_may_record() {
 }
 
 #[tokio::test]
+async fn a_job_that_would_overload_the_machine_is_refused_until_another_one_ends() {
+    let config = format!("[admission]\ncores = 0.3\nmemory_mb = 4000\n{JOBS}");
+    let running = Running::start(&config, JOINS).await;
+    let start = || {
+        let job = json!({"role": "recorder", "room": "lobby"});
+        running
+            .request(Method::POST, "/api/v1/jobs")
+            .json(&job)
+            .send()
+    };
+    let first = start().await.unwrap();
+    assert_eq!(first.status(), StatusCode::CREATED);
+    let path = first.headers()["location"].to_str().unwrap().to_owned();
+    let cost = first.json::<Value>().await.unwrap()["cost"].clone();
+    start().await.unwrap().error_for_status().unwrap();
+
+    let refused = start().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers()["retry-after"], "30");
+    let body: Value = refused.json().await.unwrap();
+    assert_eq!(body["error"]["code"], "no_room");
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(message.contains("0.30 cores and 4000 MB"), "{message}");
+
+    let listed = running.json("/api/v1/jobs").await;
+    let number = |value: &Value| value.as_f64().unwrap();
+    let used = number(&listed["load"]["used"]["cores"]);
+    assert!(
+        (used - 2.0 * number(&cost["cores"])).abs() < 1e-9,
+        "{listed}"
+    );
+    assert_eq!(listed["load"]["limit"]["cores"], 0.3);
+    let left = number(&running.json("/readyz").await["room_left"]["cores"]);
+    assert!((left - (0.3 - used)).abs() < 1e-9, "{left}");
+    let metrics = running
+        .get("/metrics")
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    assert!(
+        metrics.contains("attache_admission_cores{what=\"limit\"} 0.3"),
+        "{metrics}"
+    );
+
+    running.request(Method::DELETE, &path).send().await.unwrap();
+    eventually("room for another", || async {
+        start().await.unwrap().status().is_success().then_some(())
+    })
+    .await;
+    running.server.stop().await;
+}
+
+#[tokio::test]
 async fn the_api_wants_its_token_on_every_path() {
     let running = Running::start(KEYS, JOINS).await;
     let paths = [

@@ -63,6 +63,7 @@ impl Running {
         let server = Server::start(config, folder.path().join("worker"))
             .await
             .unwrap();
+        attache::tls::install_ring();
         Self {
             server,
             folder,
