@@ -12,6 +12,7 @@ COPY scripts/install-dependencies.sh scripts/
 COPY Cargo.toml Cargo.lock ./
 RUN scripts/install-dependencies.sh build
 COPY src src
+COPY models models
 COPY pipelines pipelines
 RUN --mount=type=cache,target=/root/.cargo/registry \
     --mount=type=cache,target=/src/target \
@@ -28,6 +29,7 @@ RUN /tmp/attache/scripts/install-dependencies.sh run && \
     install -d -o attache -g attache /var/lib/attache /var/lib/attache/recordings
 COPY --from=build /attache /usr/local/bin/attache
 COPY pipelines /usr/share/attache/pipelines
+COPY models/README.md models/nsnet2-48k.LICENSE /usr/share/doc/attache/models/
 # attache, as a number: Kubernetes' runAsNonRoot does not know names.
 USER 900
 WORKDIR /var/lib/attache

@@ -27,7 +27,9 @@ function difference(more, less) {
   return { cores: more.cores - less.cores, rss_mib: more.rss_mib - less.rss_mib };
 }
 
-function rows({ join, latency, kiosk, recorder, changes }) {
+const engine = (measured) => `${cores(measured.real_time_factor)}, ${measured.mean_us} µs, ${measured.p99_us} µs`;
+
+function rows({ join, latency, kiosk, recorder, changes, filter }) {
   const { bare_encoder: bare, one_viewer: viewer, one_person: person } = kiosk;
   return [
     ['join: "Start" to first frame, p50', milliseconds(join.first_frame_ms.p50), '300 ms'],
@@ -48,11 +50,14 @@ function rows({ join, latency, kiosk, recorder, changes }) {
     ['start of a kiosk until it has joined, encoders proven, longest', milliseconds(changes.start_ms.max), ''],
     ['longest time without a picture, other size in the middle of a call, worst', milliseconds(changes.reload_gap_ms.max), '500 ms'],
     ['longest time without a picture, broken encoder in the middle of a call, worst', milliseconds(changes.fallback_gap_ms.max), '500 ms'],
+    ['noise suppression, rnnoise: cores, time per frame, p99', engine(filter.rnnoise), '0.03'],
+    ['noise suppression, nsnet2: cores, time per frame, p99', engine(filter.nsnet2), '0.15'],
+    ['noise suppression, webrtcdsp: cores, time per frame, p99', engine(filter.webrtcdsp), ''],
   ];
 }
 
 export function page(results) {
-  const { machine, join, latency, kiosk, recorder, changes } = results;
+  const { machine, join, latency, kiosk, recorder, changes, filter } = results;
   return `# Numbers
 
 \`make bench\` measures these and writes this page and \`target/bench/results.json\`. Nothing here is typed by hand.
@@ -78,6 +83,8 @@ are processor seconds per second.
 - **Changes**: checks and starts ${changes.times} times, gaps in ${changes.gaps} calls each. The size goes from 1280x720 to 960x540: a new source and a new encoder behind the running
   call. The broken encoder is a stand-in for \`vah264enc\` that works until its 240th frame and then fails; x264enc takes
   over. The page notes the longest time between two pictures (33 ms where nothing happens).
+- **Noise suppression**: \`attache denoise\` over ${Math.round(filter.rnnoise.sound_seconds)} s of speech, one channel, frames of 10 ms; the time in the engine alone.
+  What it does for speech is in [filters.md](filters.md).
 
 Browser, server and worker share the machine's cores, so every number contains their competition.
 

@@ -13,6 +13,7 @@
 //! * [`webhooks`]: what happens is told to others' servers.
 //! * [`pipeline`]: descriptions, read and checked, become GStreamer bins; [`graph`]: pictures of them.
 //! * [`media`]: clock, capture, encoders, fan-out, playback; [`peer`]: the only place that names `webrtcbin`.
+//! * [`filter`]: noise suppression: engines, the element `attachedenoise`, `attache denoise`.
 //! * [`role`]: what a kiosk and a recorder do with their peers' media; [`recording`]: files and manifests.
 
 pub mod admission;
@@ -21,6 +22,7 @@ pub mod cli;
 pub mod config;
 pub mod descriptions;
 pub mod doctor;
+pub mod filter;
 pub mod graph;
 pub mod http;
 pub mod ice;

@@ -1,10 +1,11 @@
 //! Arguments become a command. Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
 //!
 //! [`join`]: `attache kiosk` and `attache record`; `mix`: films of recordings; [`api`]: a running server is asked;
-//! [`pipelines`], `doctor` and `prove`: what else they are called;
+//! `denoise`: files without noise; [`pipelines`], `doctor` and `prove`: what else they are called;
 //! [`values`]: what stands in single arguments.
 
 mod api;
+mod denoise;
 mod doctor;
 mod job;
 mod join;
@@ -58,6 +59,8 @@ enum Command {
     Doctor(doctor::DoctorArguments),
     /// List, show and control the jobs of a server
     Job(job::JobArguments),
+    /// Take the noise out of a file of sound, and measure an engine with it
+    Denoise(denoise::DenoiseArguments),
     /// Check, list and show descriptions
     Pipelines(pipelines::PipelinesArguments),
     /// Run one job for a server that talks over standard input and output
@@ -153,6 +156,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Record(arguments) => join::record(arguments).await,
         Command::Recover(arguments) => recover::recover(arguments).await,
         Command::Mix(arguments) => mix::mix(arguments).await,
+        Command::Denoise(arguments) => denoise::denoise(arguments).await,
         Command::ProveEncoder(arguments) => prove::prove(arguments).map_err(Failure::Failed),
         Command::Pipelines(arguments) => pipelines::run(arguments).await,
         Command::Worker => crate::worker::run().await.map_err(Failure::Failed),

@@ -3,8 +3,7 @@
 use gst::prelude::*;
 use gstreamer as gst;
 
-use super::feed::notice_of;
-use super::{MediaError, MediaEvent};
+use super::{MediaError, MediaEvent, notice};
 
 /// The application message that ends a watch.
 const END: &str = "attache-end";
@@ -88,7 +87,7 @@ fn read(
             gst::MessageView::Error(error) => failed(error.error().to_string()),
             gst::MessageView::Eos(_) => failed("the source has ended".to_owned()),
             gst::MessageView::Warning(warning) => {
-                if let Some(notice) = notice_of(warning) {
+                if let Some(notice) = notice::of(warning) {
                     tell(MediaEvent::Notice(notice));
                     continue;
                 }

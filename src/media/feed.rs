@@ -8,10 +8,7 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
-use super::clock;
-
-/// Names the details of a warning that is meant for the operator; see [`notice_of`].
-const NOTICE: &str = "attache-notice";
+use super::{clock, notice};
 
 /// Which of a source's streams is wanted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, glib::Enum)]
@@ -40,14 +37,6 @@ impl Media {
             Self::Audio => "sound",
         }
     }
-}
-
-/// The text of a warning that an element of ours posted for the operator.
-pub(super) fn notice_of(warning: &gst::message::Warning) -> Option<String> {
-    let is_notice = warning
-        .details()
-        .is_some_and(|details| details.name() == NOTICE);
-    is_notice.then(|| warning.error().message().to_owned())
 }
 
 /// The outer end, shared by the inner pipeline's callbacks and the thread that tends it.
@@ -121,15 +110,9 @@ impl Outside {
 
     /// Tells the operator, as a notice of the job.
     pub fn say(&self, text: &str) {
-        let Some(element) = self.element.upgrade() else {
-            return;
-        };
-        let message = gst::message::Warning::builder(gst::ResourceError::Failed, text)
-            .details(gst::Structure::new_empty(NOTICE))
-            .src(&element)
-            .build();
-        // Without a bus nobody listens.
-        let _ = element.post_message(message);
+        if let Some(element) = self.element.upgrade() {
+            notice::post(&element, text);
+        }
     }
 
     /// Ends the outer pipeline: what is asked for will never work.
@@ -141,10 +124,10 @@ impl Outside {
 }
 
 /// The names of a chain's elements and who has them in Debian.
-pub(super) type Chain = &'static [(&'static str, &'static str)];
+pub(crate) type Chain = &'static [(&'static str, &'static str)];
 
 /// Adds a chain of elements to a running pipeline, from a pad that has just appeared to the pipeline's appsink.
-pub(super) fn decode(
+pub(crate) fn decode(
     pipeline: &gst::Pipeline,
     pad: &gst::Pad,
     chain: Chain,

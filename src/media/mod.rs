@@ -21,12 +21,13 @@ pub mod encoder;
 mod encoding;
 pub mod encodings;
 pub mod fanout;
-mod feed;
+pub(crate) mod feed;
 pub mod grid;
 pub mod health;
 pub mod key_frames;
 pub mod layout;
 pub mod marks;
+pub(crate) mod notice;
 mod overlay;
 mod paint;
 pub mod playback;
@@ -121,7 +122,8 @@ pub fn init() -> Result<(), MediaError> {
         // `rtpav1pay` and `rtpav1depay`, which GStreamer 1.22 does not bring.
         gstrsrtp::plugin_register_static()?;
         rtsp::register()?;
-        clip::register()
+        clip::register()?;
+        crate::filter::element::register()
     });
     let registered = REGISTERED.clone();
     registered.map_err(MediaError::gstreamer("register attache's elements"))

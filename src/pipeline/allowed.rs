@@ -78,7 +78,7 @@ const GROUPS: &[Group] = &[
     Group {
         purpose: "attache's own",
         properties: Properties::AllBut(&[]),
-        elements: &["attachetimecode", "attachebeep"],
+        elements: &["attachetimecode", "attachebeep", "attachedenoise"],
     },
     Group {
         purpose: "attache's own sources, which check what they are given",
