@@ -176,18 +176,14 @@ impl Call {
     }
 }
 
-async fn a_call_both_ways(taken: Vec<Codec>) -> String {
+async fn a_call_both_ways(offered: Vec<Codec>) -> String {
     let decoded = Receive::Decoded {
         audio: true,
         video: true,
     };
     let mut call = Call::new(
-        settings(
-            "a",
-            vec![Codec::Vp8, Codec::H264, Codec::Vp9],
-            decoded.clone(),
-        ),
-        settings("b", taken, decoded),
+        settings("a", offered, decoded.clone()),
+        settings("b", vec![Codec::H264, Codec::Vp8], decoded),
     )
     .await;
     call.run_until("frames and chat on both sides", |a, b| {
@@ -221,10 +217,10 @@ async fn a_call_both_ways(taken: Vec<Codec>) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sound_picture_and_chat_flow_both_ways_in_vp8() {
-    let answer = a_call_both_ways(vec![Codec::Av1, Codec::Vp8, Codec::H264]).await;
+    let answer = a_call_both_ways(vec![Codec::Vp9, Codec::Vp8, Codec::H264]).await;
     assert!(
         answer.contains("VP8/90000") && !answer.contains("H264/90000"),
-        "the first of the answerer's codecs that is offered"
+        "the first of the offer that the answerer takes"
     );
 }
 
@@ -233,7 +229,7 @@ async fn sound_picture_and_chat_flow_both_ways_in_h264() {
     let answer = a_call_both_ways(vec![Codec::H264, Codec::Vp8]).await;
     assert!(
         answer.contains("H264/90000") && !answer.contains("VP8/90000"),
-        "the answerer's first codec"
+        "the offer's first codec"
     );
 }
 

@@ -38,7 +38,7 @@ impl Peer {
         let sdp = parse(offer)?;
         let mut description = Description::parse(&sdp)?;
         for section in &mut description.sections {
-            // One format only: the first of ours that is offered.
+            // One format only: the first of the offer that is ours. The other side's choice decides.
             section.formats = self.preferred(section).into_iter().collect();
             ensure!(
                 !section.formats.is_empty(),
@@ -63,14 +63,13 @@ impl Peer {
         Ok(answer.sdp().as_text()?)
     }
 
-    /// The format of an offered section that we like best.
+    /// The first format of an offered section that is taken here.
     fn preferred(&self, section: &MediaSection) -> Option<Format> {
-        let codecs: &[Codec] = match section.kind {
-            MediaKind::Audio => &[Codec::Opus],
-            MediaKind::Video => &self.settings.video_codecs,
+        let is_ours = |format: &&Format| match section.kind {
+            MediaKind::Audio => format.codec == Codec::Opus,
+            MediaKind::Video => self.settings.video_codecs.contains(&format.codec),
         };
-        let offered = |codec: &Codec| section.formats.iter().find(|format| format.codec == *codec);
-        codecs.iter().find_map(offered).copied()
+        section.formats.iter().find(is_ours).copied()
     }
 
     pub(super) async fn negotiate_accept(&mut self, answer: &str) -> Result<()> {
