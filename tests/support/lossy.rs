@@ -29,8 +29,9 @@ fn run(program: &str, arguments: &[&str]) {
 }
 
 impl Lossy {
-    /// A link that loses this part of the packets of UDP that come from the namespace.
-    pub fn new(loss: f64) -> Self {
+    /// A link that loses every so-manieth packet of UDP that comes from the namespace: the same
+    /// part of them in each run, where chance would lose twice as many in one run as in the next.
+    pub fn new(every: u32) -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let pid = std::process::id();
         let (name, near) = (format!("att-{pid}-{number}"), format!("at{pid}n{number}"));
@@ -57,11 +58,11 @@ impl Lossy {
         run("ip", &["-n", &name, "addr", "add", &address, "dev", &far]);
         run("ip", &["-n", &name, "link", "set", &far, "up"]);
         run("ip", &["-n", &name, "link", "set", "lo", "up"]);
-        lossy.losing(loss)
+        lossy.losing(every)
     }
 
-    fn losing(mut self, loss: f64) -> Self {
-        let probability = loss.to_string();
+    fn losing(mut self, every: u32) -> Self {
+        let every = every.to_string();
         let rule = [
             "INPUT",
             "-i",
@@ -71,9 +72,11 @@ impl Lossy {
             "-m",
             "statistic",
             "--mode",
-            "random",
-            "--probability",
-            &probability,
+            "nth",
+            "--every",
+            &every,
+            "--packet",
+            "0",
             "-j",
             "DROP",
         ];
