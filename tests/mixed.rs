@@ -19,7 +19,7 @@ use attache::media::timecode::Luma;
 use daemon::{Daemon, manifest, media_files};
 use gst::prelude::*;
 use gstreamer as gst;
-use media::Content;
+use media::{Content, SecondOpinion};
 use serde_json::Value;
 use support::{named, pipeline, samples_of, with_luma};
 
@@ -136,4 +136,37 @@ async fn everybody_is_in_one_picture_and_one_sound_while_they_are_there() {
     assert!(beeps.len() >= 8, "{beeps:?}");
     let manifest = manifest(&recording);
     assert_eq!(manifest["state"], "finished", "{manifest:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mix_in_mp4_has_its_sound_as_aac_in_step_with_the_picture() {
+    let daemon = Daemon::start("");
+    let kiosk = daemon.job("kiosk", "kiosk-test", "lobby").await;
+    let recorder = daemon.job("recorder", "recorder-live", "lobby").await;
+    daemon
+        .until(&recorder, "eight seconds", |view| recorded(view) > 8000)
+        .await;
+    daemon.end(&recorder).await;
+    daemon
+        .until(&recorder, "its end", |view| view["state"] == "stopped")
+        .await;
+    daemon.end(&kiosk).await;
+
+    let recording = daemon.recording();
+    let files = media_files(&recording);
+    assert_eq!(files.len(), 1, "{files:?}");
+    let content = Content::of(&files[0]);
+    let mut offsets: Vec<f64> = content.offsets().iter().map(|ms| ms.abs()).collect();
+    offsets.sort_by(f64::total_cmp);
+    println!(
+        "{} beeps, apart from the flashes: {offsets:.1?} ms",
+        content.beeps().len()
+    );
+    assert!(content.beeps().len() >= 6, "{:?}", content.beeps());
+    assert!(offsets[offsets.len() / 2] <= 40.0, "{offsets:?}");
+    let second = SecondOpinion::of(&files[0]);
+    assert_eq!(second.codecs, ["h264", "aac"], "{second:?}");
+    assert_eq!(second.complaints, "");
+    let tracks = &manifest(&recording)["visits"][0]["files"][0]["tracks"];
+    assert_eq!(tracks[1]["codec"], "aac", "{tracks:#}");
 }

@@ -55,6 +55,7 @@ fn producers() -> Producers {
                  ! x265enc tune=zerolatency speed-preset=ultrafast ! h265parse config-interval=-1 \
                  ! video/x-h265,stream-format=byte-stream,alignment=au ! appsink name=sink"
             }
+            Codec::Aac => panic!("calls have no AAC"),
         };
         let pipeline = gst::parse::launch(text)?
             .downcast::<gst::Pipeline>()

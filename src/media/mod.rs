@@ -165,20 +165,23 @@ pub enum Codec {
     Av1,
     /// H.265.
     H265,
+    /// AAC-LC (ISO 14496-3), 48 kHz: of files and live streams, not of calls.
+    Aac,
 }
 
 impl Codec {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Opus,
         Self::Vp8,
         Self::H264,
         Self::Vp9,
         Self::Av1,
         Self::H265,
+        Self::Aac,
     ];
 
-    /// The word for it in files and arguments: `opus`, `vp8`, `h264`, `vp9`, `av1`, `h265`.
+    /// The word for it in files and arguments: `opus`, `vp8`, `h264`, `vp9`, `av1`, `h265`, `aac`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Opus => "opus",
@@ -187,6 +190,7 @@ impl Codec {
             Self::Vp9 => "vp9",
             Self::Av1 => "av1",
             Self::H265 => "h265",
+            Self::Aac => "aac",
         }
     }
 
@@ -198,7 +202,7 @@ impl Codec {
     /// What it carries.
     pub fn kind(self) -> MediaKind {
         match self {
-            Self::Opus => MediaKind::Audio,
+            Self::Opus | Self::Aac => MediaKind::Audio,
             Self::Vp8 | Self::H264 | Self::Vp9 | Self::Av1 | Self::H265 => MediaKind::Video,
         }
     }
@@ -213,6 +217,7 @@ impl std::fmt::Display for Codec {
             Self::Vp9 => "VP9",
             Self::Av1 => "AV1",
             Self::H265 => "H.265",
+            Self::Aac => "AAC",
         })
     }
 }

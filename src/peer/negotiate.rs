@@ -219,13 +219,13 @@ fn offered_sections(video_codecs: &[Codec]) -> [MediaSection; 2] {
             sends: true,
             receives: true,
         },
-        formats: codecs.iter().copied().map(offered_format).collect(),
+        formats: codecs.iter().copied().filter_map(offered_format).collect(),
         twcc: Some(OFFERED_TWCC),
     })
 }
 
-/// The payload types that our offers use, as Chromium does.
-fn offered_format(codec: Codec) -> Format {
+/// The payload types that our offers use, as Chromium does. Calls have no AAC.
+fn offered_format(codec: Codec) -> Option<Format> {
     let payload_type = match codec {
         Codec::Opus => 111,
         Codec::Vp8 => 96,
@@ -233,11 +233,12 @@ fn offered_format(codec: Codec) -> Format {
         Codec::Vp9 => 98,
         Codec::Av1 => 45,
         Codec::H265 => 104,
+        Codec::Aac => return None,
     };
-    Format {
+    Some(Format {
         codec,
         payload_type,
-    }
+    })
 }
 
 /// One codec as webrtcbin wants it: caps whose fields become `rtpmap`, `fmtp`, `rtcp-fb` and `extmap`.
@@ -262,6 +263,11 @@ fn preference(
             .field("encoding-name", "OPUS")
             .field("clock-rate", 48_000i32)
             .field("encoding-params", "2"),
+        // RFC 3640; never offered.
+        Codec::Aac => caps
+            .field("media", "audio")
+            .field("encoding-name", "MPEG4-GENERIC")
+            .field("clock-rate", 48_000i32),
         Codec::Vp8 => picture(caps, "VP8"),
         Codec::H264 => picture(caps, "H264"),
         Codec::Vp9 => picture(caps, "VP9"),
@@ -275,7 +281,7 @@ fn preference(
             .field("profile-level-id", "42e01f")
             .field("level-asymmetry-allowed", "1"),
         (Codec::Vp9, true) => caps.field("profile-id", "0"),
-        (Codec::Vp8 | Codec::Av1 | Codec::H265, true) | (_, false) => caps,
+        (Codec::Aac | Codec::Vp8 | Codec::Av1 | Codec::H265, true) | (_, false) => caps,
     };
     if format.codec.kind() == MediaKind::Video {
         caps = caps

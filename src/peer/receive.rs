@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
@@ -92,7 +92,7 @@ fn link(
         },
         Receive::Nothing | Receive::Encoded(_) => false,
     };
-    let bin = gst::parse::bin_from_description(&chain(codec, decoded), true)?;
+    let bin = gst::parse::bin_from_description(&chain(codec, decoded)?, true)?;
     let sink = gst_app::AppSink::builder()
         .sync(false)
         .async_(false)
@@ -151,9 +151,10 @@ fn codec_of(pad: &gst::Pad) -> Result<Codec> {
 
 /// The elements behind webrtcbin, in launch syntax: a fixed text, no part of it is remote.
 /// Caps stand in a `capsfilter` each: the short form needs an element behind it.
-fn chain(codec: Codec, decoded: bool) -> String {
+fn chain(codec: Codec, decoded: bool) -> Result<String> {
     let depay = match codec {
         Codec::Opus => "rtpopusdepay",
+        Codec::Aac => bail!("AAC is not received in calls"),
         // After a loss: ask for a key frame, and show nothing broken until it comes.
         Codec::Vp8 => "rtpvp8depay request-keyframe=true wait-for-keyframe=true",
         Codec::H264 => {
@@ -171,7 +172,7 @@ fn chain(codec: Codec, decoded: bool) -> String {
         }
     };
     let decoder = match (decoded, codec) {
-        (false, _) => return depay.to_owned(),
+        (false, _) | (true, Codec::Aac) => return Ok(depay.to_owned()),
         (true, Codec::Opus) => {
             "opusdec plc=true use-inband-fec=true ! audioconvert ! audioresample \
              ! capsfilter caps=audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=2"
@@ -190,7 +191,7 @@ fn chain(codec: Codec, decoded: bool) -> String {
             None => "openh264dec ! videoconvert ! capsfilter caps=video/x-raw,format=I420",
         },
     };
-    format!("{depay} ! {decoder}")
+    Ok(format!("{depay} ! {decoder}"))
 }
 
 fn count(sink: &gst_app::AppSink, counters: &Arc<Counters>, kind: MediaKind) -> Result<()> {

@@ -1,6 +1,6 @@
 //! From the fan-out to webrtcbin: appsrc, payloader, caps, one chain per sent track.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
@@ -115,6 +115,7 @@ fn payloader(format: Format, ssrc: u32) -> Result<gst::Element> {
         // Built in, see `media::init`.
         Codec::Av1 => ("rtpav1pay", "attache anew"),
         Codec::H265 => ("rtph265pay", "gstreamer1.0-plugins-good"),
+        Codec::Aac => bail!("AAC is not sent in calls"),
     };
     let mut builder = gst::ElementFactory::make(name)
         .property("mtu", MTU)
@@ -122,12 +123,12 @@ fn payloader(format: Format, ssrc: u32) -> Result<gst::Element> {
     builder = match format.codec {
         // -1 is "any" there.
         Codec::Av1 => builder.property("ssrc", i64::from(ssrc)),
-        Codec::Opus | Codec::Vp8 | Codec::H264 | Codec::Vp9 | Codec::H265 => {
+        Codec::Opus | Codec::Aac | Codec::Vp8 | Codec::H264 | Codec::Vp9 | Codec::H265 => {
             builder.property("ssrc", ssrc)
         }
     };
     builder = match format.codec {
-        Codec::Opus | Codec::Av1 => builder,
+        Codec::Opus | Codec::Aac | Codec::Av1 => builder,
         // RFC 7741 and RFC 9628: receivers find lost frames by the picture id.
         Codec::Vp8 | Codec::Vp9 => builder.property_from_str("picture-id-mode", "15-bit"),
         Codec::H265 => builder

@@ -450,8 +450,9 @@ impl Description {
     }
 
     fn resolve_recording(&self, values: &Values, problems: &mut Vec<Problem>) -> RecordingSettings {
+        let is_mix = self.record != Fragments::default();
         self.recording
-            .resolve(values, &mut |place, key, found, right| {
+            .resolve(values, is_mix, &mut |place, key, found, right| {
                 problems.push(self.problem(place, key, found, right));
             })
     }

@@ -5,6 +5,7 @@ use super::problem::{Place, did_you_mean};
 use super::reader::Table;
 use super::settings::Wrong;
 use crate::job::Value;
+use crate::media::Codec;
 use crate::media::layout::Layout;
 use crate::recording::{Containers, Format, Media};
 
@@ -17,6 +18,40 @@ pub struct RecordingSettings {
     pub names: bool,
     /// What the files are.
     pub format: Format,
+    /// What the sound of a mix is encoded to.
+    pub audio: Sound,
+}
+
+/// The codecs that a mix's sound may have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sound {
+    /// Opus.
+    #[default]
+    Opus,
+    /// AAC-LC, for players that know nothing else in MP4.
+    Aac,
+}
+
+impl Sound {
+    /// The words for them in descriptions.
+    pub const NAMES: [&'static str; 2] = ["opus", "aac"];
+
+    /// The one of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "opus" => Some(Self::Opus),
+            "aac" => Some(Self::Aac),
+            _ => None,
+        }
+    }
+
+    /// As a codec.
+    pub fn codec(self) -> Codec {
+        match self {
+            Self::Opus => Codec::Opus,
+            Self::Aac => Codec::Aac,
+        }
+    }
 }
 
 /// `[recording]` as the file has it.
@@ -28,6 +63,7 @@ pub(super) struct Declared {
     names: Field,
     container: Field,
     media: Field,
+    audio: Field,
 }
 
 /// A value in the file: itself, or the name of the parameter that gives it.
@@ -51,11 +87,17 @@ impl Declared {
             names: field("names"),
             container: field("container"),
             media: field("media"),
+            audio: field("audio"),
         }
     }
 
-    /// The settings with parameters' values in them; what is wrong is told to `wrong`.
-    pub fn resolve(&self, values: &Values, wrong: &mut Wrong<'_>) -> RecordingSettings {
+    /// The settings with parameters' values in them; what is wrong is told to `wrong`. Only a mix is encoded.
+    pub fn resolve(
+        &self,
+        values: &Values,
+        is_mix: bool,
+        wrong: &mut Wrong<'_>,
+    ) -> RecordingSettings {
         let mut settings = RecordingSettings::default();
         let layout = |value: &Value| text(value).and_then(Layout::from_name);
         let layouts = format!("one of: {}", Layout::NAMES.join(", "));
@@ -80,6 +122,19 @@ impl Declared {
             .resolve("recording.media", values, media, &known, wrong)
         {
             settings.format.media = media;
+        }
+        let sound = |value: &Value| text(value).and_then(Sound::from_name);
+        let known = format!("one of: {}", Sound::NAMES.join(", "));
+        if let Some(sound) = self
+            .audio
+            .resolve("recording.audio", values, sound, &known, wrong)
+        {
+            settings.audio = sound;
+        }
+        if let (Some((place, _)), false) = (&self.audio.0, is_mix) {
+            let found = "found in a recorder that writes everybody's sound as it comes".to_owned();
+            let right = "leave this out, or mix: say under [record] what the mix goes through";
+            wrong(Some(*place), "recording.audio", found, right.to_owned());
         }
         let flag = |value: &Value| match value {
             Value::Boolean(flag) => Some(*flag),
@@ -228,6 +283,7 @@ mod tests {
             ("names = \"yes\"", "true or false"),
             ("container = \"avi\"", "auto, mp4, matroska"),
             ("media = true", "all, audio"),
+            ("audio = \"aac\"", "[record]"),
             ("nmaes = true", "names"),
         ] {
             let error = of(recording, &[]).unwrap_err();

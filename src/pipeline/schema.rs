@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::limits::{DURATION, EMPTY_ROOM, SILENCE, SIZE};
+use super::recording::Sound;
 use super::settings::{
     AUDIO_KBPS, CHANNELS, FRAMERATE, HEIGHT, LATENCY, Limits, VIDEO_KBPS, WIDTH,
 };
@@ -111,6 +112,11 @@ pub(super) const ROOT: &[Key] = &[
 ];
 
 pub(super) const RECORDING: &[Key] = &[
+    key(
+        "audio",
+        Holds::Choice(&Sound::NAMES),
+        "What the sound of a mix is encoded to",
+    ),
     key(
         "layout",
         Holds::Choice(&Layout::NAMES),

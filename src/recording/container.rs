@@ -25,10 +25,16 @@ impl Container {
         match (self, codec) {
             (Self::Matroska, _)
             | (Self::WebM, Codec::Opus | Codec::Vp8 | Codec::Vp9 | Codec::Av1)
-            | (Self::Mp4, Codec::Opus | Codec::Vp9 | Codec::Av1 | Codec::H264 | Codec::H265)
+            | (
+                Self::Mp4,
+                Codec::Opus | Codec::Aac | Codec::Vp9 | Codec::Av1 | Codec::H264 | Codec::H265,
+            )
             | (Self::Ogg, Codec::Opus) => true,
-            (Self::WebM, Codec::H264 | Codec::H265) | (Self::Mp4, Codec::Vp8) => false,
-            (Self::Ogg, Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::H264 | Codec::H265) => false,
+            (Self::WebM, Codec::H264 | Codec::H265 | Codec::Aac) | (Self::Mp4, Codec::Vp8) => false,
+            (
+                Self::Ogg,
+                Codec::Aac | Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::H264 | Codec::H265,
+            ) => false,
         }
     }
 

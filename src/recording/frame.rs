@@ -7,7 +7,7 @@ use gstreamer as gst;
 use super::av1::TemporalUnit;
 use super::h264::AccessUnit;
 use super::report::{Size, WriteError};
-use super::{h265, vp9};
+use super::{aac, h265, vp9};
 use crate::media::{Codec, MediaKind};
 
 /// 20 ms of Opus that say nothing: CELT, full band, one channel, one frame.
@@ -32,6 +32,8 @@ pub enum Content {
         /// Of the whole packet (RFC 6716, 3.1).
         duration: Duration,
     },
+    /// An AAC frame without header.
+    Aac(aac::Configuration),
     /// A picture that decoding can begin with.
     Key(Picture),
     /// A frame that needs those before it.
@@ -55,6 +57,7 @@ impl Frame {
     pub fn codec(&self) -> Codec {
         match &self.content {
             Content::Opus { .. } => Codec::Opus,
+            Content::Aac(_) => Codec::Aac,
             Content::Key(picture) => picture.codec,
             Content::Delta(codec) => *codec,
         }
@@ -70,7 +73,8 @@ impl Frame {
     /// `Ok(None)` for what cannot be stored but does no harm: an empty buffer, or one without a time.
     ///
     /// # Errors
-    /// [`WriteError::Unsupported`] for caps other than `audio/x-opus`, `video/x-vp8`, `video/x-vp9`,
+    /// [`WriteError::Unsupported`] for caps other than `audio/x-opus`, `audio/mpeg, mpegversion=4,
+    /// stream-format=raw` with AAC-LC at 48 kHz, `video/x-vp8`, `video/x-vp9`,
     /// `video/x-av1, stream-format=obu-stream, alignment=tu`, and `video/x-h264` or `video/x-h265` with
     /// `stream-format=byte-stream, alignment=au` and its size.
     pub fn from_sample(
@@ -88,6 +92,14 @@ impl Frame {
         };
         let frame = match (kind, caps.name().as_str()) {
             (MediaKind::Audio, "audio/x-opus") => opus(at, &bytes),
+            (MediaKind::Audio, "audio/mpeg") => match aac_configuration(caps) {
+                Some(configuration) => Some(Self {
+                    at,
+                    content: Content::Aac(configuration),
+                    data: bytes.to_vec(),
+                }),
+                None => return Err(unsupported(kind, &caps.to_string())),
+            },
             (MediaKind::Video, "video/x-vp8") => vp8(at, &bytes),
             (MediaKind::Video, "video/x-h264")
                 if caps.get::<&str>("stream-format") == Ok("byte-stream") =>
@@ -113,7 +125,9 @@ impl Frame {
 
 fn unsupported(kind: MediaKind, found: &str) -> WriteError {
     let expected = match kind {
-        MediaKind::Audio => "audio/x-opus",
+        MediaKind::Audio => {
+            "audio/x-opus, or audio/mpeg with stream-format=raw and the codec_data of AAC-LC at 48 kHz"
+        }
         MediaKind::Video => {
             "video/x-vp8, video/x-vp9, video/x-av1 with alignment=tu, or video/x-h264 or video/x-h265 with \
              stream-format=byte-stream, alignment=au and its size"
@@ -139,6 +153,14 @@ pub(super) fn running_time(sample: &gst::SampleRef) -> Option<Duration> {
         Some(_) | None => pts,
     };
     Some(Duration::from_nanos(running.nseconds()))
+}
+
+fn aac_configuration(caps: &gst::StructureRef) -> Option<aac::Configuration> {
+    if caps.get::<&str>("stream-format") != Ok("raw") {
+        return None;
+    }
+    let data = caps.get::<gst::Buffer>("codec_data").ok()?;
+    aac::Configuration::read(&data.map_readable().ok()?)
 }
 
 fn size_of(caps: &gst::StructureRef) -> Option<Size> {

@@ -409,6 +409,7 @@ impl From<Codec> for TrackCodec {
             Codec::Vp9 => Self::Vp9,
             Codec::Av1 => Self::Av1,
             Codec::H265 => Self::H265,
+            Codec::Aac => Self::Aac,
         }
     }
 }

@@ -54,6 +54,17 @@ fn entry(track: &Track) -> Vec<u8> {
                 .uint(id::CHANNELS, 2);
             entry.bytes(id::AUDIO, &audio.0);
         }
+        Track::Aac(configuration) => {
+            entry
+                .uint(id::TRACK_TYPE, 2)
+                .bytes(id::CODEC_ID, codec_id(Codec::Aac).as_bytes())
+                .bytes(id::CODEC_PRIVATE, configuration.bytes());
+            let mut audio = Element::new();
+            audio
+                .float(id::SAMPLING_FREQUENCY, 48_000.0)
+                .uint(id::CHANNELS, configuration.channels.into());
+            entry.bytes(id::AUDIO, &audio.0);
+        }
         Track::Video(picture) => {
             entry
                 .uint(id::TRACK_TYPE, 1)
@@ -76,7 +87,7 @@ fn entry(track: &Track) -> Vec<u8> {
 fn codec_private(picture: &Picture) -> Option<Vec<u8>> {
     let configuration = &picture.configuration;
     match (picture.codec, &configuration[..]) {
-        (Codec::Opus | Codec::Vp8, _) | (_, []) => None,
+        (Codec::Opus | Codec::Aac | Codec::Vp8, _) | (_, []) => None,
         (Codec::Vp9, &[profile, level, depth, ..]) => {
             let (bits, subsampling) = (depth >> 4, (depth >> 1) & 7);
             Some(vec![
@@ -101,6 +112,7 @@ fn codec_private(picture: &Picture) -> Option<Vec<u8>> {
 fn codec_id(codec: Codec) -> &'static str {
     match codec {
         Codec::Opus => "A_OPUS",
+        Codec::Aac => "A_AAC",
         Codec::Vp8 => "V_VP8",
         Codec::Vp9 => "V_VP9",
         Codec::Av1 => "V_AV1",

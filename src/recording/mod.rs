@@ -9,6 +9,7 @@
 //! for minutes would hold the sound back in memory. They also cannot declare a track that comes late, and need a
 //! pipeline with three threads for each participant.
 
+pub mod aac;
 mod av1;
 mod bits;
 mod boxes;

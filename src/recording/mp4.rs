@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+use super::aac;
 use super::boxes::Boxes;
 use super::frame::{OPUS_SILENCE, opus_duration};
 use super::mp4_header::{self, timescale};
@@ -48,6 +49,8 @@ pub struct Mp4 {
 #[derive(Debug, Default)]
 struct Lane {
     last: Option<Last>,
+    /// How long every frame is, where the codec knows but one length.
+    fixed: Option<Duration>,
     /// The time between the last two samples, in ticks.
     step: Option<u64>,
 }
@@ -77,7 +80,10 @@ impl Mp4 {
             header_at: bytes.len() as u64,
             sequence: 0,
             video: Lane::default(),
-            audio: Lane::default(),
+            audio: Lane {
+                fixed: fixed_duration(tracks),
+                ..Lane::default()
+            },
         };
         bytes.extend_from_slice(&this.header(Duration::ZERO));
         (this, bytes)
@@ -134,7 +140,7 @@ impl Mp4 {
     }
 
     /// Where a sound track has not begun with the first fragment, it begins with silence: players wait for neither a
-    /// track without samples nor one that begins in the middle.
+    /// track without samples nor one that begins in the middle. AAC is only that of a mix, which always has sound.
     fn first_sound(&self, blocks: &[Block]) -> Option<Block> {
         let is_due = self.sequence == 0
             && self.tracks.contains(&Track::Opus)
@@ -221,7 +227,8 @@ impl Lane {
         }
         match block.kind {
             MediaKind::Audio => {
-                opus_duration(&block.data).map_or(0, |duration| ticks(duration, MediaKind::Audio))
+                let duration = self.fixed.or_else(|| opus_duration(&block.data));
+                duration.map_or(0, |duration| ticks(duration, MediaKind::Audio))
             }
             MediaKind::Video => {
                 let usual = ticks(PICTURE, MediaKind::Video);
@@ -241,6 +248,12 @@ impl Last {
             bytes: duration.to_be_bytes().to_vec(),
         })
     }
+}
+
+/// How long every frame of the sound track is, if all are alike.
+fn fixed_duration(tracks: &[Track]) -> Option<Duration> {
+    let is_aac = |track: &Track| matches!(track, Track::Aac(_));
+    tracks.iter().any(is_aac).then(aac::frame_duration)
 }
 
 /// The blocks by track, the one of the first block in front.

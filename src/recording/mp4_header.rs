@@ -5,6 +5,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::macros::datetime;
 
+use super::aac;
 use super::boxes::Boxes;
 use super::frame::Picture;
 use super::matroska::OPUS_PRE_SKIP;
@@ -91,7 +92,7 @@ fn track(trak: &mut Boxes, track: &Track, created: u64) {
             Track::Video(picture) => tkhd
                 .u32(picture.size.width << 16)
                 .u32(picture.size.height << 16),
-            Track::Opus => tkhd.zeros(8),
+            Track::Opus | Track::Aac(_) => tkhd.zeros(8),
         };
     });
     trak.boxed(b"mdia", |mdia| {
@@ -130,6 +131,7 @@ fn media_information(minf: &mut Boxes, track: &Track) {
             stsd.u32(1);
             match track {
                 Track::Opus => opus(stsd),
+                Track::Aac(configuration) => aac(stsd, configuration),
                 Track::Video(picture) => video(stsd, picture),
             }
         });
@@ -157,6 +159,16 @@ fn opus(stsd: &mut Boxes) {
     });
 }
 
+/// An MP4AudioSampleEntry (ISO 14496-14, 5.6).
+fn aac(stsd: &mut Boxes, configuration: &aac::Configuration) {
+    stsd.boxed(b"mp4a", |entry| {
+        entry.zeros(6).u16(1).zeros(8);
+        let channels = configuration.channels.into();
+        entry.u16(channels).u16(16).zeros(4).u32(48_000 << 16);
+        entry.full(b"esds", 0, 0, |esds| configuration.descriptor(esds));
+    });
+}
+
 /// A VisualSampleEntry (ISO 14496-12, 12.1.3) with the codec's own configuration.
 fn video(stsd: &mut Boxes, picture: &Picture) {
     // Parameter sets stand in the stream, too, and may change there (ISO 14496-15, 5.4.2.1).
@@ -165,7 +177,7 @@ fn video(stsd: &mut Boxes, picture: &Picture) {
         Codec::H265 => (b"hev1", b"hvcC"),
         Codec::Vp9 => (b"vp09", b"vpcC"),
         Codec::Vp8 => (b"vp08", b"vpcC"),
-        Codec::Av1 | Codec::Opus => (b"av01", b"av1C"),
+        Codec::Av1 | Codec::Opus | Codec::Aac => (b"av01", b"av1C"),
     };
     let pixels = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX);
     stsd.boxed(entry, |entry| {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use gstreamer as gst;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::aac;
 use super::container::{Container, Format};
 use super::file::MediaFile;
 use super::frame::{Content, Frame};
@@ -297,6 +298,7 @@ impl Open {
         track.frames += 1;
         let end = match content {
             Content::Opus { duration } => block.at + *duration,
+            Content::Aac(_) => block.at + aac::frame_duration(),
             Content::Key(picture) => {
                 track.see(block.at, picture.size);
                 self.picture_end(block.at)

@@ -166,7 +166,7 @@ impl Timeline {
         self.splits
             && match frame.content {
                 Content::Key(_) => true,
-                Content::Opus { .. } => !has_pictures,
+                Content::Opus { .. } | Content::Aac(_) => !has_pictures,
                 Content::Delta(_) => false,
             }
     }
@@ -208,7 +208,7 @@ impl Timeline {
 
     fn is_of_use(&mut self, frame: &Frame) -> bool {
         match &frame.content {
-            Content::Opus { .. } => true,
+            Content::Opus { .. } | Content::Aac(_) => true,
             Content::Key(_) => {
                 self.needs_key = false;
                 true
@@ -260,6 +260,7 @@ impl Timeline {
         let kind = frame.kind();
         let track = match &frame.content {
             Content::Opus { .. } => Some(Track::Opus),
+            Content::Aac(configuration) => Some(Track::Aac(configuration.clone())),
             Content::Key(picture) => Some(Track::Video(picture.clone())),
             Content::Delta(_) => None,
         };
@@ -363,6 +364,7 @@ fn first_tracks<'a>(frames: impl Iterator<Item = &'a Frame>) -> Vec<Track> {
         }
         match &frame.content {
             Content::Opus { .. } => tracks.push(Track::Opus),
+            Content::Aac(configuration) => tracks.push(Track::Aac(configuration.clone())),
             Content::Key(picture) => tracks.push(Track::Video(picture.clone())),
             Content::Delta(_) => {}
         }

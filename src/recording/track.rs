@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::aac;
 use super::frame::Picture;
 use crate::media::{Codec, MediaKind};
 
@@ -10,6 +11,8 @@ use crate::media::{Codec, MediaKind};
 pub enum Track {
     /// Opus, two channels: a decoder gives mono packets out on both.
     Opus,
+    /// AAC.
+    Aac(aac::Configuration),
     /// A picture, as the first key frame is.
     Video(Picture),
 }
@@ -19,6 +22,7 @@ impl Track {
     pub fn codec(&self) -> Codec {
         match self {
             Self::Opus => Codec::Opus,
+            Self::Aac(_) => Codec::Aac,
             Self::Video(picture) => picture.codec,
         }
     }

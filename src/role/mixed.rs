@@ -65,6 +65,7 @@ impl Mixed {
             layout,
             names,
             format,
+            audio,
         } = description.recording(&values)?;
         let codecs = &settings.video.codecs;
         let policy = assignment.encoders.clone();
@@ -123,7 +124,7 @@ impl Mixed {
             wants_key_frame: Arc::default(),
             settings,
         };
-        mixed.tap(&raw)?;
+        mixed.tap(&raw, audio.codec())?;
         tokio::spawn(Peer::warm_up());
         Ok(mixed)
     }
@@ -139,10 +140,10 @@ impl Mixed {
     }
 
     /// Leads the encoders' frames to the file.
-    fn tap(&mut self, raw: &RawOutlets) -> Result<()> {
+    fn tap(&mut self, raw: &RawOutlets, audio: Codec) -> Result<()> {
         let video = self.settings.video.codecs.first().copied();
         let wanted = [
-            (raw.audio.as_ref(), Some(Codec::Opus)),
+            (raw.audio.as_ref(), Some(audio)),
             (raw.video.as_ref(), video),
         ];
         for (outlet, codec) in wanted {

@@ -251,7 +251,7 @@ pub fn is_alive(pid: u32) -> bool {
 pub fn media_files(recording: &Path) -> Vec<PathBuf> {
     let is_media = |path: &PathBuf| {
         path.extension()
-            .is_some_and(|end| end == "webm" || end == "mkv")
+            .is_some_and(|end| end == "webm" || end == "mkv" || end == "mp4")
     };
     let mut files: Vec<_> = std::fs::read_dir(recording)
         .expect("a folder")

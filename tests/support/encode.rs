@@ -40,7 +40,7 @@ pub fn video(codec: Codec, size: (u32, u32), range: Range<u64>) -> Vec<gst::Samp
             "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=60 bitrate=300 \
              ! h265parse config-interval=-1 ! video/x-h265,stream-format=byte-stream,alignment=au"
         }
-        Codec::Opus => panic!("no picture"),
+        Codec::Opus | Codec::Aac => panic!("no picture"),
     };
     let (width, height) = size;
     let caps = format!("video/x-raw,format=I420,width={width},height={height},framerate={FPS}/1");

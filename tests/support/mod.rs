@@ -138,7 +138,7 @@ impl Decoder {
             Codec::Vp8 => "vp8dec ! video/x-raw,format=I420",
             Codec::H264 => "h264parse ! avdec_h264 ! video/x-raw,format=I420",
             Codec::Opus => "opusdec ! audioconvert ! audio/x-raw,format=S16LE",
-            Codec::Vp9 | Codec::Av1 | Codec::H265 => panic!("not one of ours"),
+            Codec::Vp9 | Codec::Av1 | Codec::H265 | Codec::Aac => panic!("not one of ours"),
         };
         Consumer::through(producer, launch)
     }

@@ -10,6 +10,8 @@ pub mod effort;
 mod machine;
 mod picture;
 pub mod policy;
+#[cfg(test)]
+mod priming_tests;
 pub mod probe;
 pub mod prover;
 pub mod table;
@@ -21,6 +23,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use gst::prelude::*;
 use gstreamer as gst;
 
 use self::effort::Effort;
@@ -29,12 +32,15 @@ pub use self::policy::{Policy, Standing};
 pub use self::table::Candidate;
 pub use self::verdict::{Class, Verdict};
 use super::elements::{capsfilter, make};
-use super::{Codec, MediaError};
+use super::{Codec, MediaError, MediaKind};
 use crate::pipeline::Settings;
 
 /// How long a job waits for the hardware of its first codec to be proven; what is not proven by then is found out
 /// meanwhile, for the next time.
 const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// Samples of sound per second.
+const SOUND_RATE: u64 = 48_000;
 
 /// An encoder that may be used, and why.
 #[derive(Debug, Clone)]
@@ -58,7 +64,7 @@ impl Choice {
 
     /// The encoder and what must stand around it: each one's pads link in order. In go I420 or S16LE at 48 kHz; out
     /// come VP8 or VP9 frames, H.264 or H.265 access units in byte-stream form with their parameter sets on each key
-    /// frame, AV1 temporal units, or Opus packets.
+    /// frame, AV1 temporal units, Opus packets, or AAC frames without headers.
     ///
     /// # Errors
     /// An element is missing, or its version is not known to attache.
@@ -67,6 +73,8 @@ impl Choice {
             factory,
             package,
             input,
+            priming,
+            codec,
             ..
         } = self.candidate;
         let encoder = make(factory, package)?;
@@ -76,11 +84,19 @@ impl Choice {
         }
         let mut chain = Vec::new();
         if !input.is_empty() {
-            chain.push(make("videoconvert", "gstreamer1.0-plugins-base")?);
+            let convert = match codec.kind() {
+                MediaKind::Audio => "audioconvert",
+                MediaKind::Video => "videoconvert",
+            };
+            chain.push(make(convert, "gstreamer1.0-plugins-base")?);
             chain.push(capsfilter(input)?);
         }
+        if let Some(pad) = encoder.static_pad("src") {
+            let early = *priming * gst::ClockTime::SECOND.nseconds() / SOUND_RATE;
+            pad.set_offset(-i64::try_from(early).unwrap_or_default());
+        }
         chain.push(encoder);
-        chain.extend(form(self.candidate.codec)?);
+        chain.extend(form(*codec)?);
         Ok(chain)
     }
 
@@ -105,7 +121,7 @@ fn form(codec: Codec) -> Result<Vec<gst::Element>, MediaError> {
     let with_headers = |name| {
         let parser = parser(name)?;
         // Parameter sets with each key frame: a latecomer has nothing else.
-        gst::prelude::ObjectExt::set_property(&parser, "config-interval", -1);
+        parser.set_property("config-interval", -1);
         Ok::<_, MediaError>(parser)
     };
     Ok(match codec {
@@ -123,6 +139,10 @@ fn form(codec: Codec) -> Result<Vec<gst::Element>, MediaError> {
         Codec::Av1 => vec![
             parser("av1parse")?,
             capsfilter("video/x-av1,stream-format=obu-stream,alignment=tu")?,
+        ],
+        Codec::Aac => vec![
+            make("aacparse", "gstreamer1.0-plugins-good")?,
+            capsfilter("audio/mpeg,mpegversion=4,stream-format=raw")?,
         ],
         Codec::Vp8 | Codec::Vp9 | Codec::Opus => vec![],
     })
@@ -224,7 +244,7 @@ impl Encoders {
         let choice = |(candidate, state): (&'static Candidate, State)| {
             let (told, time_per_frame) = match &state {
                 State::Proven(verdict) => (verdict.to_string(), verdict.time_per_frame()),
-                _ if codec == Codec::Opus => (String::new(), None),
+                _ if codec.kind() == MediaKind::Audio => (String::new(), None),
                 _ => ("not proven yet".to_owned(), None),
             };
             let mut reason = candidate.runs_on.to_owned();

@@ -264,6 +264,7 @@ fn decoders(codec: Codec) -> &'static [&'static str] {
         Codec::Av1 => &["dav1ddec", "av1dec"],
         Codec::H265 => &["avdec_h265", "libde265dec"],
         Codec::Opus => &["opusdec"],
+        Codec::Aac => &["avdec_aac", "faad"],
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Candidate {
     pub runs_on: &'static str,
     /// The raw pictures it takes in plain memory; what comes is converted.
     pub(super) input: &'static str,
+    /// Samples that a decoder gives out before the first one that went in: its frames are stamped so much earlier.
+    pub(super) priming: u64,
     /// What low latency needs.
     pub(super) settings: &'static [Setting],
     /// What it can be sped up with.
@@ -201,6 +203,7 @@ const OPUS: &[Setting] = &[
     need("packet-loss-percentage", Text(&["10"])),
     need("dtx", OFF),
 ];
+const AAC: &[Setting] = &[need("bitrate", Amount::SoundBits)];
 
 const VP8_SPEEDS: Speeds = Speeds {
     all: &[
@@ -301,6 +304,7 @@ const fn hardware(
         package: BAD,
         runs_on,
         input,
+        priming: 0,
         settings,
         speeds: ONE_SPEED,
     }
@@ -328,6 +332,7 @@ const fn software(
         package,
         runs_on,
         input: ANY,
+        priming: 0,
         settings,
         speeds,
     }
@@ -342,6 +347,23 @@ const GPU_OLD: &str = "VA-API on the graphics processor, older plugin";
 const INTEL: &str = "Quick Sync on an Intel graphics processor";
 const INTEL_OLD: &str = "Media SDK on an Intel graphics processor";
 const KERNEL: &str = "the kernel's V4L2 encoder";
+
+const LIBAV: &str = "gstreamer1.0-libav";
+
+/// An encoder of AAC: the format of samples that it takes, and its priming as measured.
+const fn aac(
+    factory: &'static str,
+    package: &'static str,
+    runs_on: &'static str,
+    input: &'static str,
+    priming: u64,
+) -> Candidate {
+    Candidate {
+        input,
+        priming,
+        ..software(Codec::Aac, factory, package, runs_on, AAC, ONE_SPEED)
+    }
+}
 
 /// The encoders of each codec, the preferred one first: hardware, then software.
 #[rustfmt::skip]
@@ -394,6 +416,9 @@ pub static CANDIDATES: &[Candidate] = &[
     software(Codec::H265, "x265enc", BAD, "x265 on the processor", X265, X265_SPEEDS),
 
     software(Codec::Opus, "opusenc", "gstreamer1.0-plugins-base", "libopus on the processor", OPUS, ONE_SPEED),
+
+    aac("avenc_aac", LIBAV, "FFmpeg's AAC on the processor", "audio/x-raw,format=F32LE", 1024),
+    aac("voaacenc", BAD, "VisualOn's AAC on the processor", "audio/x-raw,format=S16LE", 1600),
 ];
 
 /// The encoders of a codec, the preferred one first.
