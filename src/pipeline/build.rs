@@ -168,16 +168,7 @@ pub(super) fn build_with(
     filled: &Filled,
     stand_in: &dyn Fn(usize) -> Option<&'static str>,
 ) -> Result<Built, DescriptionError> {
-    let mut builder = Builder {
-        description,
-        fragment,
-        filled,
-        stand_in,
-        bin: gst::Bin::with_name(&fragment.key.replace('.', "-")),
-        elements: Vec::new(),
-        bindings: Vec::new(),
-        problems: Vec::new(),
-    };
+    let mut builder = Builder::new(description, fragment, filled, stand_in);
     for index in 0..fragment.launch.elements.len() {
         let element = builder.element(index);
         builder.elements.push(element);
@@ -201,6 +192,27 @@ pub(super) fn build_with(
     })
 }
 
+/// What is wrong with the elements and properties of a fragment some of whose placeholders have no value; links and
+/// values that hang on those are left for later.
+pub(super) fn look(
+    description: &Description,
+    fragment: &Fragment,
+    filled: &Filled,
+) -> Vec<Problem> {
+    let mut builder = Builder::new(description, fragment, filled, &|_| None);
+    for (index, written) in fragment.launch.elements.iter().enumerate() {
+        let is_known = match &written.what {
+            What::Factory(_) => true,
+            What::Caps(caps) => builder.knows(caps),
+            What::Device(device) => filled.devices.contains_key(device),
+        };
+        let element = is_known.then(|| builder.element(index)).flatten();
+        builder.elements.push(element);
+    }
+    builder.set_properties(|property| !property.name.contains("::"));
+    builder.problems
+}
+
 struct Builder<'a> {
     description: &'a Description,
     fragment: &'a Fragment,
@@ -212,7 +224,25 @@ struct Builder<'a> {
     problems: Vec<Problem>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    fn new(
+        description: &'a Description,
+        fragment: &'a Fragment,
+        filled: &'a Filled,
+        stand_in: &'a dyn Fn(usize) -> Option<&'static str>,
+    ) -> Self {
+        Self {
+            description,
+            fragment,
+            filled,
+            stand_in,
+            bin: gst::Bin::with_name(&fragment.key.replace('.', "-")),
+            elements: Vec::new(),
+            bindings: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
     fn problem(
         &mut self,
         element: Option<usize>,
@@ -225,6 +255,13 @@ impl Builder<'_> {
         let mut problem = self.description.problem(place, key, found, right);
         problem.element = element.map(|index| self.fragment.element_name(index));
         self.problems.push(problem);
+    }
+
+    /// Whether every placeholder has a value.
+    fn knows(&self, template: &Template) -> bool {
+        template
+            .placeholders()
+            .all(|(name, _)| self.filled.values.get(name).is_some())
     }
 
     fn literal(&self, template: &Template) -> String {
@@ -371,6 +408,9 @@ impl Builder<'_> {
         written: &Property,
     ) -> Result<(), WrongProperty> {
         let (object, spec) = property::find(element, &written.name)?;
+        if !self.knows(&written.value) {
+            return Ok(());
+        }
         let whole = written.value.whole();
         let value = match whole.and_then(|name| self.filled.values.get(name)) {
             Some(value) => property::typed(&spec, value)?,

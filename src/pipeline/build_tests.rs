@@ -208,6 +208,36 @@ fn every_problem_of_every_fragment_is_told_at_once() {
 }
 
 #[test]
+fn a_wrong_placeholder_hides_nothing_that_is_wrong_with_elements() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hidden.toml");
+    let text = "role = 'kiosk'\nsummary = 'x'\n[capture]\n\
+                video = 'videotestsrc patern={ball} ! fakesinkk ! {camra} ! video/x-raw,width={widht}'\n\
+                audio = 'audiotestsrc wave=squre frequency={pitch}'\n";
+    std::fs::write(&file, text).unwrap();
+    let wanted = [
+        (4, 23, "patern"),
+        (4, 30, "{ball} is no parameter"),
+        (4, 39, "fakesinkk"),
+        (4, 51, "{camra} is no parameter"),
+        (4, 79, "{widht} is no parameter"),
+        (5, 28, "squre"),
+        (5, 34, "no property frequency"),
+        (5, 44, "{pitch} is no parameter"),
+    ];
+    let checked = Description::check_file(&file, &Allowed::default());
+    let loaded = Description::load(folder.path(), "hidden").map(drop);
+    for error in [checked.unwrap_err(), loaded.unwrap_err()] {
+        assert_eq!(error.0.len(), wanted.len(), "{error}");
+        for (problem, (line, column, words)) in error.0.iter().zip(wanted) {
+            let place = problem.place.unwrap();
+            assert_eq!((place.line, place.column), (line, column), "{error}");
+            assert!(problem.found.contains(words), "{problem} has no {words}");
+        }
+    }
+}
+
+#[test]
 fn the_operator_adds_single_elements_by_name() {
     let description = capturing("filesrc location=/dev/null ! pngdec");
     assert!(description.check(&Allowed::default()).is_err());

@@ -6,6 +6,7 @@ use super::allowed::Allowed;
 use super::build;
 use super::description::Description;
 use super::fragment::{Filled, Fragment};
+use super::parameters::Values;
 use super::problem::{DescriptionError, Problem};
 use crate::job::Parameters;
 use crate::media::devices::DeviceKind;
@@ -29,7 +30,10 @@ impl Description {
         name: &str,
         allowed: &Allowed,
     ) -> Result<Self, DescriptionError> {
-        let description = Self::read(folder, name)?;
+        let description = Self::read(folder, name).map_err(|error| {
+            let file = folder.join(format!("{name}.toml"));
+            Self::with_elements(&file, name, allowed, error)
+        })?;
         description.check(allowed)?;
         if let Some(fallback) = &description.fallback {
             fallback.check(allowed)?;
@@ -45,7 +49,9 @@ impl Description {
         let folder = file.parent().unwrap_or(Path::new(""));
         let name = file.file_stem().unwrap_or_default().to_string_lossy();
         // Problems of the file are told with the name that was given for it.
-        Self::read_file(file, &name)?.check(allowed)?;
+        Self::read_file(file, &name)
+            .map_err(|error| Self::with_elements(file, &name, allowed, error))?
+            .check(allowed)?;
         let description = Self::load_with(folder, &name, allowed)?;
         description.dry_run()
     }
@@ -81,17 +87,56 @@ impl Description {
         DescriptionError::unless_empty(problems)
     }
 
+    /// What is wrong with a file that does not read, and what is wrong with its elements besides: who mends it wants to
+    /// know all of it.
+    fn with_elements(
+        file: &Path,
+        name: &str,
+        allowed: &Allowed,
+        error: DescriptionError,
+    ) -> DescriptionError {
+        let Some(description) =
+            Self::read_as_far(file, name).filter(|_| crate::media::init().is_ok())
+        else {
+            return error;
+        };
+        let mut problems = error.0;
+        for fragment in description.fragments() {
+            let mut found = allowed.check(&description, fragment);
+            let filled = description.known_values(fragment);
+            found.extend(build::look(&description, fragment, &filled));
+            for problem in found {
+                // One problem in one place: the first is the cause.
+                if problems.iter().all(|other| other.place != problem.place) {
+                    problems.push(problem);
+                }
+            }
+        }
+        DescriptionError::of(problems)
+    }
+
+    /// The defaults as far as they are right, with stand-ins for devices.
+    fn known_values(&self, fragment: &Fragment) -> Filled {
+        let room = "room".parse();
+        let values = room.map(|room| self.values(&Parameters::new(), &room).unwrap_or_default());
+        self.with_stand_ins(fragment, &values.unwrap_or_default())
+    }
+
     /// The defaults for a fragment, with test sources and dropping sinks for devices.
     pub(super) fn stand_ins(&self, fragment: &Fragment) -> Result<Filled, DescriptionError> {
         let room = "room".parse().map_err(|_| {
             DescriptionError::without_place(&self.file, "room", "not a room", "a room's name")
         })?;
         let values = self.values(&Parameters::new(), &room)?;
+        Ok(self.with_stand_ins(fragment, &values))
+    }
+
+    fn with_stand_ins(&self, fragment: &Fragment, values: &Values) -> Filled {
         let devices = self.devices_of(fragment);
-        Ok(fragment.fill(&values, |name| {
+        fragment.fill(values, |name| {
             let kind = devices.iter().find(|(device, _)| *device == name)?.1;
             Some(stand_in(kind).to_owned())
-        }))
+        })
     }
 }
 

@@ -134,12 +134,12 @@ impl Description {
 
     /// Reads one file; its fallback is not looked for.
     pub(super) fn read_file(file: &Path, name: &str) -> Result<Self, DescriptionError> {
-        let text = std::fs::read_to_string(file).map_err(|error| {
-            let found = format!("cannot be read: {error}");
-            let right = "name a file of this folder, in UTF-8";
-            DescriptionError::without_place(file, "description", found, right)
-        })?;
-        Self::parse(file, name, &text)
+        Self::parse(file, name, &read_text(file)?)
+    }
+
+    /// Reads one file as far as it can be read, whatever is wrong with it.
+    pub(super) fn read_as_far(file: &Path, name: &str) -> Option<Self> {
+        Self::parse_as_far(file, name, &read_text(file).ok()?).0
     }
 
     /// Reads a description's text; `file` is for errors. Its fallback is not looked for.
@@ -147,6 +147,16 @@ impl Description {
     /// # Errors
     /// Every problem that shows without GStreamer.
     pub fn parse(file: &Path, name: &str, text: &str) -> Result<Self, DescriptionError> {
+        let (description, problems) = Self::parse_as_far(file, name, text);
+        DescriptionError::unless_empty(problems)?;
+        description.ok_or_else(|| {
+            let right = "a role and a summary at least";
+            DescriptionError::without_place(file, "", "no description", right)
+        })
+    }
+
+    /// What there is of a description, and what is wrong with it.
+    fn parse_as_far(file: &Path, name: &str, text: &str) -> (Option<Self>, Vec<Problem>) {
         let source = Source::new(file, text);
         let (root, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
@@ -158,11 +168,7 @@ impl Description {
             .is_empty()
             .then(|| Self::from_table(&source, name, root.get_ref()))
             .flatten();
-        DescriptionError::unless_empty(source.problems.into_inner())?;
-        description.ok_or_else(|| {
-            let right = "a role and a summary at least";
-            DescriptionError::without_place(file, "", "no description", right)
-        })
+        (description, source.problems.into_inner())
     }
 
     fn from_table(source: &Source<'_>, name: &str, root: &DeTable<'_>) -> Option<Self> {
@@ -498,6 +504,14 @@ impl Description {
             right: right.into(),
         }
     }
+}
+
+fn read_text(file: &Path) -> Result<String, DescriptionError> {
+    std::fs::read_to_string(file).map_err(|error| {
+        let found = format!("cannot be read: {error}");
+        let right = "name a file of this folder, in UTF-8";
+        DescriptionError::without_place(file, "description", found, right)
+    })
 }
 
 /// Where a placeholder stands.

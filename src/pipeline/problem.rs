@@ -79,13 +79,18 @@ impl DescriptionError {
     }
 
     /// `Ok` where there are no problems.
-    pub(super) fn unless_empty(mut problems: Vec<Problem>) -> Result<(), Self> {
+    pub(super) fn unless_empty(problems: Vec<Problem>) -> Result<(), Self> {
         if problems.is_empty() {
             return Ok(());
         }
+        Err(Self::of(problems))
+    }
+
+    /// In the order of the file, each once.
+    pub(super) fn of(mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| problem.place);
         problems.dedup();
-        Err(Self(problems))
+        Self(problems)
     }
 }
 
