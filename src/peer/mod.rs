@@ -137,6 +137,7 @@ impl Peer {
             .negotiate_answer(offer)
             .await
             .context("cannot answer the offer")?;
+        peer.prepare_sending();
         Ok((peer, answer, events))
     }
 
@@ -172,7 +173,9 @@ impl Peer {
     pub async fn accept(&mut self, answer: &str) -> Result<()> {
         self.negotiate_accept(answer)
             .await
-            .context("cannot take the answer")
+            .context("cannot take the answer")?;
+        self.prepare_sending();
+        Ok(())
     }
 
     /// Takes a candidate of the other side.
@@ -188,6 +191,14 @@ impl Peer {
         self.senders
             .iter_mut()
             .try_for_each(|sender| sender.start(&producers))
+    }
+
+    fn prepare_sending(&self) {
+        if let Some(producers) = &self.settings.producers {
+            self.senders
+                .iter()
+                .for_each(|sender| sender.prepare(producers));
+        }
     }
 
     /// Sends a text over the data channel; an error says that the channel is not open.

@@ -84,6 +84,13 @@ impl Sender {
         Ok(())
     }
 
+    /// Wakes the encoder, so that it works by the time the connection is there. What is wrong with it, [`Sender::start`] tells.
+    pub fn prepare(&self, producers: &Producers) {
+        if let Some((codec, _)) = &self.chain {
+            let _ = producers(*codec);
+        }
+    }
+
     /// Connects the chain to the encoder's output, from the next key frame on.
     pub fn start(&mut self, producers: &Producers) -> Result<()> {
         let Some((codec, source)) = &self.chain else {

@@ -5,6 +5,7 @@ import { alreadyAllowed } from './devices.js';
 import { button, copy, dress, get } from './dom.js';
 import { LevelMeter } from './level.js';
 import { roomLink, roomName, tidyRoom } from './names.js';
+import { warmUp } from './peer.js';
 import { troubleWords } from './words.js';
 
 /** @import {Consent} from './consent.js' */
@@ -56,6 +57,7 @@ export class Lobby {
     this.#showLink();
     this.#show();
     if (await alreadyAllowed()) await this.#open();
+    await warmUp();
   }
 
   close() {

@@ -34,12 +34,13 @@ function begin(room, name) {
 
 /** @param {string} room @param {string} name */
 function enter(room, name) {
+  const receiveOnly = forbidsSending(token);
+  if (!receiveOnly) media.open();
+  // First, so that the way to the server is under way while the screen changes.
+  screen.enter({ room, name, token, receiveOnly, codec });
   lobby.close();
   ending.hidden = true;
   document.title = `${room} · attache`;
-  const receiveOnly = forbidsSending(token);
-  if (!receiveOnly) media.open();
-  screen.enter({ room, name, token, receiveOnly, codec });
 }
 
 /** @param {Ending} words */

@@ -26,6 +26,14 @@ const LONGEST_TEXT = 4000;
  * @property {(text: string) => void} message
  */
 
+/** Loads what a browser needs for its first connection, codecs above all, before somebody waits for it. */
+export async function warmUp() {
+  const connection = new RTCPeerConnection();
+  for (const kind of ['audio', 'video']) connection.addTransceiver(kind);
+  await connection.createOffer().catch(() => null);
+  connection.close();
+}
+
 export class Peer {
   /** What the other one sends. */
   stream = new MediaStream();

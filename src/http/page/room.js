@@ -60,15 +60,6 @@ export class RoomScreen {
   enter(settings) {
     this.#room = settings.room;
     this.#troubles = '';
-    this.#screen.hidden = false;
-    get('call-room', HTMLElement).textContent = settings.room;
-    get('alone-link', HTMLElement).textContent = roomLink(settings.room).replace(/^https?:\/\//, '');
-    get('self-name', HTMLElement).textContent = settings.name || 'You';
-    paintAvatar(get('self-avatar', HTMLElement), settings.name || 'You');
-    get('self-video', HTMLVideoElement).srcObject = this.#media.stream;
-    this.#showParticipants([]);
-    this.#screen.dataset.state = 'entering';
-    this.#showOwn();
     this.#call = new Call({ ...settings, media: this.#media, consent: this.#consent }, {
       entered: () => this.#entered(),
       tile: (tile) => this.#stage.append(tile.element),
@@ -79,6 +70,15 @@ export class RoomScreen {
       refused: (code) => this.#refused(code),
       receiveOnly: () => this.#receiveOnly(),
     });
+    this.#screen.hidden = false;
+    get('call-room', HTMLElement).textContent = settings.room;
+    get('alone-link', HTMLElement).textContent = roomLink(settings.room).replace(/^https?:\/\//, '');
+    get('self-name', HTMLElement).textContent = settings.name || 'You';
+    paintAvatar(get('self-avatar', HTMLElement), settings.name || 'You');
+    get('self-video', HTMLVideoElement).srcObject = this.#media.stream;
+    this.#showParticipants([]);
+    this.#screen.dataset.state = 'entering';
+    this.#showOwn();
     if (settings.receiveOnly) this.#receiveOnly();
     this.#stayAwake();
   }
