@@ -52,6 +52,8 @@ pub enum Permission {
     Record,
     /// To remove others.
     Manage,
+    /// To give back another's sound and pictures, which others then hear and see instead.
+    Filter,
 }
 
 /// What somebody may do in one room.
@@ -67,6 +69,8 @@ pub struct Grants {
     pub record: bool,
     /// To remove others.
     pub manage: bool,
+    /// To give back another's sound and pictures.
+    pub filter: bool,
     /// When all this ends; absent: never.
     pub expires: Option<SystemTime>,
 }
@@ -79,6 +83,7 @@ impl Grants {
             send: true,
             record: true,
             manage: true,
+            filter: true,
             ..Self::default()
         }
     }
@@ -98,6 +103,7 @@ impl Grants {
             Permission::Send => self.send = true,
             Permission::Record => self.record = true,
             Permission::Manage => self.manage = true,
+            Permission::Filter => self.filter = true,
         }
         self
     }

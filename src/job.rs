@@ -49,7 +49,7 @@ impl Role {
         match self {
             Self::Kiosk => "kiosk",
             Self::Recorder => "recorder",
-            Self::Filter => "filter-noise",
+            Self::Filter => "filter-denoise",
         }
     }
 }
@@ -80,7 +80,7 @@ pub struct JobSpec {
     /// Where to do it.
     #[schema(value_type = String)]
     pub room: RoomName,
-    /// The description to use; absent: the role's own (`kiosk`, `recorder`, `filter-noise`).
+    /// The description to use; absent: the role's own (`kiosk`, `recorder`, `filter-denoise`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Values for the description's parameters.
@@ -89,6 +89,10 @@ pub struct JobSpec {
     /// The name the participant is shown by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Of a filter, and only of one: the participant whose media it improves. The job ends when that one leaves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub of: Option<ParticipantId>,
 }
 
 impl JobSpec {
@@ -277,7 +281,7 @@ impl std::fmt::Display for EncoderInUse {
     }
 }
 
-/// Up from the worker; also what `attache kiosk --json` and `attache record --json` print.
+/// Up from the worker; also what `attache kiosk`, `record` and `filter` print with `--json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {

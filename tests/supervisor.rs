@@ -42,6 +42,7 @@ fn settings(script: &str) -> Settings {
 
 fn spec() -> JobSpec {
     JobSpec {
+        of: None,
         role: Role::Kiosk,
         room: "lobby".parse().unwrap(),
         description: None,

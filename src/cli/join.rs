@@ -1,4 +1,4 @@
-//! `attache kiosk` and `attache record`: one job from the shell, in a room of any attache server.
+//! `attache kiosk`, `attache record` and `attache filter`: one job from the shell, in a room of any attache server.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::media::encoder::Policy;
 use crate::pipeline::allowed::Allowed;
 use crate::recording::recovery::{Roots, recover_old};
 use crate::recording::upload::TargetUrl;
-use crate::signalling::ids::JobId;
+use crate::signalling::ids::{JobId, ParticipantId};
 
 #[derive(Debug, Args)]
 pub struct KioskArguments {
@@ -33,6 +33,16 @@ pub struct RecordArguments {
     /// environment; a second one takes what the first one does not
     #[arg(long, value_name = "URL", value_parser = upload::target)]
     upload: Vec<TargetUrl>,
+}
+
+#[derive(Debug, Args)]
+pub struct FilterArguments {
+    #[command(flatten)]
+    common: CommonArguments,
+    /// Whose sound and pictures: the id of one participant, as `attache record --json` and the API show it. For several
+    /// people, start several filters
+    #[arg(long, value_name = "PARTICIPANT")]
+    of: ParticipantId,
 }
 
 #[derive(Debug, Args)]
@@ -72,7 +82,20 @@ struct CommonArguments {
 /// Attends a room as a kiosk until the signal to stop.
 pub async fn kiosk(arguments: KioskArguments) -> Result<(), Failure> {
     let recordings = PathBuf::from("recordings");
-    attend(assignment(Role::Kiosk, arguments.common, recordings)?).await
+    attend(assignment(Role::Kiosk, None, arguments.common, recordings)?).await
+}
+
+/// Improves one participant's media until the signal to stop, or until that one leaves.
+pub async fn filter(arguments: FilterArguments) -> Result<(), Failure> {
+    let recordings = PathBuf::from("recordings");
+    let common = arguments.common;
+    attend(assignment(
+        Role::Filter,
+        Some(arguments.of),
+        common,
+        recordings,
+    )?)
+    .await
 }
 
 /// Records a room until the signal to stop.
@@ -87,7 +110,7 @@ pub async fn record(arguments: RecordArguments) -> Result<(), Failure> {
         return Err(Failure::Usage(message));
     }
     recover_others(&out).await;
-    let assignment = assignment(Role::Recorder, arguments.common, out.clone())?;
+    let assignment = assignment(Role::Recorder, None, arguments.common, out.clone())?;
     let job = assignment.0.id.clone();
     let recorded = attend(assignment).await;
     if !arguments.upload.is_empty() {
@@ -122,6 +145,7 @@ async fn attend((assignment, json): (Assignment, bool)) -> Result<(), Failure> {
 
 fn assignment(
     role: Role,
+    of: Option<ParticipantId>,
     arguments: CommonArguments,
     recordings: PathBuf,
 ) -> Result<(Assignment, bool), Failure> {
@@ -132,6 +156,7 @@ fn assignment(
         description: arguments.description,
         parameters: arguments.parameters.into_iter().collect(),
         name: arguments.name,
+        of,
     };
     let pipelines = arguments.pipelines.unwrap_or_else(default_pipelines);
     check_job(&job, &pipelines)

@@ -1,6 +1,6 @@
 //! Arguments become a command. Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
 //!
-//! [`join`]: `attache kiosk` and `attache record`; `mix`: films of recordings; [`api`]: a running server is asked;
+//! [`join`]: `attache kiosk`, `attache record` and `attache filter`; `mix`: films of recordings; [`api`]: a running server is asked;
 //! `denoise`: files without noise; [`pipelines`], `doctor` and `prove`: what else they are called;
 //! [`values`]: what stands in single arguments.
 
@@ -51,6 +51,8 @@ enum Command {
     Kiosk(join::KioskArguments),
     /// Record a room of any attache server
     Record(join::RecordArguments),
+    /// Give one participant's sound or pictures back to a room of any attache server, improved
+    Filter(join::FilterArguments),
     /// Make one film of a recording
     Mix(mix::MixArguments),
     /// Finish recordings whose recorder was killed
@@ -154,6 +156,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Kiosk(arguments) => join::kiosk(arguments).await,
         Command::Job(arguments) => job::job(arguments).await,
         Command::Record(arguments) => join::record(arguments).await,
+        Command::Filter(arguments) => join::filter(arguments).await,
         Command::Recover(arguments) => recover::recover(arguments).await,
         Command::Mix(arguments) => mix::mix(arguments).await,
         Command::Denoise(arguments) => denoise::denoise(arguments).await,

@@ -55,6 +55,7 @@ pub fn prove(arguments: ProveArguments) -> anyhow::Result<()> {
         audio: AudioSettings {
             bitrate: Bitrate::from_kilobits(64),
             channels: 1,
+            packet: crate::pipeline::settings::PACKET,
         },
     };
     media::init()?;

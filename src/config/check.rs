@@ -384,6 +384,7 @@ impl Checker<'_> {
             return None;
         };
         let spec = JobSpec {
+            of: None,
             role: Role::Kiosk,
             room,
             description: kiosk.description,

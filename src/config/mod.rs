@@ -148,10 +148,17 @@ pub struct WrongField {
 /// # Errors
 /// The first field that is wrong.
 pub fn check_job(spec: &JobSpec, pipelines: &Path) -> Result<(), WrongField> {
-    if spec.role == Role::Filter {
+    let about_of = match (spec.role, &spec.of) {
+        (Role::Filter, None) => Some("a filter improves one participant: give its id"),
+        (Role::Kiosk | Role::Recorder, Some(_)) => {
+            Some("only a filter works for one participant: leave this out")
+        }
+        (Role::Filter, Some(_)) | (Role::Kiosk | Role::Recorder, None) => None,
+    };
+    if let Some(message) = about_of {
         return Err(WrongField {
-            field: "role",
-            message: "no job runs filters yet; use kiosk or recorder".to_owned(),
+            field: "of",
+            message: message.to_owned(),
         });
     }
     let name = spec

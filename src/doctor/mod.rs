@@ -58,6 +58,7 @@ fn settings() -> Settings {
         audio: AudioSettings {
             bitrate: Bitrate::from_kilobits(64),
             channels: 1,
+            packet: crate::pipeline::settings::PACKET,
         },
     }
 }

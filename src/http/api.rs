@@ -225,6 +225,15 @@ async fn start_job(
         );
         return Err(ApiError::new(ApiErrorCode::RecordingForbidden, message));
     }
+    if let Some(of) = &spec.of
+        && !app.hub.has(&spec.room, of)
+    {
+        let message = format!(
+            "of: nobody in the room {} has the id {of}; GET /api/v1/rooms lists who is there",
+            spec.room
+        );
+        return Err(ApiError::new(ApiErrorCode::InvalidRequest, message));
+    }
     let present = app.hub.present(&spec.room);
     let job = app.supervisor.start_if_room(spec, present)?;
     let location = format!("/api/v1/jobs/{}", job.id);

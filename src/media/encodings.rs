@@ -101,7 +101,7 @@ impl Encodings {
     }
 
     /// Encoded frames: VP8 frames, H.264 access units in byte-stream form with SPS and PPS on each key frame, or Opus
-    /// packets of 20 ms; their PTS are running times of [`super::clock`]. The encoder starts with the first call,
+    /// packets; their PTS are running times of [`super::clock`]. The encoder starts with the first call,
     /// serves all callers, and pauses in [`Encodings::rest`]. To be called once for each new consumer: it gets a key
     /// frame at once.
     pub fn producer(&self, codec: Codec) -> Result<StreamProducer, MediaError> {

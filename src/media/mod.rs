@@ -5,6 +5,7 @@
 //! * [`fanout`]: where frames leave, whatever pipeline makes them; [`key_frames`]: when a key frame is made.
 //! * [`encoder`]: which encoders, and why; [`encodings`]: those at work; `encoding`: one of them; [`health`]: whether it
 //!   keeps up.
+//! * [`chain`]: what a filter does with a track.
 //! * [`playback`]: what others send, mixed; `seat`: one of them in it; [`grid`], [`layout`]: where each picture lies.
 //! * [`scene`]: what a recorded mix shows; [`speaker`]: who speaks; `overlay`, `paint`: names and signs.
 //! * [`devices`]: cameras, microphones, speakers and displays of this machine.
@@ -13,6 +14,7 @@
 
 pub mod bus;
 pub mod capture;
+pub mod chain;
 pub mod clip;
 pub mod clock;
 pub mod devices;

@@ -65,7 +65,7 @@ pub enum PeerEvent {
     Candidate(Candidate),
     /// The connection moved on.
     State(PeerState),
-    /// A decoded track arrives (only with [`Receive::Decoded`]).
+    /// A decoded track arrives (only with [`Receive::Decoded`] and [`Receive::Only`]).
     Track {
         /// Sound or picture.
         kind: MediaKind,

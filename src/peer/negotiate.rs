@@ -9,9 +9,9 @@ use gstreamer_webrtc::{
     WebRTCSessionDescription,
 };
 
+use super::Peer;
 use super::sdp::{Description, Direction as OpenWays, Format, MediaSection, TWCC};
 use super::send::Sender;
-use super::{Peer, Receive};
 use crate::media::{Codec, MediaKind};
 
 /// The id that our offers give the congestion control extension.
@@ -115,7 +115,7 @@ impl Peer {
             MediaKind::Video => self.settings.sends.video,
         };
         let sends = has && self.settings.producers.is_some() && direction.receives;
-        let receives = direction.sends && !matches!(self.settings.receive, Receive::Nothing);
+        let receives = direction.sends && self.settings.receive.opens(kind);
         let direction = match (sends, receives) {
             (true, true) => Direction::Sendrecv,
             (true, false) => Direction::Sendonly,

@@ -46,6 +46,33 @@ pub enum Receive {
         /// Pictures are wanted.
         video: bool,
     },
+    /// Raw frames likewise; the m-line of what is not wanted does not receive, so that nobody sends it in vain.
+    Only {
+        /// Sound is wanted.
+        audio: bool,
+        /// Pictures are wanted.
+        video: bool,
+    },
+}
+
+impl Receive {
+    /// Whether the m-line of this kind receives.
+    pub(super) fn opens(&self, kind: MediaKind) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Encoded(_) | Self::Decoded { .. } => true,
+            Self::Only { .. } => self.decodes(kind),
+        }
+    }
+
+    /// Whether received frames of this kind are handed over raw.
+    fn decodes(&self, kind: MediaKind) -> bool {
+        match (self, kind) {
+            (Self::Nothing | Self::Encoded(_), _) => false,
+            (Self::Decoded { audio, .. } | Self::Only { audio, .. }, MediaKind::Audio) => *audio,
+            (Self::Decoded { video, .. } | Self::Only { video, .. }, MediaKind::Video) => *video,
+        }
+    }
 }
 
 /// Links every track at once when webrtcbin shows it: later would be too late ("not-linked" is final).
@@ -85,13 +112,7 @@ fn link(
 ) -> Result<()> {
     let codec = codec_of(pad)?;
     let kind = codec.kind();
-    let decoded = match receive {
-        Receive::Decoded { audio, video } => match kind {
-            MediaKind::Audio => *audio,
-            MediaKind::Video => *video,
-        },
-        Receive::Nothing | Receive::Encoded(_) => false,
-    };
+    let decoded = receive.decodes(kind);
     let bin = gst::parse::bin_from_description(&chain(codec, decoded)?, true)?;
     let sink = gst_app::AppSink::builder()
         .sync(false)
@@ -106,14 +127,14 @@ fn link(
             forward(&sink, kind, timing(kind), encoded);
             None
         }
-        Receive::Decoded { .. } if decoded => {
+        Receive::Decoded { .. } | Receive::Only { .. } if decoded => {
             let settings = ProducerSettings { sync: false };
             Some(PeerEvent::Track {
                 kind,
                 producer: StreamProducer::with(&sink, settings),
             })
         }
-        Receive::Decoded { .. } | Receive::Nothing => {
+        Receive::Decoded { .. } | Receive::Only { .. } | Receive::Nothing => {
             discard(&sink);
             None
         }

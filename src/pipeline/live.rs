@@ -7,6 +7,10 @@ use gstreamer as gst;
 /// `videotestsrc pattern` and `volume`; the others are set in the same way.
 const LIVE: &[(&str, &[&str])] = &[
     ("attachebeep", &["enabled"]),
+    (
+        "attachedenoise",
+        &["engine", "strength", "bypass", "max-load"],
+    ),
     ("attachetimecode", &["flash"]),
     ("attachertsp", &["location", "latency", "protocols"]),
     ("audioamplify", &["amplification", "clipping-method"]),

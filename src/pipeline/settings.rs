@@ -63,7 +63,12 @@ pub struct AudioSettings {
     pub bitrate: Bitrate,
     /// 1 or 2.
     pub channels: u32,
+    /// The length of a packet (RFC 6716 2.1.4): 20 ms, and 10 ms of a filter.
+    pub packet: Duration,
 }
+
+/// The usual length of a packet of sound.
+pub const PACKET: Duration = Duration::from_millis(20);
 
 /// A number in the file: itself, or the name of the parameter that gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -286,6 +291,7 @@ impl Declared {
             audio: AudioSettings {
                 bitrate: Bitrate::from_kilobits(get(&self.audio_kbps)),
                 channels: get(&self.channels),
+                packet: PACKET,
             },
         }
     }

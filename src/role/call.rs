@@ -17,7 +17,7 @@ use crate::peer::{Candidate, Peer, PeerEvent};
 use crate::recording::End;
 use crate::signalling::client;
 use crate::signalling::ids::{Generation, ParticipantId};
-use crate::signalling::protocol::{self, ClientMessage, Ice, Participant, ServerMessage};
+use crate::signalling::protocol::{self, ClientMessage, Ice, Participant, Sends, ServerMessage};
 
 /// How often counters are looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -41,6 +41,8 @@ pub struct Call {
     to_us: UnboundedSender<(ParticipantId, Generation, PeerEvent)>,
     reported: Instant,
     closing: Closing,
+    /// What the room was told that we send.
+    told: Sends,
     /// Those who asked to go on recording: the room was told, and the server's receipt is awaited.
     resuming: Vec<Order>,
 }
@@ -56,16 +58,17 @@ impl Call {
             .await
             .map_err(|error| Over::unreachable(&error))?;
         let job = &assignment.job;
+        let sends = role.sends();
         let join = ClientMessage::Join {
             protocol: protocol::VERSION,
             room: job.room.clone(),
             kind: job.role.kind(),
             name: job.name.clone(),
             token: assignment.token.clone(),
-            sends: role.sends(),
+            sends,
             recording: role.is_recording(),
             recordable: true,
-            enhances: None,
+            enhances: role.enhances().cloned(),
         };
         let lost = || Over::Lost("the server closed the connection before its welcome".to_owned());
         sender.send(join).await.map_err(|_| lost())?;
@@ -94,6 +97,7 @@ impl Call {
             to_us,
             reported: Instant::now(),
             closing: Closing::default(),
+            told: sends,
             resuming: Vec::new(),
         };
         for participant in participants {
@@ -101,6 +105,7 @@ impl Call {
             call.meet(participant, Side::Offerer, role);
             call.offer(&id, role).await;
         }
+        call.tell_sends(role).await;
         Ok(call)
     }
 
@@ -161,8 +166,16 @@ impl Call {
         match message {
             ServerMessage::Welcome { .. } => {}
             ServerMessage::Joined { participant } => self.meet(participant, Side::Answerer, role),
-            ServerMessage::Updated { participant } => self.on_updated(participant, role).await,
-            ServerMessage::Left { id, .. } => self.part(&id, role),
+            ServerMessage::Updated { participant } => {
+                self.on_updated(participant, role).await;
+                self.tell_sends(role).await;
+            }
+            ServerMessage::Left { id, .. } => {
+                self.part(&id, role);
+                if role.enhances() == Some(&id) {
+                    return Some(Over::Done);
+                }
+            }
             ServerMessage::Offer {
                 from,
                 generation,
@@ -533,6 +546,22 @@ impl Call {
                 }
             }
         });
+    }
+
+    /// Tells the room what we send, where that has changed.
+    async fn tell_sends(&mut self, role: &RoleMedia) {
+        let sends = role.sends();
+        if sends == self.told {
+            return;
+        }
+        self.told = sends;
+        self.send(ClientMessage::Update {
+            sends: Some(sends),
+            name: None,
+            recording: None,
+            recordable: None,
+        })
+        .await;
     }
 
     async fn send(&self, message: ClientMessage) {

@@ -81,7 +81,7 @@ impl Kiosk {
             capture: Some(self.capture.clone()),
             playback: Some(Arc::clone(&self.playback)),
             attract: Some(self.show.handle()),
-            arrangement: None,
+            ..Parts::default()
         }
     }
 

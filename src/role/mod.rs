@@ -1,10 +1,12 @@
-//! What a kiosk and a recorder do with their peers' media.
+//! What a kiosk, a recorder and a filter do with their peers' media.
 //!
 //! [`attend`] keeps one job in its room: it connects, joins, and comes back when the server was lost. A [`call`] is one
-//! stay: it owns the peers. `reload` moves a running job to another description or other values. [`kiosk`] and [`recorder`] are what differs between the roles.
+//! stay: it owns the peers. `reload` moves a running job to another description or other values. [`kiosk`],
+//! [`recorder`], [`mixed`] and [`filter`] are what differs between the roles.
 
 mod attract;
 mod call;
+mod filter;
 mod kiosk;
 mod mixed;
 mod order;
@@ -31,6 +33,7 @@ use crate::signalling::ids::{Generation, ParticipantId, RoomName};
 use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
 use crate::worker::Requests;
 
+use filter::Filter;
 use kiosk::Kiosk;
 use mixed::Mixed;
 use order::Inbox;
@@ -115,7 +118,7 @@ async fn stay(
             Err(over) => over,
         };
         let lost = match over {
-            Over::Asked => return Ok(Because::Stopped),
+            Over::Asked | Over::Done => return Ok(Because::Stopped),
             Over::Limit(because) => return Ok(because),
             Over::Refused(message) => return Err(JobError::Hopeless(message)),
             Over::Broken(message) => return Err(JobError::Broken(message)),
@@ -157,6 +160,7 @@ enum RoleMedia {
     Kiosk(Box<Kiosk>),
     Recorder(Box<Recorder>),
     Mixed(Box<Mixed>),
+    Filter(Box<Filter>),
 }
 
 impl RoleMedia {
@@ -178,7 +182,10 @@ impl RoleMedia {
                 .await
                 .map(Box::new)
                 .map(Self::Recorder),
-            Role::Filter => Err(anyhow!("the role filter is not built yet")),
+            Role::Filter => Filter::start(assignment, description, events)
+                .await
+                .map(Box::new)
+                .map(Self::Filter),
         };
         started.map_err(|error| JobError::Broken(format!("{error:#}")))
     }
@@ -187,6 +194,7 @@ impl RoleMedia {
     fn parts(&self, room: &RoomName) -> Parts {
         match self {
             Self::Kiosk(kiosk) => kiosk.parts(),
+            Self::Filter(filter) => filter.parts(),
             Self::Mixed(mixed) => Parts {
                 arrangement: Some(mixed.arrangement(room)),
                 ..Parts::default()
@@ -195,10 +203,10 @@ impl RoleMedia {
         }
     }
 
-    /// What a recorder writes; a kiosk records nothing.
+    /// What a recorder writes; others record nothing.
     fn recording(&self) -> Option<&Recording> {
         match self {
-            Self::Kiosk(_) => None,
+            Self::Kiosk(_) | Self::Filter(_) => None,
             Self::Recorder(recorder) => Some(recorder.recording()),
             Self::Mixed(mixed) => Some(mixed.recording()),
         }
@@ -207,8 +215,8 @@ impl RoleMedia {
     /// The same, to change it.
     fn recording_mut(&mut self) -> Result<&mut Recording, String> {
         match self {
-            Self::Kiosk(_) => {
-                Err("a kiosk records nothing: there is nothing to pause or split".to_owned())
+            Self::Kiosk(_) | Self::Filter(_) => {
+                Err("only a recorder records: there is nothing to pause or split".to_owned())
             }
             Self::Recorder(recorder) => Ok(recorder.recording_mut()),
             Self::Mixed(mixed) => Ok(mixed.recording_mut()),
@@ -247,16 +255,26 @@ impl RoleMedia {
     fn sends(&self) -> Sends {
         match self {
             Self::Kiosk(kiosk) => kiosk.sends(),
+            Self::Filter(filter) => filter.sends(),
             Self::Recorder(_) | Self::Mixed(_) => Sends::default(),
+        }
+    }
+
+    /// Whose media it gives back.
+    fn enhances(&self) -> Option<&ParticipantId> {
+        match self {
+            Self::Filter(filter) => Some(filter.of()),
+            Self::Kiosk(_) | Self::Recorder(_) | Self::Mixed(_) => None,
         }
     }
 
     /// Whether media is wanted from or for this participant.
     fn wants(&self, other: &Participant) -> bool {
         match (self, other.kind) {
-            (Self::Recorder(_) | Self::Mixed(_), Kind::Recorder) => false,
+            (Self::Recorder(_) | Self::Mixed(_), Kind::Recorder)
+            | (Self::Filter(_), Kind::Filter) => false,
             (
-                Self::Recorder(_) | Self::Mixed(_) | Self::Kiosk(_),
+                Self::Recorder(_) | Self::Mixed(_) | Self::Kiosk(_) | Self::Filter(_),
                 Kind::Person | Kind::Kiosk | Kind::Filter | Kind::Recorder,
             ) => true,
         }
@@ -265,7 +283,7 @@ impl RoleMedia {
     /// Whether this participant lets its media be taken for what the role does with it.
     fn may_take(&self, other: &Participant) -> bool {
         match self {
-            Self::Kiosk(_) => true,
+            Self::Kiosk(_) | Self::Filter(_) => true,
             Self::Recorder(_) | Self::Mixed(_) => other.recordable,
         }
     }
@@ -273,6 +291,7 @@ impl RoleMedia {
     fn arrived(&mut self, other: &Participant) {
         match self {
             Self::Kiosk(_) => {}
+            Self::Filter(filter) => filter.heard_of(other),
             Self::Recorder(recorder) => recorder.arrived(other),
             Self::Mixed(mixed) => mixed.arrived(other),
         }
@@ -281,6 +300,7 @@ impl RoleMedia {
     fn updated(&mut self, other: &Participant) {
         match self {
             Self::Kiosk(_) => {}
+            Self::Filter(filter) => filter.heard_of(other),
             Self::Recorder(recorder) => recorder.updated(other),
             Self::Mixed(mixed) => mixed.updated(other),
         }
@@ -289,6 +309,7 @@ impl RoleMedia {
     fn left(&mut self, other: &ParticipantId, why: End) {
         match self {
             Self::Kiosk(kiosk) => kiosk.left(other),
+            Self::Filter(_) => {}
             Self::Recorder(recorder) => recorder.left(other, why),
             Self::Mixed(mixed) => mixed.left(other),
         }
@@ -298,7 +319,7 @@ impl RoleMedia {
     fn alone(&mut self) {
         match self {
             Self::Kiosk(kiosk) => kiosk.alone(),
-            Self::Recorder(_) | Self::Mixed(_) => {}
+            Self::Recorder(_) | Self::Mixed(_) | Self::Filter(_) => {}
         }
     }
 
@@ -312,6 +333,7 @@ impl RoleMedia {
         match self {
             Self::Kiosk(kiosk) => kiosk.peer_settings(name, ice.clone()),
             Self::Mixed(mixed) => mixed.peer_settings(name, ice.clone()),
+            Self::Filter(filter) => filter.peer_settings(name, &other.id, ice.clone()),
             Self::Recorder(recorder) => {
                 recorder.peer_settings(name, &other.id, generation, ice.clone())
             }
@@ -329,7 +351,13 @@ impl RoleMedia {
                 mixed.track(other, kind, &producer);
                 None
             }
-            (Self::Kiosk(_) | Self::Recorder(_) | Self::Mixed(_), event) => Some(event),
+            (Self::Filter(filter), PeerEvent::Track { kind, producer }) => {
+                filter.track(kind, &producer);
+                None
+            }
+            (Self::Kiosk(_) | Self::Recorder(_) | Self::Mixed(_) | Self::Filter(_), event) => {
+                Some(event)
+            }
         }
     }
 
@@ -337,6 +365,7 @@ impl RoleMedia {
     async fn failed(&mut self) -> String {
         match self {
             Self::Kiosk(kiosk) => kiosk.failed().await,
+            Self::Filter(filter) => filter.failed().await,
             Self::Recorder(recorder) => recorder.failed().await,
             Self::Mixed(mixed) => mixed.failed().await,
         }
@@ -345,6 +374,7 @@ impl RoleMedia {
     async fn finish(self, because: Because) {
         match self {
             Self::Kiosk(kiosk) => kiosk.finish().await,
+            Self::Filter(filter) => filter.finish().await,
             Self::Recorder(recorder) => recorder.finish(because).await,
             Self::Mixed(mixed) => mixed.finish(because).await,
         }

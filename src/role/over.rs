@@ -9,6 +9,8 @@ use crate::signalling::protocol::ErrorCode;
 pub enum Over {
     /// We were asked to end.
     Asked,
+    /// The one whom the job is for has left.
+    Done,
     /// The recording reached a limit.
     Limit(Because),
     /// The server will not have us; trying again is of no use.

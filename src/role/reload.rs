@@ -11,6 +11,7 @@ use super::{Events, load};
 use crate::graph::Graph;
 use crate::job::{Answer, Assignment, Event, Parameters, Request};
 use crate::media::capture::Capture;
+use crate::media::chain::Chains;
 use crate::media::playback::Playback;
 use crate::media::running;
 use crate::pipeline::Description;
@@ -27,6 +28,8 @@ pub struct Parts {
     pub attract: Option<Attract>,
     /// How it arranges what it records.
     pub arrangement: Option<Arrangement>,
+    /// What it filters with.
+    pub chains: Option<Chains>,
 }
 
 /// Moves a job on, one request after the other.
@@ -130,6 +133,9 @@ impl Parts {
         }
         if let Some(arrangement) = &self.arrangement {
             arrangement.change((description, parameters), (former, before))?;
+        }
+        if let Some(chains) = &self.chains {
+            chains.replace(description, parameters).await?;
         }
         if let Some(attract) = &self.attract {
             attract.change(description, parameters);

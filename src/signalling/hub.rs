@@ -118,6 +118,11 @@ impl Hub {
         self.shared.limits.forbid_recording(room)
     }
 
+    /// Whether somebody is in this room.
+    pub fn has(&self, room: &RoomName, id: &ParticipantId) -> bool {
+        self.state().rooms.has(room, id)
+    }
+
     /// How many are in this room who send something: all but recorders.
     pub fn present(&self, room: &RoomName) -> usize {
         self.state()

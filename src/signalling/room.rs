@@ -191,6 +191,7 @@ impl Rooms {
         };
         self.whereabouts.insert(id, join.room.clone());
         let members = self.rooms.entry(join.room).or_default();
+        let you = following(you, members);
         let participants: Vec<_> = members
             .iter()
             .map(|member| member.participant.clone())
@@ -400,6 +401,11 @@ impl Rooms {
         views
     }
 
+    /// Whether somebody is in this room.
+    pub fn has(&self, room: &RoomName, id: &ParticipantId) -> bool {
+        self.whereabouts.get(id) == Some(room)
+    }
+
     /// How many of those in this room are such.
     pub fn count(&self, room: &RoomName, is_such: impl Fn(&Participant) -> bool) -> usize {
         let members = self.rooms.get(room).map_or(&[][..], Vec::as_slice);
@@ -458,10 +464,7 @@ impl Rooms {
         let Some(members) = self.rooms.get_mut(room) else {
             return Ok(Vec::new());
         };
-        let Some(member) = members
-            .iter_mut()
-            .find(|member| member.participant.id == *id)
-        else {
+        let Some(member) = members.iter().find(|member| member.participant.id == *id) else {
             return Ok(Vec::new());
         };
         let mut changed = member.participant.clone();
@@ -480,23 +483,50 @@ impl Rooms {
         if changes.recording == Some(true) {
             check_recording(&self.limits, room)?;
         }
-        if changed == member.participant {
-            return Ok(Vec::new());
+        let changed = following(changed, members);
+        let mut actions = replace(members, changed);
+        for follower in followers(members, id) {
+            let follower = following(follower, members);
+            actions.extend(replace(members, follower));
         }
-        member.participant = changed.clone();
-        let to: Vec<_> = members
-            .iter()
-            .map(|member| member.participant.id.clone())
-            .filter(|other| other != id)
-            .collect();
-        if to.is_empty() {
-            return Ok(Vec::new());
-        }
-        Ok(vec![Action::Send {
-            to,
-            message: ServerMessage::Updated {
-                participant: changed,
-            },
-        }])
+        Ok(actions)
     }
+}
+
+/// Whether a filter's media may be recorded is for the one to say whose media it is.
+fn following(mut participant: Participant, members: &[Member]) -> Participant {
+    let mut others = members.iter().map(|member| &member.participant);
+    let source = participant.enhances.as_ref();
+    if let Some(source) = source.and_then(|id| others.find(|other| other.id == *id)) {
+        participant.recordable = source.recordable;
+    }
+    participant
+}
+
+/// The filters of a participant.
+fn followers(members: &[Member], id: &ParticipantId) -> Vec<Participant> {
+    let participants = members.iter().map(|member| &member.participant);
+    let of_it = participants.filter(|other| other.enhances.as_ref() == Some(id));
+    of_it.cloned().collect()
+}
+
+/// Puts a participant's new state in the place of its old one, and tells the others if it is another.
+fn replace(members: &mut [Member], changed: Participant) -> Vec<Action> {
+    let id = changed.id.clone();
+    let member = members.iter_mut().find(|one| one.participant.id == id);
+    let Some(member) = member.filter(|member| member.participant != changed) else {
+        return Vec::new();
+    };
+    member.participant = changed.clone();
+    let others = members.iter().map(|member| member.participant.id.clone());
+    let to: Vec<_> = others.filter(|other| *other != id).collect();
+    if to.is_empty() {
+        return Vec::new();
+    }
+    vec![Action::Send {
+        to,
+        message: ServerMessage::Updated {
+            participant: changed,
+        },
+    }]
 }

@@ -19,11 +19,14 @@ pub struct Job {
     task: JoinHandle<anyhow::Result<()>>,
 }
 
-/// Starts the description `name` of a folder; clips are the shipped ones.
+/// Starts the description `name` of a folder; clips are those of its folder `media`, or the shipped ones.
 pub fn start(daemon: &Daemon, role: Role, pipelines: &Path, name: &str, room: &str) -> Job {
+    let own = pipelines.join("media");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/media");
     let assignment = Assignment {
         id: JobId::random(),
         job: JobSpec {
+            of: None,
             role,
             room: room.parse().unwrap(),
             description: Some(name.to_owned()),
@@ -36,7 +39,7 @@ pub fn start(daemon: &Daemon, role: Role, pipelines: &Path, name: &str, room: &s
         },
         token: None,
         pipelines: pipelines.to_owned(),
-        media: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/media")),
+        media: Some(if own.is_dir() { own } else { shipped }),
         elements: Default::default(),
         recordings: daemon.folder.path().join("recordings"),
         encoders: Default::default(),

@@ -351,6 +351,7 @@ pub(crate) mod tests {
             audio: AudioSettings {
                 bitrate: Bitrate::from_kilobits(64),
                 channels: 1,
+                packet: crate::pipeline::settings::PACKET,
             },
         }
     }

@@ -197,7 +197,7 @@ const X265: &[Setting] = &[
 
 const OPUS: &[Setting] = &[
     need("bitrate", Amount::SoundBits),
-    need("frame-size", Text(&["20"])),
+    need("frame-size", Amount::Packet),
     need("inband-fec", ON),
     // libopus writes redundancy only when it is told to expect loss.
     need("packet-loss-percentage", Text(&["10"])),

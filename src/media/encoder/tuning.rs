@@ -38,6 +38,8 @@ pub enum Amount {
     Kilobits,
     /// The sound's bit rate in bits per second.
     SoundBits,
+    /// The length of a packet of sound in milliseconds.
+    Packet,
     /// Frames between key frames when nobody asks for one.
     KeyFrameDistance,
     /// Threads to use.
@@ -129,6 +131,7 @@ impl Amount {
             Self::Bits => one(video.bitrate.bits_per_second),
             Self::Kilobits => one(video.bitrate.kilobits().max(1)),
             Self::SoundBits => one(settings.audio.bitrate.bits_per_second),
+            Self::Packet => vec![settings.audio.packet.as_millis().to_string()],
             Self::KeyFrameDistance => one(distance),
             Self::Threads => one(effort.threads),
             Self::Speed => vec![effort.speed.to_owned()],

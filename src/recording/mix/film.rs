@@ -101,6 +101,7 @@ impl Format {
             audio: AudioSettings {
                 bitrate: Bitrate::from_kilobits(128),
                 channels: 2,
+                packet: crate::pipeline::settings::PACKET,
             },
         }
     }

@@ -18,6 +18,10 @@ pub(super) fn check_grants(
             "field `sends`: the token does not allow to send; `audio` and `video` must be false";
         return Err(Refusal::new(ErrorCode::Forbidden, message));
     }
+    if kind == Kind::Filter && !grants.filter {
+        let message = "field `kind`: the token does not allow to filter";
+        return Err(Refusal::new(ErrorCode::Forbidden, message));
+    }
     if grants.record {
         return Ok(());
     }

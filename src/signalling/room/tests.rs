@@ -570,3 +570,43 @@ fn goodbye_ends_the_membership_and_the_connection() {
     );
     assert_eq!(rooms.handle(&id("a"), offer("b", "v=0")), []);
 }
+
+#[test]
+fn a_filter_may_be_recorded_where_the_one_may_whose_media_it_gives_back() {
+    let mut rooms = rooms_with(&[("a", "lobby"), ("b", "lobby")]);
+    rooms.handle(&id("a"), recordable(false));
+    let filter = Join {
+        kind: Kind::Filter,
+        enhances: Some(id("a")),
+        ..wish("lobby")
+    };
+    let actions = rooms.join(id("f"), filter).unwrap();
+    let Action::Welcome { you, .. } = &actions[0] else {
+        panic!("{actions:?}");
+    };
+    assert!(!you.recordable);
+    assert_eq!(rooms.handle(&id("f"), recordable(true)), []);
+
+    let actions = rooms.handle(&id("a"), recordable(true));
+    let now: Vec<_> = told(&actions, "b")
+        .into_iter()
+        .map(|message| match message {
+            ServerMessage::Updated { participant } => (&participant.id, participant.recordable),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(now, [(&id("a"), true), (&id("f"), true)]);
+}
+
+#[test]
+fn only_those_who_may_filter_give_back_anothers_media() {
+    let mut rooms = rooms_with(&[("a", "lobby")]);
+    let filter = Join {
+        kind: Kind::Filter,
+        enhances: Some(id("a")),
+        grants: Grants::guest(),
+        ..wish("lobby")
+    };
+    let refusal = rooms.join(id("f"), filter).unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::Forbidden);
+}

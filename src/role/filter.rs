@@ -1,0 +1,183 @@
+//! The filter: takes one participant's tracks, improves them, and gives them to everybody else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use gstreamer_utils::StreamProducer;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::Events;
+use super::reload::Parts;
+use crate::job::{Assignment, Event};
+use crate::media::chain::{Chains, Plan};
+use crate::media::encoder::Encoders;
+use crate::media::encoder::prover::own_program;
+use crate::media::encodings::{Encodings, RawOutlets};
+use crate::media::fanout::Outlet;
+use crate::media::{MediaEvent, MediaKind};
+use crate::peer::{Peer, PeerSettings, Receive};
+use crate::pipeline::{Description, Settings};
+use crate::signalling::ids::ParticipantId;
+use crate::signalling::protocol::{Ice, Participant, Sends};
+
+/// The length of its packets of sound: as short as browsers like it, since each hop adds its own.
+const PACKET: Duration = Duration::from_millis(10);
+
+/// A filter at work.
+pub struct Filter {
+    of: ParticipantId,
+    /// The tracks that it improves.
+    tracks: Sends,
+    /// What the one whose tracks they are sends now.
+    given: Sends,
+    settings: Settings,
+    chains: Chains,
+    encodings: Encodings,
+    from_media: UnboundedReceiver<MediaEvent>,
+    events: Events,
+}
+
+impl Filter {
+    /// Checks the chain; it begins to run with the first track.
+    pub async fn start(
+        assignment: &Assignment,
+        description: &Description,
+        events: &Events,
+    ) -> Result<Self> {
+        let job = &assignment.job;
+        let of = job
+            .of
+            .clone()
+            .context("of: a filter improves one participant: give its id")?;
+        let values = description.values(&job.parameters, &job.room)?;
+        let mut settings = description.settings(&values)?;
+        settings.audio.packet = PACKET;
+        let tracks = Sends {
+            audio: description.chain.audio.is_some(),
+            video: description.chain.video.is_some(),
+        };
+        let policy = assignment.encoders.clone();
+        let encoders = match tracks.video {
+            true => {
+                let codecs = &settings.video.codecs;
+                Encoders::prove(policy, codecs, &settings, own_program()).await
+            }
+            false => Encoders::new(policy),
+        };
+        let outlet = |is_there: bool| is_there.then(Outlet::raw).transpose();
+        let outlets = RawOutlets {
+            audio: outlet(tracks.audio)?,
+            video: outlet(tracks.video)?,
+        };
+        let (to_us, from_media) = unbounded_channel();
+        let (wanted, parameters, room) = (
+            description.clone(),
+            job.parameters.clone(),
+            job.room.clone(),
+        );
+        let plan = tokio::task::spawn_blocking(move || Plan::new(&wanted, &parameters, &room));
+        let chains = Chains::start(
+            plan.await??,
+            job.room.clone(),
+            outlets.clone(),
+            to_us.clone(),
+        )?;
+        let encodings = Encodings::new(outlets, encoders, settings.clone(), to_us)?;
+        // Meanwhile the filter goes to its room; its first peer waits for this, and would tell the error.
+        tokio::spawn(Peer::warm_up());
+        Ok(Self {
+            of,
+            tracks,
+            given: Sends::default(),
+            settings,
+            chains,
+            encodings,
+            from_media,
+            events: events.clone(),
+        })
+    }
+
+    /// What follows another description.
+    pub fn parts(&self) -> Parts {
+        Parts {
+            chains: Some(self.chains.clone()),
+            ..Parts::default()
+        }
+    }
+
+    /// Whose media it improves.
+    pub fn of(&self) -> &ParticipantId {
+        &self.of
+    }
+
+    /// What it has to give now: what is muted at its source is muted here.
+    pub fn sends(&self) -> Sends {
+        Sends {
+            audio: self.tracks.audio && self.given.audio,
+            video: self.tracks.video && self.given.video,
+        }
+    }
+
+    /// Somebody came or changed: the one whose tracks it improves may be muted.
+    pub fn heard_of(&mut self, other: &Participant) {
+        if other.id == self.of {
+            self.given = other.sends;
+        }
+    }
+
+    /// Takes from the one, sending nothing: nobody hears itself. Gives to everybody else, taking nothing.
+    pub fn peer_settings(&self, name: String, other: &ParticipantId, ice: Ice) -> PeerSettings {
+        let is_source = *other == self.of;
+        let encodings = self.encodings.clone();
+        PeerSettings {
+            name,
+            ice,
+            sends: if is_source {
+                Sends::default()
+            } else {
+                self.tracks
+            },
+            producers: Some(Arc::new(move |codec| Ok(encodings.producer(codec)?))),
+            video_codecs: self.settings.video.codecs.clone(),
+            receive: match is_source {
+                true => Receive::Only {
+                    audio: self.tracks.audio,
+                    video: self.tracks.video,
+                },
+                false => Receive::Nothing,
+            },
+            latency: self.settings.latency,
+        }
+    }
+
+    /// A track to improve; it takes the place of the one of an older generation.
+    pub fn track(&mut self, kind: MediaKind, producer: &StreamProducer) {
+        self.chains.track(kind, producer.clone());
+    }
+
+    /// Passes notices on until a chain or an encoder fails.
+    pub async fn failed(&mut self) -> String {
+        loop {
+            match self.from_media.recv().await {
+                Some(MediaEvent::Notice(message)) => {
+                    let _ = self.events.send(Event::Notice { message });
+                }
+                Some(MediaEvent::Encoder(encoder)) => {
+                    let _ = self.events.send(Event::Encoder(encoder));
+                }
+                Some(MediaEvent::Failed(error)) => return error.to_string(),
+                // Chains and encoders hold the other end as long as the filter lives.
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Ends chains and encoders.
+    pub async fn finish(self) {
+        self.chains.stop().await;
+        let encodings = self.encodings;
+        // The task cannot be cancelled and does not panic.
+        let _ = tokio::task::spawn_blocking(move || encodings.stop()).await;
+    }
+}
