@@ -191,6 +191,7 @@ async fn serve(arguments: ServeArguments) -> Result<(), Failure> {
     let overrides = Overrides {
         listen: arguments.listen,
         self_signed: arguments.self_signed,
+        is_for_tools: false,
     };
     let config = Config::load(arguments.config.as_deref(), overrides)?;
     if arguments.config.is_none() && PathBuf::from("attache.toml").exists() {
@@ -229,7 +230,7 @@ fn token(arguments: TokenArguments) -> Result<(), Failure> {
     let key = match (&arguments.key_file, &arguments.config) {
         (Some(file), _) => read_key_file(file).map_err(usage)?,
         (None, config) => {
-            let config = Config::load(config.as_deref(), Overrides::default())?;
+            let config = Config::load(config.as_deref(), Overrides::TOOLS)?;
             let missing = || {
                 usage("the configuration has no [auth] room_key: the server takes everybody without a token".into())
             };

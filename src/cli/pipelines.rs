@@ -90,7 +90,7 @@ struct GraphArguments {
 /// Does what the arguments say. Reads files and loads plugins: nothing else may run on its thread.
 pub async fn run(arguments: PipelinesArguments) -> Result<(), Failure> {
     let config = match &arguments.config {
-        Some(file) => Some(Config::load(Some(file), Overrides::default())?),
+        Some(file) => Some(Config::load(Some(file), Overrides::TOOLS)?),
         None => None,
     };
     let allowed = match &config {

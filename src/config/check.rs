@@ -49,7 +49,9 @@ pub fn check(file: File, source: Source<'_>, overrides: Overrides) -> Result<Con
     };
     let tls = checker.tls(file.tls, overrides.self_signed);
     let auth = checker.auth(file.auth, &file.rooms);
-    checker.exposure(&server, tls.is_some(), &auth);
+    if !overrides.is_for_tools {
+        checker.exposure(&server, tls.is_some(), &auth);
+    }
     let limits = checker.limits(&file.limits, &file.rooms);
     let ice = checker.ice(file.ice);
     let jobs = JobsConfig {

@@ -208,6 +208,17 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
     /// `--self-signed`.
     pub self_signed: bool,
+    /// Only a part of the configuration is wanted: what a server would need to be reachable is not asked for.
+    pub is_for_tools: bool,
+}
+
+impl Overrides {
+    /// For commands that take something from the configuration and do not listen.
+    pub const TOOLS: Self = Self {
+        listen: None,
+        self_signed: false,
+        is_for_tools: true,
+    };
 }
 
 impl Config {

@@ -164,6 +164,7 @@ fn beyond_loopback_everything_missing_is_named_with_its_remedy() {
     let elsewhere = Overrides {
         listen: Some("[::]:8080".parse().unwrap()),
         self_signed: true,
+        is_for_tools: false,
     };
     let found = Config::load(None, elsewhere)
         .expect_err("there are no keys")
@@ -183,6 +184,14 @@ fn beyond_loopback_keys_and_tls_or_a_proxy_are_enough() {
     assert_eq!(parse(&tls).unwrap().tls, Some(TlsConfig::SelfSigned));
     let proxy = format!("[server]\nlisten = \"0.0.0.0:1\"\nreverse_proxy = true\n{TOKENS}");
     assert!(parse(&proxy).unwrap().tls.is_none());
+}
+
+#[test]
+fn what_does_not_listen_needs_no_tls() {
+    let text = format!("[server]\nlisten = \"0.0.0.0:1\"\n{TOKENS}");
+    assert!(Config::parse(&text, None, Overrides::default()).is_err());
+    let config = Config::parse(&text, None, Overrides::TOOLS).unwrap();
+    assert!(config.auth.room_key.is_some());
 }
 
 #[test]
