@@ -60,6 +60,7 @@ async fn begin(out: &Path) -> Recording {
         names: true,
         limits: Default::default(),
         format: attache::recording::Format::default(),
+        beside: Default::default(),
     };
     Recording::create(settings).await.unwrap().0
 }

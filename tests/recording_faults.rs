@@ -200,6 +200,7 @@ async fn a_folder_that_is_not_there_is_told_with_its_name() {
         job: "job1".parse().unwrap(),
         names: false,
         format: Format::default(),
+        beside: Default::default(),
         limits: Default::default(),
     };
     let error = Recording::create(settings).await.unwrap_err();
@@ -308,6 +309,7 @@ async fn recording(out: &Path, names: bool) -> (Recording, UnboundedReceiver<Rep
         job,
         names,
         format: Format::default(),
+        beside: Default::default(),
         limits: Default::default(),
     })
     .await

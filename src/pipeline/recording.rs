@@ -1,13 +1,15 @@
 //! `[recording]` of a description: how a recorder records, as typed values.
 
+use std::time::Duration;
+
 use super::parameters::{Values, shown};
 use super::problem::{Place, did_you_mean};
 use super::reader::Table;
-use super::settings::Wrong;
+use super::settings::{Limits as Range, Number, Wrong};
 use crate::job::Value;
 use crate::media::Codec;
 use crate::media::layout::Layout;
-use crate::recording::{Containers, Format, Media};
+use crate::recording::{Beside, Containers, Format, Media, hls};
 
 /// How a recorder records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub struct RecordingSettings {
     pub format: Format,
     /// What the sound of a mix is encoded to.
     pub audio: Sound,
+    /// What is made beside them.
+    pub beside: Beside,
 }
 
 /// The codecs that a mix's sound may have.
@@ -54,8 +58,27 @@ impl Sound {
     }
 }
 
+/// How long a segment of HLS is, in seconds.
+pub(super) static HLS_SEGMENT: Range = Range {
+    key: "recording.hls_segment_s",
+    name: "hls_segment_s",
+    default: 4,
+    min: 1,
+    max: 60,
+    even: false,
+};
+/// How many segments a playlist names; 0: all.
+pub(super) static HLS_KEEP: Range = Range {
+    key: "recording.hls_keep",
+    name: "hls_keep",
+    default: 0,
+    min: 0,
+    max: 100_000,
+    even: false,
+};
+
 /// `[recording]` as the file has it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Declared {
     /// Where the table is, if it is there.
     pub place: Option<Place>,
@@ -64,6 +87,9 @@ pub(super) struct Declared {
     container: Field,
     media: Field,
     audio: Field,
+    hls: Field,
+    hls_segment: Number,
+    hls_keep: Number,
 }
 
 /// A value in the file: itself, or the name of the parameter that gives it.
@@ -88,6 +114,9 @@ impl Declared {
             container: field("container"),
             media: field("media"),
             audio: field("audio"),
+            hls: field("hls"),
+            hls_segment: Number::read(table, &HLS_SEGMENT),
+            hls_keep: Number::read(table, &HLS_KEEP),
         }
     }
 
@@ -136,17 +165,29 @@ impl Declared {
             let right = "leave this out, or mix: say under [record] what the mix goes through";
             wrong(Some(*place), "recording.audio", found, right.to_owned());
         }
-        let flag = |value: &Value| match value {
-            Value::Boolean(flag) => Some(*flag),
-            Value::String(_) | Value::Integer(_) | Value::Float(_) => None,
-        };
         if let Some(names) =
             self.names
                 .resolve("recording.names", values, flag, "true or false", wrong)
         {
             settings.names = names;
         }
+        settings.beside = self.beside(values, wrong);
         settings
+    }
+
+    fn beside(&self, values: &Values, wrong: &mut Wrong<'_>) -> Beside {
+        let (segment, keep) = (
+            self.hls_segment.resolve(values, wrong),
+            self.hls_keep.resolve(values, wrong),
+        );
+        let is_made = self
+            .hls
+            .resolve("recording.hls", values, flag, "true or false", wrong);
+        let hls = is_made.unwrap_or_default().then(|| hls::Settings {
+            segment: Duration::from_secs(segment.into()),
+            keep: usize::try_from(keep).unwrap_or(usize::MAX),
+        });
+        Beside { hls }
     }
 }
 
@@ -154,6 +195,13 @@ fn text(value: &Value) -> Option<&str> {
     match value {
         Value::String(text) => Some(text),
         Value::Boolean(_) | Value::Integer(_) | Value::Float(_) => None,
+    }
+}
+
+fn flag(value: &Value) -> Option<bool> {
+    match value {
+        Value::Boolean(flag) => Some(*flag),
+        Value::String(_) | Value::Integer(_) | Value::Float(_) => None,
     }
 }
 
@@ -275,6 +323,20 @@ mod tests {
     }
 
     #[test]
+    fn hls_is_made_where_the_file_says_so() {
+        assert_eq!(
+            of("hls_segment_s = 2", &[]).unwrap().beside,
+            Beside::default()
+        );
+        let made = of("hls = true\nhls_segment_s = 2\nhls_keep = 5", &[]);
+        let expected = hls::Settings {
+            segment: Duration::from_secs(2),
+            keep: 5,
+        };
+        assert_eq!(made.unwrap().beside.hls, Some(expected));
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_its_place_and_what_would_be_right() {
         for (recording, told) in [
             ("layout = \"mosaic\"", "grid, speaker, pip"),
@@ -285,6 +347,8 @@ mod tests {
             ("media = true", "all, audio"),
             ("audio = \"aac\"", "[record]"),
             ("nmaes = true", "names"),
+            ("hls = 3", "true or false"),
+            ("hls_segment_s = 0", "1 to 60"),
         ] {
             let error = of(recording, &[]).unwrap_err();
             assert!(

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::limits::{DURATION, EMPTY_ROOM, SILENCE, SIZE};
-use super::recording::Sound;
+use super::recording::{HLS_KEEP, HLS_SEGMENT, Sound};
 use super::settings::{
     AUDIO_KBPS, CHANNELS, FRAMERATE, HEIGHT, LATENCY, Limits, VIDEO_KBPS, WIDTH,
 };
@@ -136,6 +136,21 @@ pub(super) const RECORDING: &[Key] = &[
         "media",
         Holds::Choice(&Media::NAMES),
         "What is written: all, or audio alone, into Ogg",
+    ),
+    key(
+        "hls",
+        Holds::Switch,
+        "HLS is made beside the files: H.264, H.265, VP9, AV1 and Opus, no VP8",
+    ),
+    key(
+        "hls_segment_s",
+        Holds::Setting(&HLS_SEGMENT),
+        "How long a segment of HLS is, about; so often a key frame is asked for, in s",
+    ),
+    key(
+        "hls_keep",
+        Holds::Setting(&HLS_KEEP),
+        "Segments that a playlist of HLS names, older ones are removed; 0: all",
     ),
     key(
         "limits",

@@ -182,12 +182,32 @@ pub struct Visit {
     /// Why there is less than there should be, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Its playlist, where one was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hls: Option<PlaylistEntry>,
     /// Its files, in order.
     pub files: Vec<MediaEntry>,
     #[serde(skip)]
     stem: Option<Stem>,
     #[serde(skip)]
     sends: Sends,
+}
+
+/// A visit's playlist.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlaylistEntry {
+    /// Its path in the recording's folder; absent while nothing of it could be written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub playlist: Option<PathBuf>,
+    /// Nothing changes any more, and the playlist says so.
+    pub finished: bool,
+    /// What of the visit is not in it, because HLS does not carry it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<TrackCodec>,
+    /// Why there is less than there should be, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// Why a visit ended.

@@ -2,8 +2,9 @@
 //!
 //! The way of a frame: the peer's streaming thread calls [`Writer::push`]; the writer's own thread looks into the
 //! frame ([`frame`]), puts both tracks in order and decides when a file begins ([`timeline`]), makes bytes
-//! ([`muxer`]: [`matroska`], [`mp4`], [`ogg`]) and writes them ([`file`]). What happens is told as [`Report`]s. [`Recording`] holds a folder of such
-//! files and keeps its `recording.json` ([`manifest`]).
+//! ([`muxer`]: [`matroska`], [`mp4`], [`ogg`]) and writes them ([`file`]); [`beside`] makes a playlist of [`hls`] of the same
+//! frames. What happens is told as [`Report`]s. [`Recording`] holds a folder of such files and keeps its `recording.json`
+//! ([`manifest`]).
 //!
 //! The muxers are our own and not GStreamer's, because those wait for data on every pad: a camera that is off
 //! for minutes would hold the sound back in memory. They also cannot declare a track that comes late, and need a
@@ -11,6 +12,7 @@
 
 pub mod aac;
 mod av1;
+pub mod beside;
 mod bits;
 mod boxes;
 pub mod catalog;
@@ -22,6 +24,7 @@ pub mod frame;
 pub mod gate;
 pub mod h264;
 mod h265;
+pub mod hls;
 pub mod limits;
 pub mod lock;
 pub mod manifest;
@@ -42,6 +45,7 @@ pub mod upload;
 mod vp9;
 pub mod writer;
 
+pub use beside::Beside;
 pub use container::{Containers, Format, Media};
 pub use gate::Gate;
 pub use limits::Limits;

@@ -139,6 +139,24 @@ impl Mp4 {
         }
     }
 
+    /// A fragment for a file of its own, to stand in front of one whose first picture is shown at `next`, if that is known.
+    pub fn segment(&mut self, blocks: &[Block], next: Option<Duration>) -> Vec<u8> {
+        // Its forerunners are not ours any more: durations in them stay the guesses that they are.
+        let mut bytes = self.fragment(0, blocks).bytes;
+        let has_pictures = blocks.iter().any(|block| block.kind == MediaKind::Video);
+        let last = self.video.last.filter(|_| has_pictures);
+        let patch = last
+            .zip(next)
+            .and_then(|(last, next)| last.until(ticks(next, MediaKind::Video)));
+        if let Some(patch) = patch {
+            let at = usize::try_from(patch.offset).unwrap_or(usize::MAX);
+            if let Some(place) = bytes.get_mut(at..at.saturating_add(patch.bytes.len())) {
+                place.copy_from_slice(&patch.bytes);
+            }
+        }
+        bytes
+    }
+
     /// Where a sound track has not begun with the first fragment, it begins with silence: players wait for neither a
     /// track without samples nor one that begins in the middle. AAC is only that of a mix, which always has sound.
     fn first_sound(&self, blocks: &[Block]) -> Option<Block> {

@@ -8,6 +8,7 @@ use gstreamer as gst;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::aac;
+use super::beside::{Beside, Outputs};
 use super::container::{Container, Format};
 use super::file::MediaFile;
 use super::frame::{Content, Frame};
@@ -44,6 +45,7 @@ pub(super) struct Parts {
     /// Those that were heeded.
     splits: u64,
     open: Option<Open>,
+    beside: Outputs,
     /// Files begun so far.
     part: u32,
     summary: Summary,
@@ -81,6 +83,7 @@ impl Parts {
             turn: Turn::default(),
             splits: 0,
             open: None,
+            beside: Outputs::default(),
             part: 0,
             summary,
         }
@@ -91,6 +94,7 @@ impl Parts {
     }
 
     pub(super) fn set_generation(&mut self, generation: Generation) {
+        self.beside.interrupt();
         self.tell(Event::Generation(generation));
     }
 
@@ -103,6 +107,11 @@ impl Parts {
     pub(super) fn follow(&mut self, gate: Arc<Gate>) {
         self.splits = gate.splits();
         self.gate = gate;
+    }
+
+    /// This is made beside the files from here on.
+    pub(super) fn make(&mut self, beside: Beside) {
+        self.beside = Outputs::new(beside, &self.folder, &self.stem, &self.wall);
     }
 
     fn heed_split(&mut self) {
@@ -118,6 +127,8 @@ impl Parts {
         let rest = self.timeline.end(Instant::now());
         self.act(rest);
         self.close();
+        let told = self.beside.end();
+        told.into_iter().for_each(|event| self.tell(event));
         self.tell(Event::Ended(why));
         self.summary
     }
@@ -159,6 +170,8 @@ impl Parts {
             if self.summary.error.is_some() {
                 return;
             }
+            let told = self.beside.take(&action);
+            told.into_iter().for_each(|event| self.tell(event));
             let done = match action {
                 Action::Begin {
                     at,

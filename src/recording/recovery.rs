@@ -303,6 +303,13 @@ impl Orphan {
             }
             result.problems.extend(problems);
         }
+        if mode == Mode::Recover
+            && let Err(error) = found::close_playlists(&mut self.manifest, &self.folder)
+        {
+            result
+                .problems
+                .push(format!("a playlist of HLS stays open: {error}"));
+        }
         result
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
+use super::hls::Told;
 use super::manifest::End;
 use crate::job;
 use crate::media::{Codec, MediaKind};
@@ -95,6 +96,8 @@ pub enum Event {
         /// Sound and pictures that are missing in the file.
         dropped: u64,
     },
+    /// Something is to be told of the visit's playlist.
+    Hls(Told),
     /// Nothing more of this visit will be written. What is on disk stays playable.
     Failed(WriteError),
     /// The visit is over; nothing comes after this.
@@ -211,11 +214,38 @@ impl Report {
                 message: error.to_string(),
                 fatal: false,
             }),
+            Event::Hls(told) => self.of_playlist(told),
             Event::KeyFrameNeeded
             | Event::Sends(_)
             | Event::Generation(_)
             | Event::Gap { .. }
             | Event::Ended(_) => None,
+        }
+    }
+
+    fn of_playlist(&self, told: &Told) -> Option<job::Event> {
+        let error = |message| {
+            Some(job::Event::Error {
+                message,
+                fatal: false,
+            })
+        };
+        match told {
+            Told::Begun(playlist) => Some(job::Event::Notice {
+                message: format!("HLS can be played from {}", playlist.display()),
+            }),
+            Told::GoesOn => Some(job::Event::Notice {
+                message: format!("the HLS of {} goes on", self.stem),
+            }),
+            Told::LeftOut(codec) => error(format!(
+                "the HLS of {} is without {}, which it does not carry; leave it out of `codecs` in the description",
+                self.stem,
+                codec.name()
+            )),
+            Told::Stuck(why) => error(format!(
+                "the HLS stands still, the recording goes on: {why}"
+            )),
+            Told::Ended(_) | Told::KeyFrameNeeded => None,
         }
     }
 

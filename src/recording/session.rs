@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
+use super::beside::Beside;
 use super::container::Format;
 use super::gate::Gate;
 use super::limits::{Limits, Watch};
@@ -48,6 +49,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What the files are to be.
     pub format: Format,
+    /// What is made beside them.
+    pub beside: Beside,
 }
 
 /// Why a recording cannot begin or be finished.
@@ -174,6 +177,7 @@ impl Recording {
             self.reports.clone(),
         )
         .following(self.gate.clone())
+        .making(self.settings.beside)
     }
 
     /// Nothing of what comes from now on is written; the files stay open.

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
+use super::beside::Beside;
 use super::container::Format;
 use super::frame;
 use super::gate::{Gate, Turn};
@@ -78,6 +79,7 @@ enum Message {
     Sends(Sends),
     Generation(Generation),
     Follow(Arc<Gate>),
+    Make(Beside),
     Finish(End, oneshot::Sender<Summary>),
 }
 
@@ -139,6 +141,12 @@ impl Writer {
     pub fn following(mut self, gate: Arc<Gate>) -> Self {
         let _ = self.messages.send(Message::Follow(gate.clone()));
         self.gate = gate;
+        self
+    }
+
+    /// Makes this beside the files. To be called before the first frame.
+    pub fn making(self, beside: Beside) -> Self {
+        let _ = self.messages.send(Message::Make(beside));
         self
     }
 
@@ -218,6 +226,7 @@ fn run(mut parts: Parts, messages: &Receiver<Message>, queue: &Queue) {
             Ok(Message::Sends(sends)) => parts.set_sends(sends),
             Ok(Message::Generation(generation)) => parts.set_generation(generation),
             Ok(Message::Follow(gate)) => parts.follow(gate),
+            Ok(Message::Make(beside)) => parts.make(beside),
             Ok(Message::Finish(why, answer)) => break (why, Some(answer)),
             Err(RecvTimeoutError::Timeout) => parts.idle(),
             Err(RecvTimeoutError::Disconnected) => break (End::Stopped, None),

@@ -66,6 +66,7 @@ impl Mixed {
             names,
             format,
             audio,
+            beside,
         } = description.recording(&values)?;
         let codecs = &settings.video.codecs;
         let policy = assignment.encoders.clone();
@@ -98,6 +99,7 @@ impl Mixed {
             names,
             limits,
             format,
+            beside,
         })
         .await?;
         if assignment.paused {
@@ -308,7 +310,11 @@ impl Arrangement {
         let were = former.values(before, &self.room)?;
         let (next, last) = (description.recording(&values)?, former.recording(&were)?);
         let is_same = former.changes(&were, description, &values)? == Change::Nothing;
-        if !is_same || next.names != last.names {
+        let is_arranged = RecordingSettings {
+            layout: next.layout,
+            ..last
+        };
+        if !is_same || next != is_arranged {
             bail!(
                 "of a mix that is being recorded, only the layout can change; stop the job and start it again"
             );

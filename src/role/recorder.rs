@@ -62,6 +62,7 @@ impl Recorder {
             names: how.names,
             limits,
             format: how.format,
+            beside: how.beside,
         })
         .await?;
         if assignment.paused {

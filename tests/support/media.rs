@@ -64,6 +64,7 @@ impl Content {
         let demuxer = match file.extension().and_then(|extension| extension.to_str()) {
             Some("mp4") => "qtdemux",
             Some("opus") => "oggdemux",
+            Some("m3u8") => "hlsdemux",
             _ => "matroskademux",
         };
         let demuxer = gst::ElementFactory::make(demuxer).build().unwrap();
@@ -71,13 +72,7 @@ impl Content {
         source.link(&demuxer).unwrap();
 
         let content = Arc::new(Mutex::new(Self::default()));
-        let (weak, into) = (pipeline.downgrade(), content.clone());
-        demuxer.connect_pad_added(move |_, pad| {
-            let Some(pipeline) = weak.upgrade() else {
-                return;
-            };
-            decode(&pipeline, pad, into.clone());
-        });
+        watch(&pipeline, &demuxer, &content);
         pipeline.set_state(gst::State::Playing).unwrap();
         let ends = [gst::MessageType::Eos, gst::MessageType::Error];
         let message = pipeline.bus().unwrap().timed_pop_filtered(LIMIT, &ends);
@@ -150,6 +145,25 @@ impl Content {
             .map(|pair| (pair[1].at.saturating_sub(pair[0].at), pair[0].at));
         gaps.max().unwrap_or_default()
     }
+}
+
+/// Decodes what a demuxer finds.
+fn watch(pipeline: &gst::Pipeline, demuxer: &gst::Element, into: &Arc<Mutex<Content>>) {
+    let (weak, into) = (pipeline.downgrade(), into.clone());
+    demuxer.connect_pad_added(move |demuxer, pad| {
+        let Some(pipeline) = weak.upgrade() else {
+            return;
+        };
+        if demuxer.factory().unwrap().name() != "hlsdemux" {
+            return decode(&pipeline, pad, into.clone());
+        }
+        // What is in a playlist is a file again.
+        let inner = gst::ElementFactory::make("qtdemux").build().unwrap();
+        watch(&pipeline, &inner, &into);
+        pipeline.add(&inner).unwrap();
+        inner.sync_state_with_parent().unwrap();
+        pad.link(&inner.static_pad("sink").unwrap()).unwrap();
+    });
 }
 
 fn decode(pipeline: &gst::Pipeline, pad: &gst::Pad, into: Arc<Mutex<Content>>) {

@@ -9,6 +9,7 @@ use super::{
     Because, Delivered, End, Gap, GapReason, Manifest, MediaEntry, Mute, SizeChange, Span, State,
     TrackEntry, TrackKind, VERSION, Visit,
 };
+use crate::recording::hls::Told;
 use crate::recording::report::{Event, FileReport, Report, Stem, TrackReport};
 use crate::signalling::ids::{Generation, JobId, RoomName};
 use crate::signalling::protocol::{Participant, Sends};
@@ -66,6 +67,7 @@ impl Manifest {
             generations: Vec::new(),
             dropped_frames: 0,
             error: None,
+            hls: None,
             files: Vec::new(),
             stem: Some(stem),
             sends: participant.sends,
@@ -109,6 +111,7 @@ impl Manifest {
                 visit.misses(&self.pauses, (*kind).into(), *from, *to);
                 return false;
             }
+            Event::Hls(told) => visit.has_playlist(told),
             Event::Behind { dropped } => visit.dropped_frames = *dropped,
             Event::Failed(error) => visit.error = Some(error.to_string()),
             Event::Ended(why) => {
@@ -147,6 +150,20 @@ impl Visit {
         match self.files.iter_mut().find(|file| file.part == report.part) {
             Some(file) => *file = entry,
             None => self.files.push(entry),
+        }
+    }
+
+    fn has_playlist(&mut self, told: &Told) {
+        let entry = self.hls.get_or_insert_default();
+        match told {
+            Told::Begun(playlist) => entry.playlist = Some(playlist.clone()),
+            Told::Ended(playlist) => {
+                entry.playlist = Some(playlist.clone());
+                entry.finished = true;
+            }
+            Told::LeftOut(codec) => entry.left_out.push((*codec).into()),
+            Told::Stuck(why) => entry.error = Some(why.clone()),
+            Told::GoesOn | Told::KeyFrameNeeded => {}
         }
     }
 

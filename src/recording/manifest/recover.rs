@@ -51,6 +51,7 @@ impl Visit {
             generations: Vec::new(),
             dropped_frames: 0,
             error: None,
+            hls: None,
             files: Vec::new(),
             stem: None,
             sends: Sends::default(),

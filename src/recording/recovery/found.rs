@@ -1,6 +1,8 @@
 //! What lies in a recording's folder that its manifest does not know: the last files before the recorder was killed.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
@@ -9,6 +11,7 @@ use regex::Regex;
 use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
+use crate::recording::hls;
 use crate::recording::manifest::{Manifest, MediaEntry, Visit};
 use crate::recording::repair::{examine, is_media};
 use crate::signalling::ids::ParticipantId;
@@ -81,6 +84,28 @@ pub fn take_in(manifest: &mut Manifest, folder: &Path) -> usize {
         count += 1;
     }
     count
+}
+
+/// Closes the playlists that are open, and says so in the manifest.
+///
+/// # Errors
+/// Of the file system.
+pub fn close_playlists(manifest: &mut Manifest, folder: &Path) -> io::Result<()> {
+    for playlist in hls::close_playlists(folder)? {
+        let stem = playlist.parent().and_then(Path::file_stem);
+        let is_its = |visit: &&mut Visit| {
+            let known = visit.hls.as_ref().and_then(|entry| entry.playlist.as_ref());
+            let mut files = visit.files.iter();
+            known == Some(&playlist)
+                || files.any(|entry| stem_of(&entry.file).as_deref().map(OsStr::new) == stem)
+        };
+        if let Some(visit) = manifest.visits.iter_mut().find(is_its) {
+            let entry = visit.hls.get_or_insert_default();
+            entry.playlist = Some(playlist);
+            entry.finished = true;
+        }
+    }
+    Ok(())
 }
 
 /// The visit that a file belongs to; a new one where the manifest has none.

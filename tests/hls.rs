@@ -1,0 +1,325 @@
+//! HLS that is made beside a recording: read back as players do, checked by what is seen and heard in it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
+
+#[path = "support/encode.rs"]
+mod encode;
+#[path = "support/media.rs"]
+mod media;
+#[path = "support/playlist.rs"]
+mod playlist;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use attache::media::Codec;
+use attache::media::MediaKind::{self, Audio, Video};
+use attache::recording::hls::Told;
+use attache::recording::report::{Event, Report, Stem};
+use attache::recording::writer::Writer;
+use attache::recording::{Beside, Containers, End, Format, Media, hls};
+use attache::signalling::ids::Generation;
+use attache::signalling::protocol::Sends;
+use encode::{audio, interleaved, video};
+use gstreamer as gst;
+use media::{Content, SecondOpinion};
+use playlist::Playlist;
+use tempfile::TempDir;
+use time::OffsetDateTime;
+use time::macros::datetime;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+
+const BOTH: Sends = Sends {
+    audio: true,
+    video: true,
+};
+const SMALL: (u32, u32) = (160, 120);
+/// When running time was zero.
+const EPOCH: OffsetDateTime = datetime!(2026-11-22 08:15:30 UTC);
+const LIMIT: Duration = Duration::from_secs(20);
+const PLAYLIST: &str = "20261122T081530Z-alice.hls/index.m3u8";
+
+/// A writer that makes HLS, too.
+struct Trial {
+    folder: TempDir,
+    writer: Writer,
+    reports: UnboundedReceiver<Report>,
+}
+
+impl Trial {
+    fn new(segment_s: u64, keep: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (events, reports) = mpsc::unbounded_channel();
+        let stem = Stem::new(EPOCH, "alice".parse().unwrap(), 1);
+        let wall = Arc::new(|at: Duration| EPOCH + at);
+        let format = Format {
+            containers: Containers::Auto,
+            media: Media::All,
+        };
+        let place = folder.path().to_owned();
+        let settings = hls::Settings {
+            segment: Duration::from_secs(segment_s),
+            keep,
+        };
+        let beside = Beside {
+            hls: Some(settings),
+        };
+        let writer = Writer::with_wall_clock(place, stem, BOTH, format, events, wall);
+        Self {
+            folder,
+            writer: writer.making(beside),
+            reports,
+        }
+    }
+
+    fn push(&self, samples: &[(MediaKind, gst::Sample)]) {
+        for (kind, sample) in samples {
+            self.writer.push(*kind, sample.clone());
+        }
+    }
+
+    async fn finish(&self) -> PathBuf {
+        let finished = tokio::time::timeout(LIMIT, self.writer.finish(End::Left)).await;
+        let summary = finished.expect("the writer finishes");
+        assert!(summary.error.is_none(), "{summary:?}");
+        self.folder.path().join(&summary.files[0].file)
+    }
+
+    fn playlist(&self) -> Playlist {
+        Playlist::read(&self.folder.path().join(PLAYLIST))
+    }
+
+    /// What was told of the playlist.
+    fn told(&mut self) -> Vec<Told> {
+        let mut told = Vec::new();
+        while let Ok(report) = self.reports.try_recv() {
+            if let Event::Hls(one) = report.event {
+                told.push(one);
+            }
+        }
+        told
+    }
+}
+
+#[track_caller]
+fn assert_times(found: &[Duration], expected_ms: &[u64], tolerance_ms: u64) {
+    let found: Vec<u64> = found
+        .iter()
+        .map(|at| u64::try_from(at.as_millis()).unwrap())
+        .collect();
+    let near = |(found, expected): (&u64, &u64)| found.abs_diff(*expected) <= tolerance_ms;
+    assert!(
+        found.len() == expected_ms.len() && found.iter().zip(expected_ms).all(near),
+        "found {found:?}, expected {expected_ms:?}"
+    );
+}
+
+#[tokio::test]
+async fn every_codec_that_hls_carries_is_in_segments_that_begin_with_key_frames() {
+    for (codec, name) in [
+        (Codec::H264, "h264"),
+        (Codec::H265, "hevc"),
+        (Codec::Vp9, "vp9"),
+        (Codec::Av1, "av1"),
+    ] {
+        let mut trial = Trial::new(2, 0);
+        // The encoder of the test makes a key frame every two seconds.
+        trial.push(&interleaved([
+            (Video, video(codec, SMALL, 2500..9500)),
+            (Audio, audio(2500..9500)),
+        ]));
+        let file = trial.finish().await;
+        let playlist = trial.playlist();
+        println!("{}", playlist.text);
+        assert_eq!(playlist.durations.len(), 4);
+        for (found, expected) in playlist.durations.iter().zip([2.0, 2.0, 2.0, 1.0]) {
+            assert!((found - expected).abs() < 0.05, "{}", playlist.text);
+        }
+        assert_eq!(playlist.count("#EXT-X-PLAYLIST-TYPE:EVENT"), 1);
+        assert_eq!(playlist.count("#EXT-X-ENDLIST"), 1);
+        assert_eq!(
+            playlist.count("#EXT-X-PROGRAM-DATE-TIME:2026-11-22T08:15:34.500Z"),
+            1,
+            "{}",
+            playlist.text
+        );
+        let content = playlist.content(0);
+        assert_times(
+            &content.flashes(),
+            &[500, 1500, 2500, 3500, 4500, 5500, 6500],
+            1,
+        );
+        assert_times(
+            &content.beeps(),
+            &[500, 1500, 2500, 3500, 4500, 5500, 6500],
+            12,
+        );
+        assert_eq!(content.pictures.len(), 210);
+        // Each segment can be decoded by itself.
+        for segment in &playlist.runs[0].1 {
+            let alone = playlist.content_of(&playlist.runs[0].0, std::slice::from_ref(segment));
+            assert!(alone.pictures.len() >= 29, "{segment}");
+        }
+        let path = trial.folder.path().join(PLAYLIST);
+        let played = Content::of(&path);
+        assert_eq!(played.flashes(), content.flashes());
+        assert_eq!(played.beeps(), content.beeps());
+        let opinion = SecondOpinion::of(&path);
+        assert_eq!(opinion.complaints, "");
+        assert_eq!(opinion.codecs, [name, "opus"]);
+        assert_eq!(opinion.pictures, 210);
+        // The recording itself is as without it.
+        assert_eq!(Content::of(&file).pictures.len(), 210);
+        let path = PathBuf::from(PLAYLIST);
+        assert_eq!(trial.told(), [Told::Begun(path.clone()), Told::Ended(path)]);
+    }
+}
+
+#[tokio::test]
+async fn another_size_and_another_connection_begin_anew_and_a_gap_does_too() {
+    let mut trial = Trial::new(2, 0);
+    trial.push(&interleaved([
+        (Video, video(Codec::H264, SMALL, 0..2000)),
+        (Audio, audio(0..2000)),
+    ]));
+    trial.push(&interleaved([
+        (Video, video(Codec::H264, (320, 240), 2000..4000)),
+        (Audio, audio(2000..4000)),
+    ]));
+    trial.writer.set_generation(Generation(2));
+    trial.push(&interleaved([
+        (Video, video(Codec::H264, (320, 240), 4000..6000)),
+        (Audio, audio(4000..6000)),
+    ]));
+    trial.push(&interleaved([
+        (Video, video(Codec::H264, (320, 240), 10_000..12_000)),
+        (Audio, audio(10_000..12_000)),
+    ]));
+    trial.finish().await;
+    let playlist = trial.playlist();
+    println!("{}", playlist.text);
+    assert_eq!(playlist.count("#EXT-X-DISCONTINUITY"), 3);
+    assert_eq!(playlist.runs.len(), 4);
+    let total: f64 = playlist.durations.iter().sum();
+    assert!((total - 8.0).abs() < 0.2, "{total} s of media");
+    for (run, (width, start)) in [(160, 0), (320, 2000), (320, 4000), (320, 10_000)]
+        .into_iter()
+        .enumerate()
+    {
+        let content = playlist.content(run);
+        assert_eq!(content.pictures[0].width, width);
+        let flashes: Vec<_> = content.flashes();
+        // A player moves each run to its place; what counts is that nothing is missing and all is in step.
+        assert_eq!(flashes.len(), 2, "run {run}, from {start} ms: {flashes:?}");
+        assert_eq!(content.beeps().len(), 2, "run {run}: {:?}", content.beeps());
+        assert!(
+            content.offsets().iter().all(|offset| offset.abs() <= 20.0),
+            "{:?}",
+            content.offsets()
+        );
+    }
+    let told = trial.told();
+    assert!(
+        matches!(told[..], [Told::Begun(_), Told::Ended(_)]),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_window_removes_old_segments_and_the_rest_plays() {
+    let trial = Trial::new(2, 3);
+    trial.push(&interleaved([
+        (Video, video(Codec::H264, SMALL, 0..40_000)),
+        (Audio, audio(0..40_000)),
+    ]));
+    trial.finish().await;
+    let playlist = trial.playlist();
+    println!("{}", playlist.text);
+    // Six of two seconds are three target durations.
+    assert_eq!(playlist.count("#EXT-X-MEDIA-SEQUENCE:15"), 1);
+    let files = std::fs::read_dir(&playlist.folder).unwrap().flatten();
+    let mut segments: Vec<_> = files
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".m4s"))
+        .collect();
+    segments.sort();
+    assert_eq!(segments.first().unwrap(), "00008.m4s");
+    assert_eq!(segments.last().unwrap(), "00020.m4s");
+    assert_eq!(playlist.content(0).flashes().len(), 12);
+}
+
+#[tokio::test]
+async fn vp8_is_told_to_be_left_out_and_the_sound_is_there() {
+    let mut trial = Trial::new(2, 0);
+    trial.push(&interleaved([
+        (Video, video(Codec::Vp8, SMALL, 0..5000)),
+        (Audio, audio(0..5000)),
+    ]));
+    let file = trial.finish().await;
+    let playlist = trial.playlist();
+    let content = playlist.content(0);
+    assert_eq!(content.pictures, []);
+    assert_times(&content.beeps(), &[0, 1000, 2000, 3000, 4000], 12);
+    assert_eq!(Content::of(&file).flashes().len(), 5);
+    assert_eq!(trial.told()[0], Told::LeftOut(Codec::Vp8));
+}
+
+#[tokio::test]
+async fn a_sender_without_key_frames_is_asked_in_time_and_the_target_is_kept() {
+    let mut trial = Trial::new(1, 0);
+    // One key frame in two seconds: less than is wanted.
+    trial.push(&interleaved([
+        (Video, video(Codec::H264, SMALL, 0..6000)),
+        (Audio, audio(0..6000)),
+    ]));
+    trial.finish().await;
+    let mut asked = 0;
+    while let Ok(report) = trial.reports.try_recv() {
+        asked += u32::from(matches!(report.event, Event::KeyFrameNeeded));
+    }
+    assert!((3..=7).contains(&asked), "asked {asked} times");
+    let playlist = trial.playlist();
+    println!("{}", playlist.text);
+    assert_eq!(playlist.content(0).pictures.len(), 180);
+}
+
+#[tokio::test]
+async fn hls_that_cannot_be_written_is_told_and_the_recording_is_whole() {
+    let mut trial = Trial::new(2, 0);
+    // A file where its folder would be.
+    let folder = trial.folder.path().join(PLAYLIST);
+    let folder = folder.parent().unwrap();
+    std::fs::write(folder, "in the way").unwrap();
+    let media = |range: std::ops::Range<u64>| {
+        interleaved([
+            (Video, video(Codec::H264, SMALL, range.clone())),
+            (Audio, audio(range)),
+        ])
+    };
+    trial.push(&media(0..4000));
+    let told = async {
+        loop {
+            let report = trial.reports.recv().await.expect("more");
+            if let Event::Hls(Told::Stuck(why)) = report.event {
+                return why;
+            }
+        }
+    };
+    let why = tokio::time::timeout(LIMIT, told).await.expect("it is told");
+    assert!(why.contains("alice.hls"), "{why}");
+    // The place is free again: HLS goes on.
+    std::fs::remove_file(folder).unwrap();
+    trial.push(&media(4000..9000));
+    let file = trial.finish().await;
+    let told = trial.told();
+    assert!(
+        matches!(told[..], [Told::Begun(_), Told::GoesOn, Told::Ended(_)]),
+        "{told:?}"
+    );
+    assert_eq!(Content::of(&file).flashes().len(), 9);
+    assert!(trial.playlist().content(0).flashes().len() >= 4);
+}
