@@ -31,6 +31,7 @@ run   gstreamer1.0-x                   element:textoverlay
 run   gstreamer1.0-alsa                element:alsasrc
 run   gstreamer1.0-pulseaudio          element:pulsesrc
 run   gstreamer1.0-pipewire            element:pipewiresrc
+run   glib-networking                  -
 run   fonts-dejavu-core                font:DejaVu
 test  nodejs                           command:node
 test  npm                              command:npm

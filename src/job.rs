@@ -11,6 +11,7 @@ use crate::pipeline::allowed::Allowed;
 use crate::recording::Because;
 use crate::signalling::ids::{Generation, JobId, ParticipantId, RoomName};
 use crate::signalling::protocol::Kind;
+use crate::streaming::Hosts;
 
 /// What a worker does with its peers' media.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -145,6 +146,9 @@ pub struct Assignment {
     /// What the operator says of encoders.
     #[serde(default)]
     pub encoders: Policy,
+    /// The servers that live streams may go to.
+    #[serde(default, skip_serializing_if = "Hosts::is_empty")]
+    pub stream_hosts: Hosts,
     /// A recorder begins paused: it was, when its former process ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
@@ -250,6 +254,34 @@ pub enum PeerState {
     Closed,
 }
 
+/// Where a live stream stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamState {
+    /// The server is being asked.
+    Connecting,
+    /// The server takes what is sent.
+    Live,
+    /// The server was lost, or not found; it is tried again.
+    Waiting,
+    /// It ended with its recording.
+    Ended,
+    /// Nothing can be sent: nobody tries again.
+    Failed,
+}
+
+impl std::fmt::Display for StreamState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Connecting => "connecting",
+            Self::Live => "live",
+            Self::Waiting => "waiting",
+            Self::Ended => "ended",
+            Self::Failed => "failed",
+        })
+    }
+}
+
 /// The encoder that a job uses for a codec.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EncoderInUse {
@@ -337,6 +369,16 @@ pub enum Event {
         duration_ms: u64,
         /// It is finished: nothing more will be written.
         finished: bool,
+    },
+    /// A live stream moved on.
+    Stream {
+        /// Protocol, host and port.
+        target: String,
+        /// Where to.
+        state: StreamState,
+        /// Why it is not live.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// A recorder is done.
     Ended {

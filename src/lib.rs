@@ -14,6 +14,7 @@
 //! * [`pipeline`]: descriptions, read and checked, become GStreamer bins; [`graph`]: pictures of them.
 //! * [`media`]: clock, capture, encoders, fan-out, playback; [`peer`]: the only place that names `webrtcbin`.
 //! * [`filter`]: noise suppression: engines, the element `attachedenoise`, `attache denoise`.
+//! * [`streaming`]: a mix goes out live, to an RTMP or SRT server.
 //! * [`role`]: what a kiosk and a recorder do with their peers' media; [`recording`]: files and manifests.
 
 pub mod admission;
@@ -34,6 +35,7 @@ pub mod recording;
 pub mod role;
 pub mod server;
 pub mod signalling;
+pub mod streaming;
 pub mod supervisor;
 pub mod tls;
 pub mod webhooks;

@@ -84,6 +84,7 @@ impl Server {
             media: config.jobs.media.clone(),
             elements: config.jobs.elements.clone(),
             stop_limit: config.server.stop_timeout,
+            stream_hosts: config.jobs.stream_hosts.clone(),
             encoders: config.encoders.clone(),
             changes: Some(changes),
             ..Settings::new(

@@ -15,6 +15,8 @@ use crate::pipeline::allowed::Allowed;
 use crate::recording::recovery::{Roots, recover_old};
 use crate::recording::upload::TargetUrl;
 use crate::signalling::ids::{JobId, ParticipantId};
+use crate::streaming::Hosts;
+use crate::streaming::target::HostPort;
 
 #[derive(Debug, Args)]
 pub struct KioskArguments {
@@ -33,6 +35,9 @@ pub struct RecordArguments {
     /// environment; a second one takes what the first one does not
     #[arg(long, value_name = "URL", value_parser = upload::target)]
     upload: Vec<TargetUrl>,
+    /// A server that the description's live stream may go to; can be given several times
+    #[arg(long, value_name = "HOST:PORT")]
+    stream_host: Vec<HostPort>,
 }
 
 #[derive(Debug, Args)]
@@ -82,7 +87,15 @@ struct CommonArguments {
 /// Attends a room as a kiosk until the signal to stop.
 pub async fn kiosk(arguments: KioskArguments) -> Result<(), Failure> {
     let recordings = PathBuf::from("recordings");
-    attend(assignment(Role::Kiosk, None, arguments.common, recordings)?).await
+    let common = arguments.common;
+    attend(assignment(
+        Role::Kiosk,
+        None,
+        common,
+        recordings,
+        Hosts::default(),
+    )?)
+    .await
 }
 
 /// Improves one participant's media until the signal to stop, or until that one leaves.
@@ -94,6 +107,7 @@ pub async fn filter(arguments: FilterArguments) -> Result<(), Failure> {
         Some(arguments.of),
         common,
         recordings,
+        Hosts::default(),
     )?)
     .await
 }
@@ -110,7 +124,8 @@ pub async fn record(arguments: RecordArguments) -> Result<(), Failure> {
         return Err(Failure::Usage(message));
     }
     recover_others(&out).await;
-    let assignment = assignment(Role::Recorder, None, arguments.common, out.clone())?;
+    let hosts = Hosts::new(arguments.stream_host);
+    let assignment = assignment(Role::Recorder, None, arguments.common, out.clone(), hosts)?;
     let job = assignment.0.id.clone();
     let recorded = attend(assignment).await;
     if !arguments.upload.is_empty() {
@@ -148,6 +163,7 @@ fn assignment(
     of: Option<ParticipantId>,
     arguments: CommonArguments,
     recordings: PathBuf,
+    stream_hosts: Hosts,
 ) -> Result<(Assignment, bool), Failure> {
     let json = arguments.json;
     let job = JobSpec {
@@ -159,7 +175,7 @@ fn assignment(
         of,
     };
     let pipelines = arguments.pipelines.unwrap_or_else(default_pipelines);
-    check_job(&job, &pipelines)
+    check_job(&job, &pipelines, &stream_hosts)
         .map_err(|wrong| Failure::Usage(anyhow::anyhow!("--{}: {}", wrong.field, wrong.message)))?;
     let assignment = Assignment {
         id: JobId::random(),
@@ -173,6 +189,7 @@ fn assignment(
         media: arguments.media,
         elements: Allowed::with(arguments.allow),
         recordings,
+        stream_hosts,
         encoders: Policy::default(),
         paused: false,
     };
@@ -232,6 +249,14 @@ fn words(event: &Event) -> Option<String> {
                 file.display()
             )
         }
+        Event::Stream {
+            target,
+            state,
+            reason,
+        } => match reason {
+            Some(reason) => format!("the stream to {target} is {state}: {reason}"),
+            None => format!("the stream to {target} is {state}"),
+        },
         Event::Ended { because } => format!("the recording ended: {because}"),
         Event::Paused => "paused: nothing is written".to_owned(),
         Event::Resumed => "recording again".to_owned(),

@@ -19,6 +19,7 @@ use crate::media::encoder::Policy;
 use crate::pipeline::allowed::Allowed;
 use crate::signalling::Limits;
 use crate::signalling::protocol::IceTransportPolicy;
+use crate::streaming::Hosts;
 
 /// How to make a key that nobody guesses.
 const MAKE_A_KEY: &str = "make one with `(umask 077; openssl rand -base64 32 > FILE)`";
@@ -29,7 +30,11 @@ pub(super) struct Checker<'t> {
 }
 
 /// Judges the file as a whole.
-pub fn check(file: File, source: Source<'_>, overrides: Overrides) -> Result<Config, ConfigErrors> {
+pub fn check(
+    mut file: File,
+    source: Source<'_>,
+    overrides: Overrides,
+) -> Result<Config, ConfigErrors> {
     let mut checker = Checker {
         source,
         mistakes: Vec::new(),
@@ -67,6 +72,7 @@ pub fn check(file: File, source: Source<'_>, overrides: Overrides) -> Result<Con
                 .map(|element| element.0),
         ),
         recordings: checker.resolve(&file.jobs.recordings.unwrap_or_else(|| "recordings".into())),
+        stream_hosts: Hosts::new(std::mem::take(&mut file.recording.stream_hosts)),
         maximum: file.jobs.maximum.map_or(16, as_usize),
         capacity: capacity(&file.admission),
     };
@@ -393,7 +399,7 @@ impl Checker<'_> {
             parameters: kiosk.parameters,
             name: kiosk.name,
         };
-        if let Err(wrong) = check_job(&spec, &jobs.pipelines) {
+        if let Err(wrong) = check_job(&spec, &jobs.pipelines, &jobs.stream_hosts) {
             self.wrong(&format!("{at}.{}", wrong.field), wrong.message);
         }
         Some(spec)

@@ -18,12 +18,13 @@ use std::time::Duration;
 use crate::admission::Cost;
 use crate::auth::{Auth, RoomPattern, Secret};
 use crate::ice::IceSettings;
-use crate::job::{JobSpec, Role};
+use crate::job::{JobSpec, Role, Value};
 use crate::media::encoder::Policy;
 use crate::pipeline::allowed::Allowed;
 use crate::recording::upload::UploadSettings;
 use crate::signalling::Limits;
 use crate::signalling::limits::NAME_CHARACTERS;
+use crate::streaming::{Hosts, Target, target};
 use crate::webhooks::WebhookSettings;
 
 pub use check::read_key_file;
@@ -127,6 +128,8 @@ pub struct JobsConfig {
     pub elements: Allowed,
     /// The folder recordings go to.
     pub recordings: PathBuf,
+    /// The servers that live streams may go to.
+    pub stream_hosts: Hosts,
     /// Jobs at one time.
     pub maximum: usize,
     /// What all jobs together may take; absent: whatever they like.
@@ -142,12 +145,12 @@ pub struct WrongField {
     pub message: String,
 }
 
-/// Whether a job like this can be started: its description's file is there, its name is not too long. What the
-/// description says is the worker's to judge.
+/// Whether a job like this can be started: its description's file is there, its name is not too long, a recorder's
+/// stream goes where the operator lets it. What the description says is the worker's to judge.
 ///
 /// # Errors
 /// The first field that is wrong.
-pub fn check_job(spec: &JobSpec, pipelines: &Path) -> Result<(), WrongField> {
+pub fn check_job(spec: &JobSpec, pipelines: &Path, stream_hosts: &Hosts) -> Result<(), WrongField> {
     let about_of = match (spec.role, &spec.of) {
         (Role::Filter, None) => Some("a filter improves one participant: give its id"),
         (Role::Kiosk | Role::Recorder, Some(_)) => {
@@ -197,6 +200,30 @@ pub fn check_job(spec: &JobSpec, pipelines: &Path) -> Result<(), WrongField> {
             field: "name",
             message,
         });
+    }
+    check_streams(spec, stream_hosts)
+}
+
+/// Whether the parameters of a recorder that are URLs of live servers are whole, and allowed.
+fn check_streams(spec: &JobSpec, hosts: &Hosts) -> Result<(), WrongField> {
+    if spec.role != Role::Recorder {
+        return Ok(());
+    }
+    for (name, value) in &spec.parameters {
+        let Value::String(text) = value else {
+            continue;
+        };
+        if target::hidden(text).is_none() {
+            continue;
+        }
+        let wrong = |message: String| WrongField {
+            field: "parameters",
+            message: format!("{name}: {message}"),
+        };
+        let target = Target::parse(text).map_err(|error| wrong(error.to_string()))?;
+        hosts
+            .allow(&target)
+            .map_err(|error| wrong(error.to_string()))?;
     }
     Ok(())
 }

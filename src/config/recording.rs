@@ -1,4 +1,4 @@
-//! `[recording]` of `attache.toml`: where recordings are uploaded to.
+//! `[recording]` of `attache.toml`: where recordings are uploaded to, and where live streams may go.
 
 use std::path::PathBuf;
 
@@ -9,6 +9,7 @@ use super::check::Checker;
 use crate::auth::Secret;
 use crate::recording::upload::target::Store;
 use crate::recording::upload::{Mode, TargetSettings, TargetUrl, UploadSettings};
+use crate::streaming::target::HostPort;
 
 /// Targets there may be: one, and another.
 const TARGETS: usize = 2;
@@ -18,6 +19,7 @@ const TARGETS: usize = 2;
 pub struct Recording {
     pub keep_local: Option<bool>,
     pub upload_mode: Mode,
+    pub stream_hosts: Vec<HostPort>,
     pub upload: Vec<UploadTarget>,
 }
 

@@ -221,12 +221,28 @@ fn properties(element: &gst::Element) -> Vec<String> {
 
 /// A property as it may be shown: addresses without users, passwords and queries, secrets not at all.
 fn told(name: &str, value: &str) -> Option<String> {
-    let is_secret = ["password", "passwd", "user-pw", "user-id", "turn-server"];
+    let is_secret = [
+        "password",
+        "passwd",
+        "user-pw",
+        "user-id",
+        "turn-server",
+        // Of live servers.
+        "username",
+        "application",
+        "stream",
+        "secure-token",
+        "streamid",
+        "passphrase",
+    ];
     if is_secret.contains(&name) {
         return None;
     }
     if !value.contains("://") {
         return Some(format!("{name}={value}"));
+    }
+    if let Some(hidden) = crate::streaming::target::hidden(value) {
+        return Some(format!("{name}={hidden}"));
     }
     let url = url::Url::parse(value).ok()?;
     let host = url.host_str().unwrap_or_default();
@@ -283,6 +299,9 @@ mod tests {
         );
         assert_eq!(told("turn-server", "turn://user:pass@host"), None);
         assert_eq!(told("user-pw", "s3cret"), None);
+        assert_eq!(told("streamid", "s3cret"), None);
+        let stream = told("location", "rtmp://live:1935/app/s3cret");
+        assert_eq!(stream.as_deref(), Some("location=rtmp://live:1935/..."));
         assert_eq!(told("uri", "no url :// s3cret"), None);
         assert_eq!(told("pattern", "ball").as_deref(), Some("pattern=ball"));
     }

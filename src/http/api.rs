@@ -212,7 +212,7 @@ async fn start_job(
     ApiError,
 > {
     let Json(spec) = body?;
-    check_job(&spec, &app.jobs.pipelines).map_err(|wrong| {
+    check_job(&spec, &app.jobs.pipelines, &app.jobs.stream_hosts).map_err(|wrong| {
         ApiError::new(
             ApiErrorCode::InvalidRequest,
             format!("{}: {}", wrong.field, wrong.message),

@@ -50,6 +50,7 @@ impl std::fmt::Display for Fault {
 pub(super) struct Encoding {
     pipeline: gst::Pipeline,
     link: ConsumptionLink,
+    kind: MediaKind,
     feed: Feed,
     raw: Outlet,
     encoded: Outlet,
@@ -102,13 +103,15 @@ impl Encoding {
         } else {
             SOFTWARE_PATIENCE
         };
+        let kind = choice.candidate.codec.kind();
         let count = Count {
-            given: raw.frames(),
-            made: encoded.frames(),
+            given: raw.amount(kind),
+            made: encoded.amount(kind),
         };
         Ok(Self {
             pipeline,
             link,
+            kind,
             feed,
             raw: raw.clone(),
             encoded: encoded.clone(),
@@ -130,7 +133,7 @@ impl Encoding {
             return None;
         }
         let count = Count {
-            given: self.raw.frames(),
+            given: self.raw.amount(self.kind),
             made: self.made(),
         };
         self.health.look(count, Instant::now()).map(Fault::Ill)
@@ -139,7 +142,7 @@ impl Encoding {
     /// Frames of the outlet count as its own once it has taken over.
     fn made(&self) -> u64 {
         if self.feed.has_taken_over() {
-            self.encoded.frames()
+            self.encoded.amount(self.kind)
         } else {
             0
         }
@@ -150,7 +153,7 @@ impl Encoding {
         self.encoded.expect_newcomer();
         if self.rests.swap(false, Ordering::Relaxed) {
             let count = Count {
-                given: self.raw.frames(),
+                given: self.raw.amount(self.kind),
                 made: self.made(),
             };
             self.health = Health::new(self.patience, count, Instant::now());

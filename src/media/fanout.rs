@@ -120,6 +120,15 @@ impl Outlet {
         self.0.frames.load(Ordering::Relaxed)
     }
 
+    /// How much passed: pictures, or units of 20 ms up to the newest sound. An encoder cuts sound into frames of its own
+    /// length.
+    pub fn amount(&self, kind: MediaKind) -> u64 {
+        match kind {
+            MediaKind::Video => self.frames(),
+            MediaKind::Audio => self.state().last.map_or(0, |last| last.mseconds() / 20),
+        }
+    }
+
     /// Somebody will attach: the next request for a key frame passes without waiting.
     pub fn expect_newcomer(&self) {
         if let Some(key_frames) = &mut self.state().key_frames {

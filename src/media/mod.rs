@@ -2,7 +2,7 @@
 //!
 //! * [`clock`]: one clock and base time for all pipelines; [`running`]: which pipelines there are; [`bus`]: what a pipeline says becomes [`MediaEvent`]s.
 //! * [`capture`]: what a description captures, for all peers; `source`: the pipeline of one fragment.
-//! * [`fanout`]: where frames leave, whatever pipeline makes them; [`key_frames`]: when a key frame is made.
+//! * [`fanout`]: where frames leave, whatever pipeline makes them; [`tap`]: one that takes them; [`key_frames`]: when a key frame is made.
 //! * [`encoder`]: which encoders, and why; [`encodings`]: those at work; `encoding`: one of them; [`health`]: whether it
 //!   keeps up.
 //! * [`chain`]: what a filter does with a track.
@@ -40,6 +40,7 @@ mod seat;
 mod source;
 pub mod speaker;
 mod stage;
+pub mod tap;
 pub mod timecode;
 
 use std::sync::LazyLock;

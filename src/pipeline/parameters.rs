@@ -7,6 +7,7 @@ use super::reader::Table;
 use super::schema::{DEVICE_KINDS, PARAMETERS};
 use crate::job::Value;
 use crate::media::devices::DeviceKind;
+use crate::streaming::target;
 
 /// Found texts in errors are cut to this many characters: they may come from a stranger.
 const SHOWN: usize = 60;
@@ -321,8 +322,11 @@ fn as_text(value: &Value, max_length: usize) -> Option<&str> {
     }
 }
 
-/// A text without the user and password of a URL in it.
+/// A text without the user and password of a URL in it; of a live stream's, without the key, too.
 fn without_credentials(text: &str) -> String {
+    if let Some(hidden) = target::hidden(text) {
+        return hidden;
+    }
     let Some((scheme, rest)) = text.split_once("://") else {
         return text.to_owned();
     };
@@ -384,5 +388,6 @@ mod tests {
         assert_eq!(shown("rtsp://me:secret@door/1"), "\"rtsp://***@door/1\"");
         assert_eq!(shown("rtsp://me:sec@ret@door"), "\"rtsp://***@door\"");
         assert_eq!(shown("rtsp://door/a@b"), "\"rtsp://door/a@b\"");
+        assert_eq!(shown("rtmp://live/app/key"), "\"rtmp://live/...\"");
     }
 }

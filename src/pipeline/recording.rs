@@ -10,9 +10,10 @@ use crate::job::Value;
 use crate::media::Codec;
 use crate::media::layout::Layout;
 use crate::recording::{Beside, Containers, Format, Media, hls};
+use crate::streaming::Target;
 
 /// How a recorder records.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecordingSettings {
     /// How the pictures of a mix are arranged.
     pub layout: Layout,
@@ -24,6 +25,8 @@ pub struct RecordingSettings {
     pub audio: Sound,
     /// What is made beside them.
     pub beside: Beside,
+    /// Where a mix goes out live.
+    pub stream: Option<Target>,
 }
 
 /// The codecs that a mix's sound may have.
@@ -90,6 +93,7 @@ pub(super) struct Declared {
     hls: Field,
     hls_segment: Number,
     hls_keep: Number,
+    stream: Field,
 }
 
 /// A value in the file: itself, or the name of the parameter that gives it.
@@ -117,6 +121,7 @@ impl Declared {
             hls: field("hls"),
             hls_segment: Number::read(table, &HLS_SEGMENT),
             hls_keep: Number::read(table, &HLS_KEEP),
+            stream: field("stream"),
         }
     }
 
@@ -160,10 +165,14 @@ impl Declared {
         {
             settings.audio = sound;
         }
-        if let (Some((place, _)), false) = (&self.audio.0, is_mix) {
-            let found = "found in a recorder that writes everybody's sound as it comes".to_owned();
-            let right = "leave this out, or mix: say under [record] what the mix goes through";
-            wrong(Some(*place), "recording.audio", found, right.to_owned());
+        settings.stream = self.stream(values, wrong);
+        for (key, field) in [("audio", &self.audio), ("stream", &self.stream)] {
+            if let (Some((place, _)), false) = (&field.0, is_mix) {
+                let found = "found in a recorder that writes what everybody sends as it comes";
+                let right = "leave this out, or mix: say under [record] what the mix goes through";
+                let key = format!("recording.{key}");
+                wrong(Some(*place), &key, found.to_owned(), right.to_owned());
+            }
         }
         if let Some(names) =
             self.names
@@ -188,6 +197,24 @@ impl Declared {
             keep: usize::try_from(keep).unwrap_or(usize::MAX),
         });
         Beside { hls }
+    }
+
+    /// The stream's target; an empty text is none.
+    fn stream(&self, values: &Values, wrong: &mut Wrong<'_>) -> Option<Target> {
+        let key = "recording.stream";
+        let url = |value: &Value| text(value).map(str::to_owned);
+        let url = self.stream.resolve(key, values, url, "a URL", wrong)?;
+        if url.is_empty() {
+            return None;
+        }
+        let error = match Target::parse(&url) {
+            Ok(target) => return Some(target),
+            Err(error) => error.to_string(),
+        };
+        let place = self.stream.0.as_ref().map(|(place, _)| *place);
+        let (found, right) = error.split_once("; ").unwrap_or((&error, "give a URL"));
+        wrong(place, key, found.to_owned(), right.to_owned());
+        None
     }
 }
 

@@ -118,6 +118,11 @@ pub(super) const RECORDING: &[Key] = &[
         "What the sound of a mix is encoded to",
     ),
     key(
+        "stream",
+        Holds::Text,
+        "Where a mix goes out live: rtmp://HOST/APPLICATION/KEY, rtmps://... or srt://HOST:PORT?streamid=ID; empty: nowhere",
+    ),
+    key(
         "layout",
         Holds::Choice(&Layout::NAMES),
         "How the pictures of a mix are arranged",

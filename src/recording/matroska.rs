@@ -24,7 +24,7 @@ use super::track::{Block, Cue, Patch, Track, track_number};
 use crate::media::Codec;
 
 /// Bytes kept for the Tracks element and its growth.
-const TRACKS_SPACE: usize = 2048;
+pub(super) const TRACKS_SPACE: usize = 2048;
 
 /// RTP does not tell by how much the encoder looked ahead. The file plays as a receiver of the call hears it: each
 /// packet at its time, nothing skipped (libopus at 48 kHz looks 6.5 ms ahead; `opusenc` reckons that in, Chromium not).

@@ -214,6 +214,11 @@ impl Recording {
         self.watch.on_report(report, Instant::now());
     }
 
+    /// What the writers ask for each frame.
+    pub fn gate(&self) -> Arc<Gate> {
+        self.gate.clone()
+    }
+
     /// To be set by whoever hears somebody.
     pub fn ears(&self) -> Arc<AtomicBool> {
         self.ears.clone()

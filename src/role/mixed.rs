@@ -5,14 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, bail};
-use gst::prelude::*;
-use gstreamer as gst;
-use gstreamer_app as gst_app;
-use gstreamer_utils::{ConsumptionLink, StreamProducer};
-use gstreamer_video as gst_video;
+use gstreamer_utils::StreamProducer;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Events;
+use super::live::{Live, Material};
 use crate::job::{Assignment, Event, Parameters};
 use crate::media::capture::Context;
 use crate::media::encoder::Encoders;
@@ -21,13 +18,15 @@ use crate::media::encodings::{Encodings, RawOutlets};
 use crate::media::fanout::Outlet;
 use crate::media::playback::{Attachment, Playback};
 use crate::media::scene::Person;
-use crate::media::{Codec, MediaEvent, MediaKind, clock};
+use crate::media::tap::{Taken, Tap};
+use crate::media::{Codec, MediaError, MediaEvent, MediaKind};
 use crate::peer::{Peer, PeerSettings, Receive};
 use crate::pipeline::change::Change;
 use crate::pipeline::{Description, RecordingSettings, Settings};
 use crate::recording::{self, Because, End, Recording, Report, Writer};
 use crate::signalling::ids::{ParticipantId, RoomName};
 use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
+use crate::streaming::Target;
 
 /// The name that stands for everybody in the file's name and in the manifest.
 const EVERYBODY: &str = "everybody";
@@ -46,6 +45,7 @@ pub struct Mixed {
     shows_names: bool,
     writer: Arc<Writer>,
     taps: Vec<Tap>,
+    live: Option<Live>,
     wants_key_frame: Arc<AtomicBool>,
     settings: Settings,
 }
@@ -67,7 +67,11 @@ impl Mixed {
             format,
             audio,
             beside,
+            stream,
         } = description.recording(&values)?;
+        if let Some(target) = &stream {
+            assignment.stream_hosts.allow(target)?;
+        }
         let codecs = &settings.video.codecs;
         let policy = assignment.encoders.clone();
         let encoders = Encoders::prove(policy, codecs, &settings, own_program()).await;
@@ -90,7 +94,7 @@ impl Mixed {
         )
         .await?;
         mix.arrange(layout);
-        let encodings = Encodings::new(raw.clone(), encoders, settings.clone(), to_us)?;
+        let encodings = Encodings::new(raw.clone(), encoders.clone(), settings.clone(), to_us)?;
         let (mut recording, reports) = Recording::create(recording::Settings {
             out: assignment.recordings.clone(),
             room: job.room.clone(),
@@ -123,10 +127,14 @@ impl Mixed {
             shows_names: names,
             writer,
             taps: Vec::new(),
+            live: None,
             wants_key_frame: Arc::default(),
             settings,
         };
         mixed.tap(&raw, audio.codec())?;
+        if let Some(target) = stream {
+            mixed.stream(target, &raw, audio.codec(), encoders)?;
+        }
         tokio::spawn(Peer::warm_up());
         Ok(mixed)
     }
@@ -155,12 +163,34 @@ impl Mixed {
             let producer = self.encodings.producer(codec)?;
             let (writer, wish) = (self.writer.clone(), self.wants_key_frame.clone());
             self.taps
-                .push(Tap::open(&producer, codec.kind(), writer, wish)?);
+                .push(to_file(&producer, codec.kind(), writer, wish)?);
         }
         if let Some(audio) = &raw.audio {
             let ears = self.recording.ears();
-            self.taps.push(Tap::listen(&audio.producer(), ears)?);
+            self.taps.push(listen(&audio.producer(), ears)?);
         }
+        Ok(())
+    }
+
+    /// Sends the mix to a live server, too.
+    fn stream(
+        &mut self,
+        target: Target,
+        raw: &RawOutlets,
+        audio: Codec,
+        encoders: Encoders,
+    ) -> Result<()> {
+        let video = self.settings.video.codecs.first().copied();
+        let codecs: Vec<_> = video.into_iter().chain([audio]).collect();
+        let material = Material {
+            raw,
+            of_file: &self.encodings,
+            codecs: &codecs,
+            encoders,
+            settings: self.settings.clone(),
+            gate: self.recording.gate(),
+        };
+        self.live = Live::start(target, &material, &self.events)?;
         Ok(())
     }
 
@@ -278,6 +308,10 @@ impl Mixed {
         })
         .await;
         self.writer.finish(End::Stopped).await;
+        // The file is whole before anybody waits for a server.
+        if let Some(live) = self.live.take() {
+            live.stop().await;
+        }
         let finished = self.recording.finish(because).await;
         while let Ok(report) = self.reports.try_recv() {
             if let Some(event) = report.job_event() {
@@ -341,70 +375,33 @@ fn everybody(raw: &RawOutlets) -> Result<Participant> {
     })
 }
 
-/// One encoder's frames on their way to the file. Dropped, it ends: not on async threads.
-struct Tap {
-    pipeline: gst::Pipeline,
-    link: ConsumptionLink,
+/// One encoder's frames on their way to the file.
+fn to_file(
+    producer: &StreamProducer,
+    kind: MediaKind,
+    writer: Arc<Writer>,
+    wish: Arc<AtomicBool>,
+) -> Result<Tap, MediaError> {
+    Tap::open("to-file", producer, move |sample| {
+        writer.push(kind, sample);
+        match kind == MediaKind::Video && wish.swap(false, Ordering::Relaxed) {
+            true => Taken::WithoutKeyFrame,
+            false => Taken::Well,
+        }
+    })
 }
 
-impl Tap {
-    fn open(
-        producer: &StreamProducer,
-        kind: MediaKind,
-        writer: Arc<Writer>,
-        wish: Arc<AtomicBool>,
-    ) -> Result<Self> {
-        let taken = move |sink: &gst_app::AppSink| {
-            writer.push(kind, sink.pull_sample().map_err(|_| gst::FlowError::Eos)?);
-            if kind == MediaKind::Video && wish.swap(false, Ordering::Relaxed) {
-                let request = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true);
-                let pad = sink.static_pad("sink");
-                pad.map(|pad| pad.push_event(request.build()));
-            }
-            Ok(gst::FlowSuccess::Ok)
-        };
-        Self::with(producer, taken)
-    }
-
-    /// Hears whether there is sound in the mix.
-    fn listen(producer: &StreamProducer, ears: Arc<AtomicBool>) -> Result<Self> {
-        let taken = move |sink: &gst_app::AppSink| {
-            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-            let map = sample
-                .buffer()
-                .and_then(|buffer| buffer.map_readable().ok());
-            if map.is_some_and(|samples| is_loud(&samples)) {
-                ears.store(true, Ordering::Relaxed);
-            }
-            Ok(gst::FlowSuccess::Ok)
-        };
-        Self::with(producer, taken)
-    }
-
-    fn with(
-        producer: &StreamProducer,
-        taken: impl FnMut(&gst_app::AppSink) -> Result<gst::FlowSuccess, gst::FlowError>
-        + Send
-        + 'static,
-    ) -> Result<Self> {
-        let pipeline = gst::Pipeline::with_name("to-file");
-        clock::prepare(&pipeline);
-        let source = gst_app::AppSrc::builder().build();
-        StreamProducer::configure_consumer(&source);
-        let callbacks = gst_app::AppSinkCallbacks::builder()
-            .new_sample(taken)
-            .build();
-        let sink = gst_app::AppSink::builder()
-            .sync(false)
-            .async_(false)
-            .callbacks(callbacks)
-            .build();
-        pipeline.add_many([source.upcast_ref::<gst::Element>(), sink.upcast_ref()])?;
-        source.link(&sink)?;
-        pipeline.set_state(gst::State::Playing)?;
-        let link = producer.add_consumer(&source)?;
-        Ok(Self { pipeline, link })
-    }
+/// Hears whether there is sound in the mix.
+fn listen(producer: &StreamProducer, ears: Arc<AtomicBool>) -> Result<Tap, MediaError> {
+    Tap::open("ears", producer, move |sample| {
+        let map = sample
+            .buffer()
+            .and_then(|buffer| buffer.map_readable().ok());
+        if map.is_some_and(|samples| is_loud(&samples)) {
+            ears.store(true, Ordering::Relaxed);
+        }
+        Taken::Well
+    })
 }
 
 /// Whether there is sound in these samples (S16LE): 50 dB below the loudest there can be is where a quiet room ends.
@@ -412,13 +409,4 @@ fn is_loud(samples: &[u8]) -> bool {
     const QUIET: u16 = 104;
     let mut samples = samples.chunks_exact(2);
     samples.any(|pair| i16::from_le_bytes([pair[0], pair[1]]).unsigned_abs() > QUIET)
-}
-
-impl Drop for Tap {
-    fn drop(&mut self) {
-        self.link.disconnect();
-        if let Err(error) = self.pipeline.set_state(gst::State::Null) {
-            tracing::warn!(%error, "the way to the file did not stop");
-        }
-    }
 }

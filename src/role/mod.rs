@@ -8,6 +8,7 @@ mod attract;
 mod call;
 mod filter;
 mod kiosk;
+mod live;
 mod mixed;
 mod order;
 mod other;

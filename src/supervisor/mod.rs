@@ -24,10 +24,11 @@ use crate::job::{Answer, JobSpec, Request, ServerAddress};
 use crate::media::encoder::Policy;
 use crate::pipeline::allowed::Allowed;
 use crate::signalling::ids::JobId;
+use crate::streaming::Hosts;
 use crate::webhooks::event::JobChange;
 
 pub use restart::RestartPolicy;
-pub use view::{JobView, PeerView, RecordingView};
+pub use view::{JobView, PeerView, RecordingView, StreamView};
 
 /// What every worker is started with.
 #[derive(Debug, Clone)]
@@ -46,6 +47,8 @@ pub struct Settings {
     pub elements: Allowed,
     /// The folder recordings go to.
     pub recordings: PathBuf,
+    /// The servers that live streams may go to.
+    pub stream_hosts: Hosts,
     /// What the operator says of encoders.
     pub encoders: Policy,
     /// Makes room tokens for workers, where the server has a room key.
@@ -81,6 +84,7 @@ impl Settings {
             media: None,
             elements: Allowed::default(),
             recordings,
+            stream_hosts: Hosts::default(),
             encoders: Policy::default(),
             auth,
             jobs_at_most: 64,

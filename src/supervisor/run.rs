@@ -208,6 +208,7 @@ impl Job {
             media: self.settings.media.clone(),
             elements: self.settings.elements.clone(),
             recordings: self.settings.recordings.clone(),
+            stream_hosts: self.settings.stream_hosts.clone(),
             encoders: self.settings.encoders.clone(),
             paused: view.paused,
         }

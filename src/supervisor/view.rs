@@ -6,9 +6,10 @@ use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
 use crate::admission::Cost;
-use crate::job::{EncoderInUse, Event, JobSpec, JobState, PeerState, Request, Value};
+use crate::job::{EncoderInUse, Event, JobSpec, JobState, PeerState, Request, StreamState, Value};
 use crate::recording::Because;
 use crate::signalling::ids::{Generation, JobId, ParticipantId};
+use crate::streaming::target;
 
 /// Of each list, the last so many are kept.
 const KEPT: usize = 100;
@@ -21,7 +22,8 @@ pub struct JobView {
     /// Its id.
     #[schema(value_type = String)]
     pub id: JobId,
-    /// What it was asked to do; URLs among its parameters are shown without user and password.
+    /// What it was asked to do; URLs among its parameters are shown without user and password,
+    /// those of live streams without path and query, too.
     #[serde(serialize_with = "without_passwords")]
     pub spec: JobSpec,
     /// Where it stands.
@@ -38,6 +40,9 @@ pub struct JobView {
     pub encoders: Vec<EncoderInUse>,
     /// What the operator should know of, the last ones: devices and encoders that were chosen, and why.
     pub notices: Vec<String>,
+    /// Of a mix that goes out live: where that stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamView>,
     /// What is reserved for it.
     pub cost: Cost,
     /// A recorder that writes nothing until it is resumed.
@@ -62,8 +67,12 @@ pub struct JobView {
 fn without_passwords<S: Serializer>(spec: &JobSpec, serializer: S) -> Result<S::Ok, S::Error> {
     let mut spec = spec.clone();
     for value in spec.parameters.values_mut() {
-        if let Value::String(text) = value
-            && let Ok(mut url) = url::Url::parse(text)
+        let Value::String(text) = value else {
+            continue;
+        };
+        if let Some(hidden) = target::hidden(text) {
+            *text = hidden;
+        } else if let Ok(mut url) = url::Url::parse(text)
             && (!url.username().is_empty() || url.password().is_some())
             // A URL that has them can do without.
             && url.set_username("").and_then(|()| url.set_password(None)).is_ok()
@@ -89,6 +98,20 @@ pub struct PeerView {
     pub audio_frames: u64,
     /// Pictures received.
     pub video_frames: u64,
+}
+
+/// A live stream of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct StreamView {
+    /// Protocol, host and port of the server.
+    pub target: String,
+    /// Where it stands.
+    pub state: StreamState,
+    /// How often it has been live.
+    pub connections: u32,
+    /// Why it was not live, the last time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
 }
 
 /// A file of a job.
@@ -120,6 +143,7 @@ impl JobView {
             recordings: Vec::new(),
             encoders: Vec::new(),
             notices: Vec::new(),
+            stream: None,
             cost,
             paused: false,
             ended_because: None,
@@ -155,6 +179,7 @@ impl JobView {
         self.participant = None;
         self.peers.clear();
         self.encoders.clear();
+        self.stream = None;
         if let Some(error) = error {
             self.last_error = Some(cut(error));
         }
@@ -222,6 +247,11 @@ impl JobView {
                     finished,
                 });
             }
+            Event::Stream {
+                target,
+                state,
+                reason,
+            } => self.on_stream(target, state, reason),
             Event::Ended { because } => self.ended_because = Some(because),
             Event::Paused => self.paused = true,
             Event::Resumed => self.paused = false,
@@ -243,6 +273,20 @@ impl JobView {
             }
             // These two are the supervisor's to say.
             JobState::Restarting | JobState::Failed => {}
+        }
+    }
+
+    fn on_stream(&mut self, target: String, state: StreamState, reason: Option<String>) {
+        let stream = self.stream.get_or_insert_with(|| StreamView {
+            target: cut(target),
+            state,
+            connections: 0,
+            last_error: None,
+        });
+        stream.state = state;
+        stream.connections += u32::from(state == StreamState::Live);
+        if let Some(reason) = reason {
+            stream.last_error = Some(cut(reason));
         }
     }
 

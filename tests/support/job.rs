@@ -41,6 +41,7 @@ pub fn start(daemon: &Daemon, role: Role, pipelines: &Path, name: &str, room: &s
         pipelines: pipelines.to_owned(),
         media: Some(if own.is_dir() { own } else { shipped }),
         elements: Default::default(),
+        stream_hosts: Default::default(),
         recordings: daemon.folder.path().join("recordings"),
         encoders: Default::default(),
         paused: false,

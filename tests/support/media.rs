@@ -65,6 +65,7 @@ impl Content {
             Some("mp4") => "qtdemux",
             Some("opus") => "oggdemux",
             Some("m3u8") => "hlsdemux",
+            Some("ts") => "tsdemux",
             _ => "matroskademux",
         };
         let demuxer = gst::ElementFactory::make(demuxer).build().unwrap();
@@ -173,7 +174,7 @@ fn decode(pipeline: &gst::Pipeline, pad: &gst::Pad, into: Arc<Mutex<Content>>) {
             "opusdec plc=false ! audioconvert ! audio/x-raw,format=S16LE,channels=1,rate=48000"
         }
         "audio/mpeg" => {
-            "avdec_aac ! audioconvert ! audioresample ! audio/x-raw,format=S16LE,channels=1,rate=48000"
+            "aacparse ! avdec_aac ! audioconvert ! audioresample ! audio/x-raw,format=S16LE,channels=1,rate=48000"
         }
         "video/x-vp8" => "vp8dec ! videoconvert ! video/x-raw,format=GRAY8",
         "video/x-h264" => "h264parse ! avdec_h264 ! videoconvert ! video/x-raw,format=GRAY8",

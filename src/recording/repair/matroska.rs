@@ -15,7 +15,7 @@ use crate::recording::ebml::{DURATION_LENGTH, Element, SEEK_LENGTH, id};
 use crate::recording::file::cue_is_due;
 use crate::recording::frame::opus_duration;
 use crate::recording::manifest::TrackCodec;
-use crate::recording::matroska::Matroska;
+use crate::recording::matroska::{Matroska, TRACKS_SPACE};
 use crate::recording::report::Size;
 use crate::recording::track::{Cue, Patch};
 
@@ -176,6 +176,10 @@ impl Layout {
             // The header is written at once: what is missing was never written.
             return Err(no_media());
         };
+        if next < tracks + TRACKS_SPACE as u64 {
+            // It was cut between two elements.
+            return Err(no_media());
+        }
         let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
         Ok(Self {
             muxer: Matroska {

@@ -153,6 +153,19 @@ fn what_is_damaged_in_the_middle_costs_nothing_behind_it() {
 }
 
 #[test]
+fn a_header_cut_anywhere_is_no_header() {
+    let sample = sample(Container::WebM, false);
+    let file = std::fs::OpenOptions::new().write(true).open(&sample.path);
+    let file = file.unwrap();
+    for length in (0..sample.header).rev() {
+        file.set_len(length).unwrap();
+        let result = repair(&sample.path);
+        let is_refused = matches!(result, Err(RepairError::NoMedia { .. }));
+        assert!(is_refused, "{length} bytes: {result:?}");
+    }
+}
+
+#[test]
 fn other_files_are_refused_and_left_alone() {
     let sample = sample(Container::WebM, false);
     let other = sample.folder.path().join("holiday.webm");
