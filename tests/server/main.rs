@@ -92,6 +92,7 @@ fn on_free_port() -> Overrides {
     Overrides {
         listen: Some("127.0.0.1:0".parse().unwrap()),
         self_signed: false,
+        is_for_tools: false,
     }
 }
 
