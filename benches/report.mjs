@@ -29,7 +29,7 @@ function difference(more, less) {
 
 const engine = (measured) => `${cores(measured.real_time_factor)}, ${measured.mean_us} µs, ${measured.p99_us} µs`;
 
-function rows({ join, latency, kiosk, recorder, changes, filter }) {
+function rows({ join, latency, kiosk, recorder, crash, changes, filter }) {
   const { bare_encoder: bare, one_viewer: viewer, one_person: person } = kiosk;
   return [
     ['join: "Start" to first frame, p50', milliseconds(join.first_frame_ms.p50), '300 ms'],
@@ -45,6 +45,8 @@ function rows({ join, latency, kiosk, recorder, changes, filter }) {
     ['kiosk, one person who sends 720p too: cores, memory', cost(person), ''],
     ['recorder, one person: cores', cores(recorder.cores), '0.05'],
     ['recorder, one person: memory', mebibytes(recorder.rss_mib), '60 MB'],
+    ['recorder killed: what is missing in its files, p50', milliseconds(crash.p50_ms), ''],
+    ['recorder killed: what is missing in its files, worst', milliseconds(crash.max_ms), '500 ms'],
     ['`attache pipelines check`, all shipped files, longest', milliseconds(changes.check_ms.max), '2000 ms'],
     ['start of a kiosk until it has joined, encoders proven, p50', milliseconds(changes.start_ms.p50), '300 ms'],
     ['start of a kiosk until it has joined, encoders proven, longest', milliseconds(changes.start_ms.max), ''],
@@ -57,7 +59,7 @@ function rows({ join, latency, kiosk, recorder, changes, filter }) {
 }
 
 export function page(results) {
-  const { machine, join, latency, kiosk, recorder, changes, filter } = results;
+  const { machine, join, latency, kiosk, recorder, crash, changes, filter } = results;
   return `# Numbers
 
 \`make bench\` measures these and writes this page and \`target/bench/results.json\`. Nothing here is typed by hand.
@@ -80,6 +82,8 @@ are processor seconds per second.
   settings and no network. A viewer sends nothing; a person sends a picture and sound, which the kiosk decodes. The pages
   decoded ${kiosk.one_viewer.pictures_per_second} and ${kiosk.one_person.pictures_per_second} pictures per second.
 - **Recorder**: ${recorder.seconds} s of one Chromium that sends 720p VP8 and Opus; ${Math.round(recorder.written_kbps)} kb/s were written.
+- **Recorder killed**: \`kill -9\` at ${crash.kills} random instants in the first six seconds, of recordings in WebM, MP4, Matroska
+  and Ogg, one of a sender of sound alone. From the instant to the last picture (by its time code) or sound in the file.
 - **Changes**: checks and starts ${changes.times} times, gaps in ${changes.gaps} calls each. The size goes from 1280x720 to 960x540: a new source and a new encoder behind the running
   call. The broken encoder is a stand-in for \`vah264enc\` that works until its 240th frame and then fails; x264enc takes
   over. The page notes the longest time between two pictures (33 ms where nothing happens).

@@ -4,6 +4,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 
 import { measureChanges } from './changes.mjs';
+import { measureCrash } from './crash.mjs';
 import { measureFilter } from './filter.mjs';
 import { measureJoin } from './join.mjs';
 import { measureKiosk } from './kiosk.mjs';
@@ -12,7 +13,7 @@ import { describeMachine } from './machine.mjs';
 import { measureRecorder } from './recorder.mjs';
 import { page, rounded } from './report.mjs';
 
-const MEASUREMENTS = { join: measureJoin, latency: measureLatency, kiosk: measureKiosk, recorder: measureRecorder, changes: measureChanges, filter: measureFilter };
+const MEASUREMENTS = { join: measureJoin, latency: measureLatency, kiosk: measureKiosk, recorder: measureRecorder, crash: measureCrash, changes: measureChanges, filter: measureFilter };
 const ROOT = new URL('..', import.meta.url).pathname;
 
 const wanted = process.argv[2];

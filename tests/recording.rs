@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use attache::media::Codec;
 use attache::media::MediaKind::{Audio, Video};
+use attache::recording::repair::examine;
 use attache::recording::report::{Event, Report, Stem};
 use attache::recording::writer::{Summary, Writer};
 use attache::recording::{Containers, End, FileReport, Format, Media};
@@ -477,6 +478,44 @@ async fn a_file_that_grows_plays_up_to_half_a_second_ago() {
         assert_eq!(SecondOpinion::of(&copy).complaints, "");
         assert!(trial.finish().await.error.is_none());
     }
+}
+
+#[tokio::test]
+async fn sound_that_waits_for_a_camera_is_on_disk_before_its_file_begins() {
+    let trial = Trial::new(BOTH);
+    trial.push(&interleaved([(Audio, audio(0..1000))]));
+    let names = || {
+        let entries = std::fs::read_dir(trial.folder.path()).unwrap().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let kept = async {
+        let second = Duration::from_secs(1);
+        loop {
+            if let [draft] = &names()[..]
+                && examine(draft).is_ok_and(|found| found.duration >= second)
+            {
+                return Content::of(draft);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let kept = tokio::time::timeout(LIMIT, kept).await;
+    assert_times(&kept.expect("a draft in time").beeps(), &[0], 12);
+
+    trial.push(&interleaved([
+        (Video, video(Codec::Vp8, SMALL, 1000..3000)),
+        (Audio, audio(1000..3000)),
+    ]));
+    let summary = trial.finish().await;
+    assert_eq!(
+        names(),
+        [trial.path(&summary.files[0])],
+        "the draft is gone"
+    );
+    let content = Content::of(&trial.path(&summary.files[0]));
+    // The second encoder's first beep is blurred.
+    assert_times(&content.beeps(), &[0, 1000, 2000], 20);
+    assert_times(&content.flashes(), &[1000, 2000], 1);
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ impl Outputs {
                 };
                 hls.push(block, content)
             }
-            Action::AskForKeyFrame => Vec::new(),
+            Action::Keep(_) | Action::AskForKeyFrame => Vec::new(),
         };
         told.into_iter().map(event).collect()
     }

@@ -1,5 +1,7 @@
 //! Which container a file gets: what each of them takes, and what the description wants. Pure.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::track::Track;
@@ -45,6 +47,15 @@ impl Container {
             Self::WebM | Self::Matroska => true,
             Self::Mp4 | Self::Ogg => false,
         }
+    }
+
+    /// A cluster's, fragment's or page's length: what a killed process loses at most, besides what waits for its order.
+    /// A fragment of MP4 has a header of some hundred bytes, which players read one by one.
+    pub fn piece(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::WebM | Self::Matroska | Self::Ogg => 100,
+            Self::Mp4 => 250,
+        })
     }
 
     /// The file name's extension.

@@ -14,8 +14,6 @@ use super::report::WriteError;
 use super::track::{Block, Cue, Patch, Track};
 use crate::media::MediaKind;
 
-/// A piece is written when it is so long: what a killed process loses at most, besides what waits for its order.
-const PIECE: Duration = Duration::from_millis(250);
 /// Least time between two cues at key frames.
 const CUE_AT_KEY: Duration = Duration::from_millis(500);
 /// Time after which a cue is made at a piece without a key frame.
@@ -27,6 +25,8 @@ pub struct MediaFile {
     file: File,
     path: PathBuf,
     muxer: Muxer,
+    /// A piece is written when it is so long.
+    piece: Duration,
     tracks: Vec<Track>,
     /// Up to here the file is good.
     length: u64,
@@ -63,6 +63,7 @@ impl MediaFile {
             file,
             path,
             muxer,
+            piece: container.piece(),
             tracks,
             length: 0,
             open: Vec::new(),
@@ -99,7 +100,7 @@ impl MediaFile {
     pub fn write(&mut self, block: Block) -> Result<(), WriteError> {
         if let Some(first) = self.open.first() {
             let picture = block.key && block.kind == MediaKind::Video;
-            if picture || block.at < first.at || block.at - first.at >= PIECE {
+            if picture || block.at < first.at || block.at - first.at >= self.piece {
                 self.flush()?;
             }
         }

@@ -18,6 +18,7 @@ mod boxes;
 pub mod catalog;
 pub mod checksum;
 pub mod container;
+mod draft;
 mod ebml;
 pub mod file;
 pub mod frame;

@@ -10,6 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::aac;
 use super::beside::{Beside, Outputs};
 use super::container::{Container, Format};
+use super::draft::Draft;
 use super::file::MediaFile;
 use super::frame::{Content, Frame};
 use super::gate::{Gate, Turn};
@@ -46,6 +47,8 @@ pub(super) struct Parts {
     splits: u64,
     open: Option<Open>,
     beside: Outputs,
+    /// What waits for the next file to begin.
+    draft: Option<Draft>,
     /// Files begun so far.
     part: u32,
     summary: Summary,
@@ -84,6 +87,7 @@ impl Parts {
             splits: 0,
             open: None,
             beside: Outputs::default(),
+            draft: None,
             part: 0,
             summary,
         }
@@ -159,10 +163,14 @@ impl Parts {
         self.heed_split();
         let actions = self.timeline.idle(Instant::now());
         self.act(actions);
-        let flushed = self.open.as_mut().map_or(Ok(()), |open| open.media.flush());
-        if let Err(error) = flushed.and_then(|()| self.progress()) {
+        if let Err(error) = self.flush().and_then(|()| self.progress()) {
             self.fail(error);
         }
+    }
+
+    fn flush(&mut self) -> Result<(), WriteError> {
+        self.draft.as_mut().map_or(Ok(()), Draft::flush)?;
+        self.open.as_mut().map_or(Ok(()), |open| open.media.flush())
     }
 
     fn act(&mut self, actions: Vec<Action>) {
@@ -180,6 +188,7 @@ impl Parts {
                 } => self.begin(at, container, tracks),
                 Action::Declare(track) => self.declare(track),
                 Action::Write { block, content } => self.write(block, &content),
+                Action::Keep(frame) => self.keep(frame),
                 Action::AskForKeyFrame => {
                     self.tell(Event::KeyFrameNeeded);
                     Ok(())
@@ -189,6 +198,22 @@ impl Parts {
                 self.fail(error);
             }
         }
+        if self.open.is_some() && self.draft.is_some() {
+            // The file has the draft's frames; they are on disk before the draft goes.
+            if let Err(error) = self.flush() {
+                self.fail(error);
+            }
+            self.draft = None;
+        }
+    }
+
+    fn keep(&mut self, frame: Frame) -> Result<(), WriteError> {
+        if let Some(draft) = &mut self.draft {
+            return draft.write(frame);
+        }
+        let (name, started) = (self.stem.part(self.part + 1), (self.wall)(frame.at));
+        self.draft = Draft::begin(&self.folder, &name, frame, started)?;
+        Ok(())
     }
 
     fn begin(

@@ -276,7 +276,7 @@ impl Orphan {
             torn: 0,
             problems: Vec::new(),
         };
-        result.unknown = found::take_in(&mut self.manifest, &self.folder);
+        result.unknown = found::take_in(&mut self.manifest, &self.folder, mode);
         for visit in &mut self.manifest.visits {
             let mut problems = Vec::new();
             visit.files.retain_mut(|entry| {

@@ -43,6 +43,8 @@ pub enum Action {
         /// Where it is a key frame: what it says about the picture.
         content: Content,
     },
+    /// Keep a copy of a frame: the file that it belongs into waits for another track.
+    Keep(Frame),
     /// Ask the sender for a key frame.
     AskForKeyFrame,
 }
@@ -185,11 +187,15 @@ impl Timeline {
             return actions;
         }
         self.waiting_since.get_or_insert(now);
+        let copy = self.file.is_none().then(|| frame.clone());
         match frame.kind() {
             MediaKind::Audio => self.audio.push(frame),
             MediaKind::Video => self.video.push(frame),
         }
         self.release(false, now, &mut actions);
+        if self.file.is_none() {
+            actions.extend(copy.map(Action::Keep));
+        }
         actions
     }
 
@@ -258,12 +264,7 @@ impl Timeline {
 
     fn place(&mut self, frame: Frame, actions: &mut Vec<Action>) {
         let kind = frame.kind();
-        let track = match &frame.content {
-            Content::Opus { .. } => Some(Track::Opus),
-            Content::Aac(configuration) => Some(Track::Aac(configuration.clone())),
-            Content::Key(picture) => Some(Track::Video(picture.clone())),
-            Content::Delta(_) => None,
-        };
+        let track = Track::begun_by(&frame.content);
         if self.splits_at(&frame) {
             self.splits = false;
             // Pictures that come later begin with a key frame in the part that they come to.
@@ -362,12 +363,7 @@ fn first_tracks<'a>(frames: impl Iterator<Item = &'a Frame>) -> Vec<Track> {
         if tracks.iter().any(|track| track.kind() == frame.kind()) {
             continue;
         }
-        match &frame.content {
-            Content::Opus { .. } => tracks.push(Track::Opus),
-            Content::Aac(configuration) => tracks.push(Track::Aac(configuration.clone())),
-            Content::Key(picture) => tracks.push(Track::Video(picture.clone())),
-            Content::Delta(_) => {}
-        }
+        tracks.extend(Track::begun_by(&frame.content));
     }
     tracks
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::aac;
-use super::frame::Picture;
+use super::frame::{Content, Picture};
 use crate::media::{Codec, MediaKind};
 
 /// A track as a file declares it.
@@ -18,6 +18,16 @@ pub enum Track {
 }
 
 impl Track {
+    /// The one that a frame can begin; none can begin with a picture that needs those before it.
+    pub fn begun_by(content: &Content) -> Option<Self> {
+        match content {
+            Content::Opus { .. } => Some(Self::Opus),
+            Content::Aac(configuration) => Some(Self::Aac(configuration.clone())),
+            Content::Key(picture) => Some(Self::Video(picture.clone())),
+            Content::Delta(_) => None,
+        }
+    }
+
     /// Its codec.
     pub fn codec(&self) -> Codec {
         match self {

@@ -10,9 +10,11 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use attache::media::timecode::{self, Luma};
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
+use time::OffsetDateTime;
 
 /// Decoding a test file takes no longer than this, or it hangs.
 const LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(30);
@@ -29,6 +31,8 @@ pub struct Picture {
     pub brightness: f64,
     /// Largest difference from the mean along the middle line: 0 for one even colour.
     pub contrast: f64,
+    /// When it was made, where it carries a time code.
+    pub made: Option<OffsetDateTime>,
 }
 
 /// One millisecond of decoded sound.
@@ -247,7 +251,18 @@ fn picture(sample: &gst::Sample) -> Picture {
             &bytes[stride * (height as usize / 4)..][width as usize * 26 / 40..width as usize],
         ),
         contrast,
+        made: made(&Luma {
+            data: &bytes,
+            width: width as usize,
+            height: height as usize,
+            stride,
+        }),
     }
+}
+
+fn made(luma: &Luma<'_>) -> Option<OffsetDateTime> {
+    let milliseconds = i128::from(timecode::read(luma)?);
+    OffsetDateTime::from_unix_timestamp_nanos(milliseconds * 1_000_000).ok()
 }
 
 fn levels(sample: &gst::Sample) -> Vec<Level> {

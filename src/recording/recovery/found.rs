@@ -10,7 +10,10 @@ use std::time::{Duration, SystemTime};
 use regex::Regex;
 use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
+use tracing::warn;
 
+use super::Mode;
+use crate::recording::draft;
 use crate::recording::hls;
 use crate::recording::manifest::{Manifest, MediaEntry, Visit};
 use crate::recording::repair::{examine, is_media};
@@ -38,6 +41,7 @@ impl Name {
         if !is_media(path) {
             return None;
         }
+        let path = draft::stands_for(path).unwrap_or_else(|| path.to_owned());
         let name = FORM.as_ref()?.captures(path.file_stem()?.to_str()?)?;
         let form = format_description!("[year][month][day]T[hour][minute][second]");
         let arrived = PrimitiveDateTime::parse(&name[2], form).ok()?;
@@ -63,9 +67,14 @@ pub fn looks_like_a_recording(folder: &Path) -> bool {
 }
 
 /// Adds files that the manifest does not know; gives their number.
-pub fn take_in(manifest: &mut Manifest, folder: &Path) -> usize {
+pub fn take_in(manifest: &mut Manifest, folder: &Path, mode: Mode) -> usize {
     let mut count = 0;
-    for path in files(folder) {
+    let there = files(folder);
+    let settled = |path: &PathBuf| match draft::stands_for(path) {
+        Some(file) => settle(path, file, &there, mode),
+        None => Some(path.clone()),
+    };
+    for path in there.iter().filter_map(settled) {
         let Some(name) = Name::of(&path) else {
             continue;
         };
@@ -106,6 +115,22 @@ pub fn close_playlists(manifest: &mut Manifest, folder: &Path) -> io::Result<()>
         }
     }
     Ok(())
+}
+
+/// What becomes of a draft: the file that it stands in for, where the recorder was killed before that had its frames.
+fn settle(draft: &Path, file: PathBuf, there: &[PathBuf], mode: Mode) -> Option<PathBuf> {
+    let is_it = |path: &&PathBuf| path.file_stem() == file.file_stem();
+    let has_file = there.iter().filter(is_it).any(|path| examine(path).is_ok());
+    let done = match (has_file, mode) {
+        (true, Mode::Look) => return None,
+        (false, Mode::Look) => return Some(draft.to_owned()),
+        (true, Mode::Recover) => fs::remove_file(draft).map(|()| None),
+        (false, Mode::Recover) => fs::rename(draft, &file).map(|()| Some(file)),
+    };
+    done.unwrap_or_else(|error| {
+        warn!("{} stays where it is: {error}", draft.display());
+        None
+    })
 }
 
 /// The visit that a file belongs to; a new one where the manifest has none.

@@ -121,6 +121,29 @@ fn an_orphan_is_finished_with_files_that_its_manifest_does_not_know_and_only_onc
     assert_eq!(Manifest::load(&folder).unwrap(), manifest);
 }
 
+#[test]
+fn a_draft_becomes_the_file_that_it_stands_in_for_unless_that_has_its_frames() {
+    let trial = Trial::new();
+    let folder = trial.orphan("lobby-20261122T081530Z");
+    torn_file(&folder, &format!("draft-{NAME}"));
+    torn_file(&folder, &format!("draft-{NAME}-2"));
+    torn_file(&folder, &format!("{NAME}-2"));
+
+    let looked = recover_all(&trial.roots(), Mode::Look);
+    assert_eq!(looked[0].as_ref().unwrap().unknown, 2);
+    assert_eq!(trial.recover()[0].as_ref().unwrap().unknown, 2);
+    let manifest = Manifest::load(&folder).unwrap();
+    let [visit] = &manifest.visits[..] else {
+        panic!("{:?}", manifest.visits)
+    };
+    let files = visit.files.iter().map(|file| (&file.file, file.frames()));
+    let names = [format!("{NAME}.webm"), format!("{NAME}-2.webm")].map(PathBuf::from);
+    assert!(files.eq(names.iter().map(|name| (name, 50))));
+    for name in [NAME.to_owned(), format!("{NAME}-2")] {
+        assert!(!folder.join(format!("draft-{name}.webm")).exists());
+    }
+}
+
 impl MediaEntry {
     fn frames(&self) -> u64 {
         self.tracks.iter().map(|track| track.frames).sum()

@@ -53,7 +53,7 @@ fn delta(codec: Codec, at: u64) -> Frame {
     }
 }
 
-/// A short form: `begin 100 Vp8+Opus`, `a0`, `v33`, `declare Vp8`, `ask`.
+/// A short form: `begin 100 Vp8+Opus`, `a0`, `v33`, `declare Vp8`, `ask`; without what is kept meanwhile.
 fn short(actions: &[Action]) -> Vec<String> {
     let codecs = |tracks: &[Track]| {
         tracks
@@ -63,19 +63,22 @@ fn short(actions: &[Action]) -> Vec<String> {
             .join("+")
     };
     let one = |action: &Action| match action {
-        Action::Begin { at, tracks, .. } => format!("begin {} {}", at.as_millis(), codecs(tracks)),
-        Action::Declare(track) => format!("declare {:?}", track.codec()),
+        Action::Begin { at, tracks, .. } => {
+            Some(format!("begin {} {}", at.as_millis(), codecs(tracks)))
+        }
+        Action::Declare(track) => Some(format!("declare {:?}", track.codec())),
         Action::Write { block, .. } => {
             let kind = if block.kind == MediaKind::Audio {
                 "a"
             } else {
                 "v"
             };
-            format!("{kind}{}", block.at.as_millis())
+            Some(format!("{kind}{}", block.at.as_millis()))
         }
-        Action::AskForKeyFrame => "ask".to_owned(),
+        Action::Keep(_) => None,
+        Action::AskForKeyFrame => Some("ask".to_owned()),
     };
-    actions.iter().map(one).collect()
+    actions.iter().filter_map(one).collect()
 }
 
 fn run(
@@ -143,6 +146,20 @@ fn an_announced_track_that_does_not_come_is_waited_for_two_seconds() {
         short(&by_the_clock.idle(now + ms(2000))),
         ["begin 0 Opus", "a0"]
     );
+}
+
+#[test]
+fn what_waits_for_another_track_is_kept_until_its_file_begins() {
+    let now = Instant::now();
+    let mut timeline = Timeline::new(BOTH, AUTO);
+    let (first, second) = (sound(0), sound(20));
+    assert_eq!(timeline.push(first.clone(), now), [Action::Keep(first)]);
+    assert_eq!(timeline.push(second.clone(), now), [Action::Keep(second)]);
+    let begun = timeline.push(key(Codec::H264, 30), now);
+    assert_eq!(short(&begun), ["begin 0 H264+Opus", "a0", "a20"]);
+    let kept = |action: &Action| matches!(action, Action::Keep(_));
+    assert!(!begun.iter().any(kept));
+    assert!(!timeline.push(sound(40), now).iter().any(kept));
 }
 
 #[test]
@@ -327,7 +344,7 @@ proptest! {
                         }
                     }
                 }
-                Action::AskForKeyFrame => {}
+                Action::Keep(_) | Action::AskForKeyFrame => {}
             }
         }
     }
