@@ -26,7 +26,7 @@ use crate::http::listen::{self, Listener};
 use crate::http::{self, App};
 use crate::media::encoder::Policy;
 use crate::recording::catalog::{Catalog, Recordings};
-use crate::recording::recovery::{Mode, recover_all};
+use crate::recording::recovery::{Mode, Roots, recover_all};
 use crate::recording::upload::service::Uploads;
 use crate::signalling::{Entrance, Hub};
 use crate::supervisor::{Settings, Supervisor};
@@ -86,7 +86,6 @@ impl Server {
             stop_limit: config.server.stop_timeout,
             stream_hosts: config.jobs.stream_hosts.clone(),
             encoders: config.encoders.clone(),
-            second_folder: config.jobs.second_folder.clone(),
             changes: Some(changes),
             ..Settings::new(
                 worker,
@@ -233,7 +232,7 @@ impl Server {
     }
 }
 
-/// Looks at the folders of recordings from now on, and uploads them where targets are configured.
+/// Looks at the folder of recordings from now on, and uploads them where targets are configured.
 fn watch_recordings(
     config: &Config,
 ) -> (
@@ -241,12 +240,15 @@ fn watch_recordings(
     Uploads,
     Vec<AbortOnDropHandle<()>>,
 ) {
+    let folder = &config.jobs.recordings;
     let (found, recordings) = watch::channel(Recordings::default());
-    let mut tasks = vec![tokio::spawn(Catalog::new(config.jobs.roots()).watch(found))];
+    let mut tasks = vec![tokio::spawn(Catalog::new(folder.clone()).watch(found))];
     let uploads = Uploads::default();
     if !config.uploads.targets.is_empty() {
         let settings = config.uploads.clone();
-        let run = uploads.clone().run(settings, recordings.clone());
+        let run = uploads
+            .clone()
+            .run(folder.clone(), settings, recordings.clone());
         tasks.push(tokio::spawn(run));
     }
     let tasks = tasks.into_iter().map(AbortOnDropHandle::new).collect();
@@ -255,7 +257,9 @@ fn watch_recordings(
 
 /// Finishes what killed recorders left, beside everything else. Recordings that go on are left alone.
 fn recover_recordings(config: &Config, recovered: Arc<AtomicU64>) {
-    let roots = config.jobs.roots();
+    let roots = Roots {
+        out: config.jobs.recordings.clone(),
+    };
     tokio::task::spawn_blocking(move || {
         let results = recover_all(&roots, Mode::Recover);
         let count = results.iter().filter(|result| result.is_ok()).count();

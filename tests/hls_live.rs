@@ -12,15 +12,17 @@ mod daemon;
 mod media;
 #[path = "support/playlist.rs"]
 mod playlist;
+#[path = "support/record.rs"]
+mod record;
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
-use daemon::{Daemon, LIMIT, kill, manifest};
+use daemon::{Daemon, manifest};
 use media::Content;
 use playlist::Playlist;
-use tempfile::TempDir;
+use record::Recorder;
 use tokio::sync::Mutex;
 
 const DESCRIPTION: &str = "role = \"recorder\"\nsummary = \"HLS\"\n\
@@ -30,73 +32,26 @@ const DESCRIPTION: &str = "role = \"recorder\"\nsummary = \"HLS\"\n\
 /// One call at a time: each decodes and encodes in real time.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
-/// `attache record` with a description of its own.
-struct Recorder {
-    child: Child,
-    folder: TempDir,
-}
-
-impl Recorder {
-    fn start(daemon: &Daemon, description: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("test.toml"), description).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_attache"))
-            .args(["record", "--join", &format!("{}/r/lobby", daemon.url)])
-            .args(["--description", "test", "--pipelines"])
-            .arg(folder.path())
-            .arg("--out")
-            .arg(folder.path().join("out"))
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("attache starts");
-        Self { child, folder }
-    }
-
-    fn out(&self) -> PathBuf {
-        self.folder.path().join("out")
-    }
-
-    /// Waits until a playlist has so many segments; gives the recording's folder and the playlist.
-    async fn playlist(&self, segments: usize) -> (PathBuf, PathBuf) {
-        let since = Instant::now();
-        loop {
-            for path in playlists(&self.out()) {
-                let text = std::fs::read_to_string(&path).unwrap();
-                if text.matches("#EXTINF").count() >= segments {
-                    let recording = path.parent().and_then(Path::parent).unwrap();
-                    return (recording.to_owned(), path.clone());
-                }
-            }
-            assert!(
-                since.elapsed() < LIMIT,
-                "{segments} segments within {LIMIT:?}"
-            );
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    fn end(&mut self, signal: &str) {
-        kill(self.child.id(), signal);
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Every playlist of the recordings in a folder.
-fn playlists(out: &Path) -> Vec<PathBuf> {
-    let inner = |folder: PathBuf| {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path())
+/// Waits until the playlist has so many segments; gives the recording's folder and the playlist.
+async fn until(recorder: &Recorder, segments: usize) -> (PathBuf, PathBuf) {
+    let has_them = |recording: &Path| {
+        playlists(recording).iter().any(|path| {
+            let text = std::fs::read_to_string(path).unwrap();
+            text.matches("#EXTINF").count() >= segments
+        })
     };
-    inner(out.to_owned())
-        .flat_map(inner)
-        .map(|folder| folder.join("index.m3u8"))
+    let what = format!("{segments} segments");
+    let recording = recorder.until(&what, has_them).await;
+    let playlists = playlists(&recording);
+    assert_eq!(playlists.len(), 1, "{playlists:?}");
+    (recording, playlists[0].clone())
+}
+
+/// Every playlist of a recording.
+fn playlists(recording: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(recording).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path().join("index.m3u8"))
         .filter(|playlist| playlist.exists())
         .collect()
 }
@@ -142,7 +97,7 @@ async fn a_call_can_be_played_while_it_is_recorded_and_after_its_end() {
     let kiosk = daemon.job("kiosk", "kiosk-test", "lobby").await;
     let mut recorder = Recorder::start(&daemon, DESCRIPTION);
 
-    let (recording, path) = recorder.playlist(5).await;
+    let (recording, path) = until(&recorder, 5).await;
     let growing = Playlist::read(&path);
     assert_eq!(growing.count("#EXT-X-ENDLIST"), 0);
     // The kiosk's encoder gives a key frame when it is asked for one, and not every second by itself.
@@ -157,7 +112,7 @@ async fn a_call_can_be_played_while_it_is_recorded_and_after_its_end() {
     assert_eq!(entry["finished"], false, "{entry}");
     assert_eq!(recording.join(entry["playlist"].as_str().unwrap()), path);
 
-    recorder.playlist(8).await;
+    until(&recorder, 8).await;
     recorder.end("TERM");
     daemon.end(&kiosk).await;
     assert_eq!(Playlist::read(&path).count("#EXT-X-ENDLIST"), 1);
@@ -172,7 +127,7 @@ async fn the_playlist_of_a_killed_recorder_is_closed_by_its_recovery() {
     let daemon = Daemon::start("");
     daemon.job("kiosk", "kiosk-test", "lobby").await;
     let mut recorder = Recorder::start(&daemon, DESCRIPTION);
-    let (recording, path) = recorder.playlist(5).await;
+    let (recording, path) = until(&recorder, 5).await;
     recorder.end("KILL");
     let left = std::fs::read_to_string(&path).unwrap();
     assert!(!left.contains("#EXT-X-ENDLIST"), "{left}");
@@ -206,12 +161,11 @@ async fn a_mix_is_one_playlist_with_aac_if_wanted() {
         DESCRIPTION.replace("codecs", "width = 320\nheight = 180\ncodecs")
     );
     let mut recorder = Recorder::start(&daemon, &mixed);
-    let (recording, path) = recorder.playlist(9).await;
+    let (recording, path) = until(&recorder, 9).await;
     recorder.end("TERM");
     daemon.end(&kiosk).await;
     let entry = manifest(&recording)["visits"][0].clone();
     assert_eq!(entry["participant"], "everybody");
     assert_eq!(entry["hls"]["finished"], true, "{entry:#}");
-    assert_eq!(playlists(&recorder.out()).len(), 1);
     assert_played(&recording, path).await;
 }

@@ -8,7 +8,7 @@
 //! * [`chain`]: what a filter does with a track.
 //! * [`playback`]: what others send, mixed; `seat`: one of them in it; [`grid`], [`layout`]: where each picture lies.
 //! * [`scene`]: what a recorded mix shows; [`speaker`]: who speaks; `overlay`, `paint`: names and signs.
-//! * [`devices`]: cameras, microphones, speakers and displays of this machine.
+//! * [`decoder`]: what decodes others' frames. [`devices`]: cameras, microphones, speakers and displays of this machine.
 //! * [`rtsp`]: a camera of the network, as an element; [`clip`]: a file; `feed`: what these two have in common.
 //! * [`timecode`]: what the test picture tells machines; [`marks`]: the elements that draw it, flash and beep.
 
@@ -17,6 +17,7 @@ pub mod capture;
 pub mod chain;
 pub mod clip;
 pub mod clock;
+pub mod decoder;
 pub mod devices;
 pub mod elements;
 pub mod encoder;

@@ -2,8 +2,7 @@
 //!
 //! * [`sdp`] reads and checks what the other side describes; [`generation`] says which PeerConnection counts.
 //! * [`negotiate`] turns both into m-lines, offers and answers.
-//! * [`send`] takes encoded frames from the fan-out to webrtcbin; [`receive`] brings the other side's back, through
-//!   [`jitter`] buffers.
+//! * [`send`] takes encoded frames from the fan-out to webrtcbin; [`receive`] brings the other side's back.
 //! * [`ice`] sets servers and candidates; [`data`] is the chat channel.
 //!
 //! Callbacks of GStreamer link, report a [`PeerEvent`] and return; the task that owns the [`Peer`] decides.
@@ -11,7 +10,6 @@
 mod data;
 pub mod generation;
 mod ice;
-mod jitter;
 mod negotiate;
 mod receive;
 pub mod sdp;
@@ -36,7 +34,6 @@ use crate::media::{Codec, MediaKind, clock};
 use crate::signalling::protocol::{Ice, Sends};
 
 pub use generation::Candidate;
-pub use jitter::Latency;
 pub use receive::{EncodedSink, Receive, Wish};
 
 /// Gives the encoded frames of a codec; called when a peer is about to send. The encoder starts when first asked.
@@ -57,8 +54,8 @@ pub struct PeerSettings {
     pub video_codecs: Vec<Codec>,
     /// What to do with what comes.
     pub receive: Receive,
-    /// The jitter buffers' length.
-    pub latency: Latency,
+    /// The jitter buffer's length.
+    pub latency: Duration,
 }
 
 /// What a peer tells its owner.
@@ -161,7 +158,7 @@ impl Peer {
                 audio: true,
                 video: true,
             },
-            latency: Latency::Fixed(Duration::ZERO),
+            latency: Duration::ZERO,
         };
         let warm_up = async || {
             let (mut peer, _events) = Self::build(settings)?;
@@ -231,17 +228,13 @@ impl Peer {
             .property_from_str("bundle-policy", "max-bundle")
             .property(
                 "latency",
-                u32::try_from(settings.latency.first().as_millis()).unwrap_or(u32::MAX),
+                u32::try_from(settings.latency.as_millis()).unwrap_or(u32::MAX),
             )
             .build()
             .context(
                 "webrtcbin is missing: install gstreamer1.0-plugins-bad and gstreamer1.0-nice",
             )?;
         ice::configure(&webrtc, &settings.ice)?;
-        match settings.latency {
-            Latency::Fixed(_) => {}
-            Latency::FollowsLoss => jitter::follow_loss(&webrtc)?,
-        }
         pipeline.add(&webrtc)?;
         let counters = Arc::new(Counters::default());
         watch_state(&webrtc, &events);

@@ -15,7 +15,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::timing::{PeerClock, TrackTiming};
 use super::{Counters, PeerEvent};
-use crate::media::{Codec, MediaKind};
+use crate::media::{Codec, MediaKind, decoder};
 
 /// Takes encoded frames on a streaming thread; must not block. Its answer goes back to the sender.
 pub type EncodedSink = Arc<dyn Fn(MediaKind, gst::Sample) -> Wish + Send + Sync>;
@@ -192,27 +192,10 @@ fn chain(codec: Codec, decoded: bool) -> Result<String> {
              ! capsfilter caps=video/x-h265,stream-format=byte-stream,alignment=au"
         }
     };
-    let decoder = match (decoded, codec) {
-        (false, _) | (true, Codec::Aac) => return Ok(depay.to_owned()),
-        (true, Codec::Opus) => {
-            "opusdec plc=true use-inband-fec=true ! audioconvert ! audioresample \
-             ! capsfilter caps=audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=2"
-        }
-        (true, Codec::Vp8) => "vp8dec ! videoconvert ! capsfilter caps=video/x-raw,format=I420",
-        (true, Codec::Vp9) => "vp9dec ! videoconvert ! capsfilter caps=video/x-raw,format=I420",
-        (true, Codec::Av1) => "av1dec ! videoconvert ! capsfilter caps=video/x-raw,format=I420",
-        (true, Codec::H265) => {
-            "avdec_h265 max-threads=1 ! videoconvert ! capsfilter caps=video/x-raw,format=I420"
-        }
-        (true, Codec::H264) => match gst::ElementFactory::find("avdec_h264") {
-            // One thread: threads by frame hold frames back.
-            Some(_) => {
-                "avdec_h264 max-threads=1 ! videoconvert ! capsfilter caps=video/x-raw,format=I420"
-            }
-            None => "openh264dec ! videoconvert ! capsfilter caps=video/x-raw,format=I420",
-        },
-    };
-    Ok(format!("{depay} ! {decoder}"))
+    match decoder::chain(codec).filter(|_| decoded) {
+        Some(decoder) => Ok(format!("{depay} ! {decoder}")),
+        None => Ok(depay.to_owned()),
+    }
 }
 
 fn count(sink: &gst_app::AppSink, counters: &Arc<Counters>, kind: MediaKind) -> Result<()> {

@@ -70,6 +70,15 @@ pub(super) static HLS_SEGMENT: Range = Range {
     max: 60,
     even: false,
 };
+/// How often a thumbnail is made, in seconds; 0: never.
+pub(super) static THUMBNAILS: Range = Range {
+    key: "recording.thumbnails_s",
+    name: "thumbnails_s",
+    default: 0,
+    min: 0,
+    max: 24 * 3600,
+    even: false,
+};
 /// How many segments a playlist names; 0: all.
 pub(super) static HLS_KEEP: Range = Range {
     key: "recording.hls_keep",
@@ -94,6 +103,7 @@ pub(super) struct Declared {
     hls_segment: Number,
     hls_keep: Number,
     stream: Field,
+    thumbnails: Number,
 }
 
 /// A value in the file: itself, or the name of the parameter that gives it.
@@ -122,6 +132,7 @@ impl Declared {
             hls_segment: Number::read(table, &HLS_SEGMENT),
             hls_keep: Number::read(table, &HLS_KEEP),
             stream: field("stream"),
+            thumbnails: Number::read(table, &THUMBNAILS),
         }
     }
 
@@ -196,7 +207,9 @@ impl Declared {
             segment: Duration::from_secs(segment.into()),
             keep: usize::try_from(keep).unwrap_or(usize::MAX),
         });
-        Beside { hls }
+        let seconds = self.thumbnails.resolve(values, wrong);
+        let thumbnails = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
+        Beside { hls, thumbnails }
     }
 
     /// The stream's target; an empty text is none.
@@ -361,6 +374,16 @@ mod tests {
             keep: 5,
         };
         assert_eq!(made.unwrap().beside.hls, Some(expected));
+    }
+
+    #[test]
+    fn thumbnails_are_made_where_the_file_says_how_often() {
+        assert_eq!(
+            of("thumbnails_s = 0", &[]).unwrap().beside,
+            Beside::default()
+        );
+        let made = of("thumbnails_s = 10", &[]).unwrap().beside.thumbnails;
+        assert_eq!(made, Some(Duration::from_secs(10)));
     }
 
     #[test]

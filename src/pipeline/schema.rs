@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::limits::{DURATION, EMPTY_ROOM, SILENCE, SIZE};
-use super::recording::{HLS_KEEP, HLS_SEGMENT, Sound};
+use super::recording::{HLS_KEEP, HLS_SEGMENT, Sound, THUMBNAILS};
 use super::settings::{
     AUDIO_KBPS, CHANNELS, FRAMERATE, HEIGHT, LATENCY, Limits, VIDEO_KBPS, WIDTH,
 };
@@ -156,6 +156,11 @@ pub(super) const RECORDING: &[Key] = &[
         "hls_keep",
         Holds::Setting(&HLS_KEEP),
         "Segments that a playlist of HLS names, older ones are removed; 0: all",
+    ),
+    key(
+        "thumbnails_s",
+        Holds::Setting(&THUMBNAILS),
+        "How often a small JPEG of everybody, or of the mix, is made, in s; 0: never",
     ),
     key(
         "limits",

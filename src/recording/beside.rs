@@ -1,12 +1,16 @@
-//! What is made of a visit's frames beside its files: a playlist for players of HLS.
+//! What is made of a visit's frames beside its files: a playlist for players of HLS, and small pictures.
 //!
 //! Nothing here fails: what goes wrong is told, and the files do not notice.
 
 use std::path::Path;
 use std::time::Duration;
 
+use gstreamer as gst;
+
+use super::frame::Frame;
 use super::hls::{self, Hls, Told};
 use super::report::{Event, Stem};
+use super::thumbnails::{self, Thumbnails};
 use super::timeline::Action;
 use super::track::Block;
 use super::writer::WallClock;
@@ -16,12 +20,15 @@ use super::writer::WallClock;
 pub struct Beside {
     /// HLS.
     pub hls: Option<hls::Settings>,
+    /// A small picture of everybody, one in so much time.
+    pub thumbnails: Option<Duration>,
 }
 
 /// That of one visit.
 #[derive(Default)]
 pub(super) struct Outputs {
     hls: Option<Hls>,
+    thumbnails: Option<Thumbnails>,
     /// Running time of the open file's first sample.
     begin: Duration,
 }
@@ -29,8 +36,10 @@ pub(super) struct Outputs {
 impl Outputs {
     pub(super) fn new(wanted: Beside, folder: &Path, stem: &Stem, wall: &WallClock) -> Self {
         let hls = |settings| Hls::new(folder.to_owned(), stem, settings, wall.clone());
+        let thumbnails = |every| Thumbnails::new(folder.to_owned(), stem, every, wall.clone());
         Self {
             hls: wanted.hls.map(hls),
+            thumbnails: wanted.thumbnails.map(thumbnails),
             begin: Duration::ZERO,
         }
     }
@@ -55,7 +64,19 @@ impl Outputs {
             }
             Action::Keep(_) | Action::AskForKeyFrame => Vec::new(),
         };
-        told.into_iter().map(event).collect()
+        told.into_iter().map(of_hls).collect()
+    }
+
+    /// A frame came, before it is put in order.
+    pub(super) fn see(&mut self, sample: &gst::Sample, frame: &Frame) -> Vec<Event> {
+        let told = self.thumbnails.as_mut().map(|it| it.see(sample, frame));
+        told.into_iter().flatten().map(of_thumbnails).collect()
+    }
+
+    /// Nothing came for a moment.
+    pub(super) fn idle(&mut self) -> Vec<Event> {
+        let told = self.thumbnails.as_mut().map(Thumbnails::look);
+        told.into_iter().flatten().map(of_thumbnails).collect()
     }
 
     /// What follows comes over another connection.
@@ -67,16 +88,25 @@ impl Outputs {
 
     /// Nothing comes any more.
     pub(super) fn end(&mut self) -> Vec<Event> {
-        let told = self.hls.take().map(Hls::end).unwrap_or_default();
-        told.into_iter().map(event).collect()
+        let hls = self.hls.take().map(Hls::end).into_iter().flatten();
+        let thumbnails = self.thumbnails.take().map(Thumbnails::end);
+        let thumbnails = thumbnails.into_iter().flatten().map(of_thumbnails);
+        hls.map(of_hls).chain(thumbnails).collect()
     }
 }
 
-fn event(told: Told) -> Event {
+fn of_hls(told: Told) -> Event {
     match told {
         Told::KeyFrameNeeded => Event::KeyFrameNeeded,
         Told::Begun(_) | Told::LeftOut(_) | Told::Stuck(_) | Told::GoesOn | Told::Ended(_) => {
             Event::Hls(told)
         }
+    }
+}
+
+fn of_thumbnails(told: thumbnails::Told) -> Event {
+    match told {
+        thumbnails::Told::KeyFrameNeeded => Event::KeyFrameNeeded,
+        thumbnails::Told::Made { .. } | thumbnails::Told::Failed(_) => Event::Thumbnail(told),
     }
 }

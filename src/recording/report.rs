@@ -1,8 +1,7 @@
 //! What a writer tells: typed events and errors, each with the name of the visit it belongs to.
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +10,7 @@ use time::macros::format_description;
 
 use super::hls::Told;
 use super::manifest::End;
-use super::session::RecordingError;
+use super::thumbnails;
 use crate::job;
 use crate::media::{Codec, MediaKind};
 use crate::signalling::ids::{Generation, ParticipantId};
@@ -72,7 +71,7 @@ pub struct Report {
 /// What happened.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// A file was begun; its header and its first frames are on disk.
+    /// A file was begun; its header is on disk.
     Started(FileReport),
     /// A file grew, or got another track: about once per second.
     Progress(FileReport),
@@ -92,8 +91,6 @@ pub enum Event {
         from: OffsetDateTime,
         /// Of the begin of the first one after it.
         to: OffsetDateTime,
-        /// It came, but the disk did not take it.
-        disk: bool,
     },
     /// The disk does not keep up and frames were thrown away; `dropped` counts them since the visit began.
     Behind {
@@ -102,11 +99,10 @@ pub enum Event {
     },
     /// Something is to be told of the visit's playlist.
     Hls(Told),
-    /// What comes is not written until [`Event::GoesOn`], or where it is [`WriteError::Unsupported`], to the end of the
-    /// visit. What is on disk stays playable.
+    /// A thumbnail was made, or could not be.
+    Thumbnail(thumbnails::Told),
+    /// Nothing more of this visit will be written. What is on disk stays playable.
     Failed(WriteError),
-    /// The disk, or another one, takes media again: into this file.
-    GoesOn(PathBuf),
     /// The visit is over; nothing comes after this.
     Ended(End),
 }
@@ -114,7 +110,7 @@ pub enum Event {
 /// A file as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileReport {
-    /// Its name in the recording's folder; a whole path where it is in the second folder.
+    /// Its name in the recording's folder.
     pub file: PathBuf,
     /// The n-th file of the visit, from 1.
     pub part: u32,
@@ -153,24 +149,20 @@ pub struct Size {
     pub height: u32,
 }
 
-/// Why nothing is written.
+/// Why nothing more is written.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum WriteError {
     /// The file could not be made.
-    #[error(
-        "cannot create {path}: {message}; the folder must exist, be writable and have room: then writing goes on"
-    )]
+    #[error("cannot create {path}: {message}; the folder must exist and be writable")]
     Create {
         /// Where.
         path: PathBuf,
-        /// What kind of trouble.
-        kind: io::ErrorKind,
         /// The system's words.
         message: String,
     },
     /// No space is left.
     #[error(
-        "the disk is full: {path} stops at {bytes} bytes and stays playable; free space there, and writing goes on"
+        "the disk is full: {path} stops at {bytes} bytes and stays playable; free space for new files"
     )]
     DiskFull {
         /// Where.
@@ -180,16 +172,14 @@ pub enum WriteError {
     },
     /// The file was removed or replaced by somebody else.
     #[error(
-        "{path} vanished while it was written; mount its disk again, and leave the files of a running recording in their place"
+        "{path} vanished while it was written; leave the files of a running recording in their place"
     )]
     Vanished {
         /// Where.
         path: PathBuf,
     },
     /// Writing failed for another reason.
-    #[error(
-        "cannot write {path}: {message}; it stops at {bytes} bytes and stays playable; look after its disk, and writing goes on"
-    )]
+    #[error("cannot write {path}: {message}; it stops at {bytes} bytes")]
     Io {
         /// Where.
         path: PathBuf,
@@ -210,56 +200,6 @@ pub enum WriteError {
     },
 }
 
-impl WriteError {
-    /// A file could not be made.
-    pub(super) fn create(path: &Path, error: &io::Error) -> Self {
-        Self::Create {
-            path: path.to_owned(),
-            kind: error.kind(),
-            message: error.to_string(),
-        }
-    }
-
-    /// Whether room is missing.
-    pub fn is_full(&self) -> bool {
-        match self {
-            Self::Create { kind, .. } => is_full(*kind),
-            Self::DiskFull { .. } => true,
-            Self::Vanished { .. } | Self::Io { .. } | Self::Unsupported { .. } => false,
-        }
-    }
-}
-
-/// Whether room is missing on the disk, or of what this user may take of it.
-pub(super) fn is_full(kind: io::ErrorKind) -> bool {
-    matches!(
-        kind,
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
-}
-
-/// What is told of a whole recording.
-#[derive(Debug)]
-pub enum News {
-    /// Something happened to the media of one visit.
-    Visit(Report),
-    /// The recording's folder cannot be made, or its manifest not be written there; it is tried again.
-    Trouble(RecordingError),
-}
-
-impl News {
-    /// The same for the job's events, where it is of interest there.
-    pub fn job_event(&self) -> Option<job::Event> {
-        match self {
-            Self::Visit(report) => report.job_event(),
-            Self::Trouble(error) => Some(job::Event::Error {
-                message: error.to_string(),
-                fatal: false,
-            }),
-        }
-    }
-}
-
 impl Report {
     /// The same for the job's events, where it is of interest there.
     pub fn job_event(&self) -> Option<job::Event> {
@@ -278,10 +218,12 @@ impl Report {
                 fatal: false,
             }),
             Event::Hls(told) => self.of_playlist(told),
-            Event::GoesOn(file) => Some(job::Event::Notice {
-                message: format!("writing goes on: {}", file.display()),
+            Event::Thumbnail(thumbnails::Told::Failed(why)) => Some(job::Event::Error {
+                message: format!("no thumbnail was made, the recording goes on: {why}"),
+                fatal: false,
             }),
-            Event::KeyFrameNeeded
+            Event::Thumbnail(thumbnails::Told::Made { .. } | thumbnails::Told::KeyFrameNeeded)
+            | Event::KeyFrameNeeded
             | Event::Sends(_)
             | Event::Generation(_)
             | Event::Gap { .. }

@@ -16,7 +16,7 @@ use crate::media::encoder::Encoders;
 use crate::media::encoder::prover::own_program;
 use crate::media::playback::{Attachment, Playback};
 use crate::media::{MediaEvent, MediaKind};
-use crate::peer::{Latency, Peer, PeerSettings, Receive};
+use crate::peer::{Peer, PeerSettings, Receive};
 use crate::pipeline::Description;
 use crate::signalling::ids::ParticipantId;
 use crate::signalling::protocol::{Ice, Sends};
@@ -104,7 +104,7 @@ impl Kiosk {
                 audio: self.playback.plays(MediaKind::Audio),
                 video: self.playback.plays(MediaKind::Video),
             },
-            latency: Latency::Fixed(settings.latency),
+            latency: settings.latency,
         }
     }
 

@@ -13,20 +13,20 @@ use tokio::task::JoinSet;
 use super::Events;
 use crate::job::{Assignment, Event};
 use crate::media::{Codec, MediaKind};
-use crate::peer::{EncodedSink, Latency, Peer, PeerSettings, Receive, Wish};
+use crate::peer::{EncodedSink, Peer, PeerSettings, Receive, Wish};
 use crate::pipeline::Description;
-use crate::recording::{self, Because, End, Media, News, Recording, RecordingError, Writer};
+use crate::recording::{self, Because, End, Media, Recording, Report, Writer};
 use crate::signalling::ids::{Generation, ParticipantId};
 use crate::signalling::protocol::{Ice, Participant, Sends};
 
 /// A recorder at work.
 pub struct Recorder {
     recording: Recording,
-    news: UnboundedReceiver<News>,
+    reports: UnboundedReceiver<Report>,
     events: Events,
     visits: HashMap<ParticipantId, Visit>,
     finishing: JoinSet<()>,
-    latency: Latency,
+    latency: Duration,
     codecs: Vec<Codec>,
     media: Media,
 }
@@ -54,9 +54,8 @@ impl Recorder {
         let settings = description.settings(&values)?;
         let how = description.recording(&values)?;
         let limits = description.limits(&values)?;
-        let (mut recording, news) = Recording::create(recording::Settings {
+        let (mut recording, reports) = Recording::create(recording::Settings {
             out: assignment.recordings.clone(),
-            second: assignment.second_folder.clone(),
             room: job.room.clone(),
             job: assignment.id.clone(),
             description: Some(job.description().to_owned()),
@@ -65,7 +64,7 @@ impl Recorder {
             format: how.format,
             beside: how.beside,
         })
-        .await;
+        .await?;
         if assignment.paused {
             recording.pause();
         }
@@ -76,14 +75,11 @@ impl Recorder {
         let _ = events.send(Event::Notice { message });
         let recorder = Self {
             recording,
-            news,
+            reports,
             events: events.clone(),
             visits: HashMap::new(),
             finishing: JoinSet::new(),
-            latency: match settings.latency {
-                Duration::ZERO => Latency::FollowsLoss,
-                fixed => Latency::Fixed(fixed),
-            },
+            latency: settings.latency,
             codecs: settings.video.codecs,
             media: how.format.media,
         };
@@ -162,40 +158,37 @@ impl Recorder {
 
     /// Passes on what the writers tell. None of their troubles ends the recorder: the call goes on.
     pub async fn failed(&mut self) -> String {
-        while let Some(news) = self.news.recv().await {
-            self.on_news(&news);
+        while let Some(report) = self.reports.recv().await {
+            self.on_report(&report);
         }
         std::future::pending().await
     }
 
-    fn on_news(&mut self, news: &News) {
-        self.recording.note(news);
-        if let Some(event) = news.job_event() {
+    fn on_report(&mut self, report: &Report) {
+        self.recording.note(report);
+        if let Some(event) = report.job_event() {
             let _ = self.events.send(event);
         }
-        if let News::Visit(report) = news
-            && matches!(report.event, recording::Event::KeyFrameNeeded)
-            && let Some(visit) = self.visits.get(&report.stem.participant)
-        {
+        let waits = matches!(report.event, recording::Event::KeyFrameNeeded);
+        if let (true, Some(visit)) = (waits, self.visits.get(&report.stem.participant)) {
             visit.wants_key_frame.store(true, Ordering::Relaxed);
         }
     }
 
     /// Finishes all files and the manifest.
-    ///
-    /// # Errors
-    /// Where the manifest cannot be written, or nothing could be recorded.
-    pub async fn finish(mut self, because: Because) -> Result<(), RecordingError> {
+    pub async fn finish(mut self, because: Because) {
         let there: Vec<_> = self.visits.keys().cloned().collect();
         there.iter().for_each(|id| self.left(id, End::Stopped));
         while self.finishing.join_next().await.is_some() {}
         let finished = self.recording.finish(because).await;
-        while let Ok(news) = self.news.try_recv() {
-            if let Some(event) = news.job_event() {
+        while let Ok(report) = self.reports.try_recv() {
+            if let Some(event) = report.job_event() {
                 let _ = self.events.send(event);
             }
         }
-        finished
+        if let Err(error) = finished {
+            tracing::error!(%error, "the manifest is not closed");
+        }
     }
 }
 

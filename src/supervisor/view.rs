@@ -53,8 +53,6 @@ pub struct JobView {
     /// What went wrong last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
-    /// What went wrong, the last ones.
-    pub errors: Vec<String>,
     /// How often its worker was started again.
     pub restarts: u32,
     /// When the job was started.
@@ -150,7 +148,6 @@ impl JobView {
             paused: false,
             ended_because: None,
             last_error: None,
-            errors: Vec::new(),
             restarts: 0,
             started_at: OffsetDateTime::now_utc(),
             pid: None,
@@ -184,15 +181,8 @@ impl JobView {
         self.encoders.clear();
         self.stream = None;
         if let Some(error) = error {
-            self.on_error(error);
+            self.last_error = Some(cut(error));
         }
-    }
-
-    fn on_error(&mut self, error: String) {
-        let error = cut(error);
-        self.errors.push(error.clone());
-        keep_last(&mut self.errors);
-        self.last_error = Some(error);
     }
 
     /// The worker did what was asked: a new process begins with the same values.
@@ -265,7 +255,7 @@ impl JobView {
             Event::Ended { because } => self.ended_because = Some(because),
             Event::Paused => self.paused = true,
             Event::Resumed => self.paused = false,
-            Event::Error { message, fatal: _ } => self.on_error(message),
+            Event::Error { message, fatal: _ } => self.last_error = Some(cut(message)),
         }
     }
 

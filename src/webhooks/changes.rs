@@ -138,7 +138,6 @@ mod tests {
         let manifest = serde_json::from_value(manifest).unwrap();
         Arc::new(vec![Arc::new(StoredRecording::new(
             "a".to_owned(),
-            "a".into(),
             manifest,
         ))])
     }

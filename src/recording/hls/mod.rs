@@ -8,9 +8,9 @@
 mod cutter;
 mod playlist;
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use self::cutter::{Cutter, Piece, Step};
 use self::playlist::{Playlist, Segment};
 use super::frame::Content;
 use super::mp4::Mp4;
+use super::replace::write_whole;
 use super::report::Stem;
 use super::track::{Block, Track};
 use super::writer::WallClock;
@@ -249,25 +250,6 @@ impl Hls {
     fn write_playlist(&self) -> io::Result<()> {
         self.write(PLAYLIST, self.playlist.text().as_bytes())
     }
-}
-
-/// Puts a file into its place so that a reader finds all of it, or what was there before.
-pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.new"));
-    let written = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)
-        .and_then(|mut file| file.write_all(bytes))
-        .and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        // Half a file on a full disk is of no use to anybody.
-        let _ = fs::remove_file(&temporary);
-    }
-    written
 }
 
 /// Closes the playlists in a recording's folder that a killed recorder left open. Gives all that are there, by their path

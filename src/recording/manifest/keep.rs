@@ -7,14 +7,15 @@ use time::OffsetDateTime;
 
 use super::{
     Because, Delivered, End, Gap, GapReason, Manifest, MediaEntry, Mute, SizeChange, Span, State,
-    TrackEntry, TrackKind, VERSION, Visit,
+    Thumbnail, TrackEntry, TrackKind, VERSION, Visit,
 };
 use crate::recording::hls::Told;
 use crate::recording::report::{Event, FileReport, Report, Stem, TrackReport};
-use crate::signalling::ids::{Generation, JobId, RoomName};
-use crate::signalling::protocol::{Participant, Sends};
+use crate::recording::thumbnails;
+use crate::signalling::ids::{Generation, JobId, ParticipantId, RoomName};
+use crate::signalling::protocol::{Kind, Participant, Sends};
 
-/// Gaps and mutes of one visit that are written down; a connection that breaks all the time must not fill the disk.
+/// Gaps and mutes of one visit, and thumbnails of all, that are written down; a connection that breaks all the time must not fill the disk.
 const LISTED: usize = 10_000;
 
 impl Manifest {
@@ -25,7 +26,6 @@ impl Manifest {
             room,
             job,
             description: None,
-            second_folder: None,
             state: State::Recording,
             ended: None,
             error: None,
@@ -105,24 +105,21 @@ impl Manifest {
                 return false;
             }
             Event::Finished(file) => visit.set_file(file, true),
-            Event::KeyFrameNeeded | Event::GoesOn(_) => return false,
+            Event::KeyFrameNeeded => return false,
             Event::Sends(sends) => visit.announces(*sends, now),
             Event::Generation(generation) => visit.delivers(*generation, now),
-            Event::Gap {
-                kind,
-                from,
-                to,
-                disk,
-            } => {
-                let (kind, from, to) = ((*kind).into(), round(*from), round(*to));
-                let reason = match disk {
-                    true => GapReason::Disk,
-                    false => visit.reason(&self.pauses, kind, from, to),
-                };
-                visit.misses(kind, reason, from, to);
-                return *disk;
+            Event::Gap { kind, from, to } => {
+                visit.misses(&self.pauses, (*kind).into(), *from, *to);
+                return false;
             }
             Event::Hls(told) => visit.has_playlist(told),
+            Event::Thumbnail(told) => {
+                // Nobody sends as a recorder: it stands for everybody in a mix.
+                let is_mix = visit.kind == Kind::Recorder;
+                let participant = (!is_mix).then(|| visit.participant.clone());
+                self.shows(told, participant);
+                return false;
+            }
             Event::Behind { dropped } => visit.dropped_frames = *dropped,
             Event::Failed(error) => visit.error = Some(error.to_string()),
             Event::Ended(why) => {
@@ -139,6 +136,21 @@ impl Manifest {
         true
     }
 
+    fn shows(&mut self, told: &thumbnails::Told, participant: Option<ParticipantId>) {
+        match told {
+            thumbnails::Told::Made { file, at } if self.thumbnails.len() < LISTED => {
+                self.thumbnails.push(Thumbnail {
+                    file: file.clone(),
+                    participant,
+                    at: round(*at),
+                });
+            }
+            thumbnails::Told::Made { .. }
+            | thumbnails::Told::Failed(_)
+            | thumbnails::Told::KeyFrameNeeded => {}
+        }
+    }
+
     /// A finished file was read through.
     pub fn set_checksum(&mut self, file: &Path, sha256: String) {
         let mut files = self.visits.iter_mut().flat_map(|visit| &mut visit.files);
@@ -147,19 +159,9 @@ impl Manifest {
         }
     }
 
-    /// The recorder is done. Where the disk took nothing of what came, it has failed.
+    /// The recorder is done.
     pub fn finish(&mut self, because: Because, now: OffsetDateTime) {
-        let nothing = self.visits.iter().all(|visit| visit.files.is_empty());
-        let trouble = self
-            .visits
-            .iter()
-            .rev()
-            .find_map(|visit| visit.error.clone());
-        self.error = trouble.filter(|_| nothing);
-        self.state = match self.error {
-            Some(_) => State::Failed,
-            None => State::Finished,
-        };
+        self.state = State::Finished;
         self.ended = Some(because);
         self.finished = Some(round(now));
     }
@@ -229,15 +231,16 @@ impl Visit {
 
     fn misses(
         &mut self,
+        pauses: &[Span],
         kind: TrackKind,
-        reason: GapReason,
         from: OffsetDateTime,
         to: OffsetDateTime,
     ) {
         if self.gaps.len() < LISTED {
+            let (from, to) = (round(from), round(to));
             self.gaps.push(Gap {
                 kind,
-                reason,
+                reason: self.reason(pauses, kind, from, to),
                 from,
                 to,
             });
