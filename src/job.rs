@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::graph::Graph;
 use crate::media::encoder::Policy;
 use crate::pipeline::allowed::Allowed;
+use crate::quality::Quality;
 use crate::recording::Because;
 use crate::signalling::ids::{Generation, JobId, ParticipantId, RoomName};
 use crate::signalling::protocol::Kind;
@@ -349,6 +350,15 @@ pub enum Event {
         audio_frames: u64,
         /// Pictures since its peer was made.
         video_frames: u64,
+    },
+    /// How good a peer's connection is; reported every two seconds while it is connected.
+    Quality {
+        /// The other participant.
+        participant: ParticipantId,
+        /// Which PeerConnection.
+        generation: Generation,
+        /// Since the last time.
+        quality: Quality,
     },
     /// A message came over a data channel.
     Message {

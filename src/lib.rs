@@ -13,6 +13,7 @@
 //! * [`webhooks`]: what happens is told to others' servers.
 //! * [`pipeline`]: descriptions, read and checked, become GStreamer bins; [`graph`]: pictures of them.
 //! * [`media`]: clock, capture, encoders, fan-out, playback; [`peer`]: the only place that names `webrtcbin`.
+//! * [`quality`]: from a peer's counters to rates, loss and a score.
 //! * [`filter`]: noise suppression: engines, the element `attachedenoise`, `attache denoise`.
 //! * [`streaming`]: a mix goes out live, to an RTMP or SRT server.
 //! * [`role`]: what a kiosk and a recorder do with their peers' media; [`recording`]: files and manifests.
@@ -31,6 +32,7 @@ pub mod job;
 pub mod media;
 pub mod peer;
 pub mod pipeline;
+pub mod quality;
 pub mod recording;
 pub mod role;
 pub mod server;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use attache::job::PeerState;
 use attache::media::{Codec, MediaKind, clock};
 use attache::peer::{EncodedSink, Peer, PeerEvent, PeerSettings, Producers, Receive, Wish};
+use attache::quality::{Counts, Path, Quality};
 use attache::recording::frame::{Content, Frame};
 use attache::signalling::protocol::{Ice, Sends};
 use gstreamer as gst;
@@ -95,6 +96,7 @@ struct Side {
     chat: bool,
     tracks: Vec<MediaKind>,
     message: Option<String>,
+    counts: Option<Counts>,
 }
 
 impl Side {
@@ -105,6 +107,7 @@ impl Side {
             chat: false,
             tracks: Vec::new(),
             message: None,
+            counts: None,
         }
     }
 
@@ -122,6 +125,7 @@ impl Side {
             PeerEvent::Track { kind, .. } => self.tracks.push(kind),
             PeerEvent::ChatOpen => self.chat = true,
             PeerEvent::Message(text) => self.message = Some(text),
+            PeerEvent::Measured(counts) => self.counts = Some(*counts),
             PeerEvent::Error(error) => panic!("{error}"),
         }
     }
@@ -214,6 +218,70 @@ async fn a_call_both_ways(offered: Vec<Codec>) -> String {
     call.offerer.peer.close().await;
     call.answerer.peer.close().await;
     call.answer
+}
+
+/// What both sides count by now.
+async fn counted(call: &mut Call) -> [Counts; 2] {
+    call.offerer.peer.measure();
+    call.answerer.peer.measure();
+    call.run_until("counters of both sides", |a, b| {
+        a.counts.is_some() && b.counts.is_some()
+    })
+    .await;
+    [&mut call.offerer, &mut call.answerer].map(|side| side.counts.take().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_tells_how_good_it_is() {
+    let decoded = Receive::Decoded {
+        audio: true,
+        video: true,
+    };
+    let codecs = vec![Codec::Vp8];
+    let mut call = Call::new(
+        settings("a", codecs.clone(), decoded.clone()),
+        settings("b", codecs, decoded),
+    )
+    .await;
+    call.run_until("frames on both sides", |a, b| {
+        a.frames(MediaKind::Video) > 0 && b.frames(MediaKind::Video) > 0
+    })
+    .await;
+    let (begun, mut before) = (tokio::time::Instant::now(), counted(&mut call).await);
+    // The round trip is known once reports went both ways: every few seconds.
+    let qualities: [Quality; 2] = loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let counts = counted(&mut call).await;
+        let now = [0, 1].map(|side| {
+            let buffer = Duration::from_millis(50);
+            counts[side].since(&before[side], Duration::from_secs(1), buffer)
+        });
+        if now.iter().all(|quality| quality.score.is_some()) {
+            break now;
+        }
+        assert!(
+            begun.elapsed() < LIMIT,
+            "no score within {LIMIT:?}: {now:?}"
+        );
+        before = counts;
+    };
+    for quality in qualities {
+        assert_eq!(quality.path, Some(Path::Direct), "{quality:?}");
+        assert!(quality.round_trip_ms.unwrap() < 200.0, "{quality:?}");
+        assert!(quality.score.unwrap() > 4.0, "{quality:?}");
+        for tracks in [quality.sent, quality.received] {
+            let (audio, video) = (tracks.audio.unwrap(), tracks.video.unwrap());
+            assert!((5.0..200.0).contains(&audio.kbps), "{quality:?}");
+            assert!((20.0..3000.0).contains(&video.kbps), "{quality:?}");
+            assert!(audio.loss < 0.01 && video.loss < 0.01, "{quality:?}");
+        }
+        assert!(
+            quality.received.video.unwrap().jitter_ms < 100.0,
+            "{quality:?}"
+        );
+    }
+    call.offerer.peer.close().await;
+    call.answerer.peer.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

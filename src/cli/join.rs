@@ -260,7 +260,8 @@ fn words(event: &Event) -> Option<String> {
         Event::Ended { because } => format!("the recording ended: {because}"),
         Event::Paused => "paused: nothing is written".to_owned(),
         Event::Resumed => "recording again".to_owned(),
-        Event::Answer { .. } => return None,
+        // Two lines a second would hide everything else; `--json` has them.
+        Event::Quality { .. } | Event::Answer { .. } => return None,
         Event::Error { message, fatal } => {
             format!("{}: {message}", if *fatal { "fatal" } else { "error" })
         }

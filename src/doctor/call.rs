@@ -134,6 +134,7 @@ fn fail_on(event: &PeerEvent) -> Result<()> {
         | PeerEvent::Candidate(_)
         | PeerEvent::Track { .. }
         | PeerEvent::ChatOpen
+        | PeerEvent::Measured(_)
         | PeerEvent::Message(_) => Ok(()),
     }
 }

@@ -19,7 +19,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::App;
 use super::error::{ApiError, ApiErrorCode};
-use super::recordings;
+use super::{recordings, status};
 use crate::admission::Load;
 use crate::config::check_job;
 use crate::descriptions::DescriptionView;
@@ -71,6 +71,8 @@ pub struct DescriptionList {
         draw_job,
         list_rooms,
         list_descriptions,
+        super::status::get_status,
+        super::status::stream_status,
         remove_participant,
         super::recordings::list_recordings,
         super::recordings::get_recording,
@@ -113,6 +115,8 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/api/v1/jobs/{id}/graph", get(draw_job))
         .route("/api/v1/rooms", get(list_rooms))
         .route("/api/v1/descriptions", get(list_descriptions))
+        .route("/api/v1/status", get(status::get_status))
+        .route("/api/v1/status/stream", get(status::stream_status))
         .route("/api/v1/recordings", get(recordings::list_recordings))
         .route(
             "/api/v1/recordings/{name}",

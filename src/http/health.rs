@@ -70,20 +70,23 @@ pub async fn healthz() -> Json<Alive> {
     (status = 503, body = Readiness, description = "not ready; the reasons say why"),
 ))]
 pub async fn readyz(State(app): State<App>) -> (StatusCode, Json<Readiness>) {
-    let reasons = reasons(&app);
-    let status = if reasons.is_empty() {
+    let readiness = readiness(&app);
+    let status = if readiness.ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (
-        status,
-        Json(Readiness {
-            ready: reasons.is_empty(),
-            reasons,
-            room_left: app.supervisor.load().left(),
-        }),
-    )
+    (status, Json(readiness))
+}
+
+/// Whether the server is ready now.
+pub fn readiness(app: &App) -> Readiness {
+    let reasons = reasons(app);
+    Readiness {
+        ready: reasons.is_empty(),
+        reasons,
+        room_left: app.supervisor.load().left(),
+    }
 }
 
 fn reasons(app: &App) -> Vec<String> {

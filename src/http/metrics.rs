@@ -15,7 +15,9 @@ use prometheus_client::registry::Registry;
 
 use super::App;
 use crate::admission::Cost;
-use crate::job::JobState;
+use crate::job::{JobState, PeerState};
+use crate::quality::Quality;
+use crate::supervisor::JobView;
 
 const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -38,6 +40,7 @@ impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         self.rooms(&mut encoder)?;
         self.jobs(&mut encoder)?;
+        self.peers(&mut encoder)?;
         self.recordings(&mut encoder)?;
         self.load(&mut encoder)?;
         self.descriptions(&mut encoder)?;
@@ -92,6 +95,31 @@ impl Snapshot {
         let encoder =
             encoder.encode_descriptor("job_restarts", help, None, restarted.metric_type())?;
         restarted.encode(encoder)
+    }
+
+    /// Of each job the sum of its peers, or the worst of them: labels stay as few as there are jobs.
+    fn peers(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+        let jobs = self.0.supervisor.list();
+        let jobs: Vec<&JobView> = jobs.iter().filter(|job| !job.ended()).collect();
+        let connected = jobs.iter().map(|job| {
+            let peers = job.peers.iter();
+            let connected = peers.filter(|peer| peer.state == PeerState::Connected);
+            (of_job(job), whole(connected.count()))
+        });
+        gauges(encoder, "peers", "Connected peers of a job", connected)?;
+        for (name, help, of) in PEER_GAUGES {
+            let kind = ConstGauge::<f64>::new(0.0).metric_type();
+            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+            for job in &jobs {
+                let qualities = job.peers.iter().filter_map(|peer| peer.quality.as_ref());
+                if let Some(value) = of(&mut qualities.into_iter()) {
+                    let labels = of_job(job);
+                    let metric = family.encode_family(&labels)?;
+                    ConstGauge::new(value).encode(metric)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn recordings(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
@@ -190,6 +218,72 @@ impl Snapshot {
         let encoder = encoder.encode_descriptor("upload_bytes", help, None, kind)?;
         bytes.encode(encoder)
     }
+}
+
+type Qualities<'a> = dyn Iterator<Item = &'a Quality> + 'a;
+
+/// Name, help, and how the qualities of a job's peers become one value.
+type PeerGauge = (
+    &'static str,
+    &'static str,
+    fn(&mut Qualities<'_>) -> Option<f64>,
+);
+
+const PEER_GAUGES: [PeerGauge; 6] = [
+    (
+        "peer_round_trip_seconds",
+        "Time to the other side and back, of a job's slowest peer",
+        |peers| {
+            let times = peers.filter_map(|peer| peer.round_trip_ms);
+            times.reduce(f64::max).map(|time| time / 1000.0)
+        },
+    ),
+    (
+        "peer_loss_ratio",
+        "Packets that are lost, of a job's worst track in either direction",
+        |peers| {
+            let tracks = peers.flat_map(|peer| peer.sent.all().chain(peer.received.all()));
+            tracks.map(|track| track.loss).reduce(f64::max)
+        },
+    ),
+    (
+        "peer_jitter_seconds",
+        "How unevenly packets arrive, of a job's worst received track",
+        |peers| {
+            let tracks = peers.flat_map(|peer| peer.received.all());
+            tracks
+                .map(|track| track.jitter_ms / 1000.0)
+                .reduce(f64::max)
+        },
+    ),
+    (
+        "peer_sent_bits_per_second",
+        "Payload that a job sends to all of its peers",
+        |peers| {
+            let tracks = peers.flat_map(|peer| peer.sent.all());
+            tracks.map(|track| track.kbps * 1000.0).reduce(|a, b| a + b)
+        },
+    ),
+    (
+        "peer_received_bits_per_second",
+        "Payload that a job receives from all of its peers",
+        |peers| {
+            let tracks = peers.flat_map(|peer| peer.received.all());
+            tracks.map(|track| track.kbps * 1000.0).reduce(|a, b| a + b)
+        },
+    ),
+    (
+        "peer_score",
+        "How good a conversation is by ITU-T G.107, from 1 to 5, of a job's worst peer",
+        |peers| peers.filter_map(|peer| peer.score).reduce(f64::min),
+    ),
+];
+
+fn of_job(job: &JobView) -> [(&'static str, String); 2] {
+    [
+        ("job", job.id.to_string()),
+        ("role", job.spec.role.to_string()),
+    ]
 }
 
 fn gauge(

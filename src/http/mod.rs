@@ -1,7 +1,8 @@
 //! The page, the API and health behind one listening address.
 //!
 //! [`listen`] accepts connections, [`guard`] keeps other sites' pages out, [`page`] serves the page's files,
-//! [`api`] the HTTP API, `recordings` the part of it about recordings, [`health`] the two probes and `metrics` what Prometheus reads. The same router serves the workers' private socket.
+//! [`api`] the HTTP API, `recordings` the part of it about recordings, [`health`] the two probes `metrics` what
+//! Prometheus reads and `status` what the status page shows. The same router serves the workers' private socket.
 
 pub mod api;
 pub mod error;
@@ -11,6 +12,7 @@ pub mod listen;
 mod metrics;
 mod page;
 mod recordings;
+mod status;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

@@ -31,11 +31,12 @@ const SAFETY: [(&str, &str); 7] = [
     ("cross-origin-resource-policy", "same-origin"),
 ];
 
-/// `/`, `/r/{room}` and `/page/*`.
+/// `/`, `/r/{room}`, `/status` and `/page/*`.
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
         .route("/", get(index))
         .route("/r/{room}", get(index))
+        .route("/status", get(status))
         .route("/page/{*path}", get(asset))
         .route("/favicon.ico", get(|| async { StatusCode::NO_CONTENT }))
 }
@@ -53,6 +54,10 @@ pub fn with_safety<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Route
 
 async fn index(headers: HeaderMap) -> Response {
     file("index.html", &headers)
+}
+
+async fn status(headers: HeaderMap) -> Response {
+    file("status.html", &headers)
 }
 
 async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {

@@ -3,7 +3,8 @@
 //! * [`sdp`] reads and checks what the other side describes; [`generation`] says which PeerConnection counts.
 //! * [`negotiate`] turns both into m-lines, offers and answers.
 //! * [`send`] takes encoded frames from the fan-out to webrtcbin; [`receive`] brings the other side's back.
-//! * [`ice`] sets servers and candidates; [`data`] is the chat channel.
+//! * [`ice`] sets servers and candidates; [`data`] is the chat channel; [`stats`] reads webrtcbin's counters,
+//!   [`reports`] the other side's.
 //!
 //! Callbacks of GStreamer link, report a [`PeerEvent`] and return; the task that owns the [`Peer`] decides.
 
@@ -12,9 +13,11 @@ pub mod generation;
 mod ice;
 mod negotiate;
 mod receive;
+mod reports;
 pub mod sdp;
 mod send;
 mod sender_clock;
+mod stats;
 mod timing;
 
 use std::sync::Arc;
@@ -31,6 +34,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::job::PeerState;
 use crate::media::{Codec, MediaKind, clock};
+use crate::quality::Counts;
 use crate::signalling::protocol::{Ice, Sends};
 
 pub use generation::Candidate;
@@ -76,6 +80,8 @@ pub enum PeerEvent {
     ChatOpen,
     /// A text came over the data channel.
     Message(String),
+    /// What [`Peer::measure`] asked for.
+    Measured(Box<Counts>),
     /// Something broke; the peer is of no use any more.
     Error(String),
 }
@@ -110,6 +116,8 @@ pub struct Peer {
     chat: data::Chat,
     counters: Arc<Counters>,
     closed: Arc<AtomicBool>,
+    events: UnboundedSender<PeerEvent>,
+    reports: reports::Reports,
 }
 
 impl Peer {
@@ -211,6 +219,16 @@ impl Peer {
         self.counters.clone()
     }
 
+    /// Asks for the counters of the connection; they come as [`PeerEvent::Measured`].
+    pub fn measure(&self) {
+        stats::ask(&self.webrtc, &self.reports, &self.events);
+    }
+
+    /// How long the other side's media waits in the jitter buffer.
+    pub fn latency(&self) -> Duration {
+        self.settings.latency
+    }
+
     /// Ends the connection; returns when its threads are gone.
     pub async fn close(mut self) {
         self.senders.clear();
@@ -250,6 +268,8 @@ impl Peer {
             chat,
             counters,
             closed: Arc::new(AtomicBool::new(false)),
+            events,
+            reports: reports::Reports::default(),
         };
         peer.pipeline
             .set_state(gst::State::Playing)

@@ -170,10 +170,7 @@ impl PeerClock {
 
 /// The newest sender report that webrtcbin's RTP session has of a source: NTP and RTP time.
 fn sender_report(webrtc: &gst::Element, ssrc: u32) -> Option<(u64, u32)> {
-    let rtpbin = webrtc.downcast_ref::<gst::Bin>()?.by_name("rtpbin")?;
-    // With max-bundle there is one session.
-    let session =
-        rtpbin.emit_by_name::<Option<gst::glib::Object>>("get-internal-session", &[&0u32])?;
+    let session = super::reports::session(webrtc)?;
     let source =
         session.emit_by_name::<Option<gst::glib::Object>>("get-source-by-ssrc", &[&ssrc])?;
     let stats = source.property::<gst::Structure>("stats");

@@ -14,6 +14,7 @@ use super::{Events, RoleMedia, tell};
 use crate::job::{Assignment, Event, JobState, PeerState};
 use crate::peer::generation::{CandidateFate, Side};
 use crate::peer::{Candidate, Peer, PeerEvent};
+use crate::quality::Counts;
 use crate::recording::End;
 use crate::signalling::client;
 use crate::signalling::ids::{Generation, ParticipantId};
@@ -21,6 +22,8 @@ use crate::signalling::protocol::{self, ClientMessage, Ice, Participant, Sends, 
 
 /// How often counters are looked at.
 const LOOK: Duration = Duration::from_millis(250);
+/// How often connections are measured.
+const MEASURE: Duration = Duration::from_secs(2);
 /// How often received frames are reported when nothing new began.
 const REPORT: Duration = Duration::from_secs(5);
 /// Making a peer takes milliseconds; one that hangs must not hold up the others.
@@ -112,7 +115,10 @@ impl Call {
     /// Works until the stay is over.
     pub async fn run(&mut self, role: &mut RoleMedia, inbox: &mut Inbox) -> Over {
         let mut look = interval(LOOK);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut measure = interval(MEASURE);
+        for interval in [&mut look, &mut measure] {
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        }
         loop {
             let over = tokio::select! {
                 message = self.receiver.next() => match message {
@@ -129,6 +135,10 @@ impl Call {
                     None
                 }
                 error = role.failed() => Some(Over::Broken(error)),
+                _ = measure.tick() => {
+                    self.others.values().for_each(Other::measure);
+                    None
+                }
                 _ = look.tick() => {
                     self.retry(role).await;
                     self.report();
@@ -452,6 +462,7 @@ impl Call {
                     text,
                 });
             }
+            PeerEvent::Measured(counts) => self.on_measured(id, generation, *counts),
             PeerEvent::Error(error) => self.failed(id, generation, &error),
             PeerEvent::ChatOpen | PeerEvent::Track { .. } => {}
         }
@@ -511,6 +522,18 @@ impl Call {
             if self.others.get(&id).is_some_and(is_taken) {
                 self.renew(&id, role).await;
             }
+        }
+    }
+
+    fn on_measured(&mut self, id: &ParticipantId, generation: Generation, counts: Counts) {
+        let other = self.others.get_mut(id);
+        let quality = other.and_then(|other| other.measured(generation, counts, Instant::now()));
+        if let Some(quality) = quality {
+            let _ = self.events.send(Event::Quality {
+                participant: id.clone(),
+                generation,
+                quality,
+            });
         }
     }
 

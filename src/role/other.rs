@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use crate::media::MediaKind;
 use crate::peer::Peer;
 use crate::peer::generation::{Generations, Side};
+use crate::quality::{Counts, Quality};
 use crate::signalling::ids::Generation;
 use crate::signalling::protocol::Participant;
 
@@ -25,6 +26,8 @@ pub struct Other {
     pub peers: BTreeMap<Generation, Peer>,
     /// Frames told so far, sound and pictures.
     told: (u64, u64),
+    /// What each peer counted last, and when.
+    counted: BTreeMap<Generation, (Instant, Counts)>,
     failures: u32,
     retry_at: Option<Instant>,
 }
@@ -37,6 +40,7 @@ impl Other {
             generations: Generations::new(side),
             peers: BTreeMap::new(),
             told: (0, 0),
+            counted: BTreeMap::new(),
             failures: 0,
             retry_at: None,
         }
@@ -60,6 +64,26 @@ impl Other {
     /// Whether it is time for another try; says so once.
     pub fn is_due(&mut self, now: Instant) -> bool {
         self.retry_at.take_if(|at| *at <= now).is_some()
+    }
+
+    /// Asks the peers for their counters.
+    pub fn measure(&self) {
+        self.peers.values().for_each(Peer::measure);
+    }
+
+    /// Counters came: how good the connection was since the last ones.
+    pub fn measured(
+        &mut self,
+        generation: Generation,
+        counts: Counts,
+        now: Instant,
+    ) -> Option<Quality> {
+        self.counted
+            .retain(|generation, _| self.peers.contains_key(generation));
+        let buffer = self.peers.get(&generation)?.latency();
+        let before = self.counted.insert(generation, (now, counts.clone()));
+        let (at, before) = before?;
+        Some(counts.since(&before, now - at, buffer))
     }
 
     /// Frames received, if they are to be told: at once when a kind begins, and regularly while they grow.

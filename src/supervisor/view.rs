@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 
 use crate::admission::Cost;
 use crate::job::{EncoderInUse, Event, JobSpec, JobState, PeerState, Request, StreamState, Value};
+use crate::quality::Quality;
 use crate::recording::Because;
 use crate::signalling::ids::{Generation, JobId, ParticipantId};
 use crate::streaming::target;
@@ -98,6 +99,9 @@ pub struct PeerView {
     pub audio_frames: u64,
     /// Pictures received.
     pub video_frames: u64,
+    /// How good the connection was in the last two seconds; absent before it was measured twice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Quality>,
 }
 
 /// A live stream of a job.
@@ -230,6 +234,18 @@ impl JobView {
                     peer.video_frames = video_frames;
                 }
             }
+            Event::Quality {
+                participant,
+                generation,
+                quality,
+            } => {
+                let this = |peer: &&mut PeerView| {
+                    peer.participant == participant && peer.generation == generation
+                };
+                if let Some(peer) = self.peers.iter_mut().find(this) {
+                    peer.quality = Some(quality);
+                }
+            }
             // What people write to each other is not the operator's; answers are for whoever asked.
             Event::Message { .. } | Event::Answer { .. } => {}
             Event::Recording {
@@ -307,6 +323,7 @@ impl JobView {
             state,
             audio_frames: 0,
             video_frames: 0,
+            quality: None,
         });
         keep_last(&mut self.peers);
     }
