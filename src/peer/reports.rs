@@ -97,6 +97,8 @@ pub fn session(webrtc: &gst::Element) -> Option<gst::glib::Object> {
 
 #[cfg(test)]
 mod tests {
+    use rtcp_types::prelude::*;
+
     use super::*;
 
     #[test]
@@ -111,7 +113,7 @@ mod tests {
             .add_report_block(block(2, 0));
         let compound = Compound::builder().add_packet(report);
         let mut bytes = [0; 128];
-        let length = rtcp_types::RtcpPacketWriter::write_into(&compound, &mut bytes).unwrap();
+        let length = compound.write_into(&mut bytes).unwrap();
         let reports = Reports::default();
         reports.on_rtcp(&bytes[..length]);
         assert_eq!(
