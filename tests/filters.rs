@@ -13,17 +13,24 @@ mod job;
 #[path = "filter/sound.rs"]
 #[allow(dead_code, reason = "each test takes what it needs")]
 mod sound;
+mod support;
 
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use attache::job::Role;
-use daemon::{Daemon, manifest};
+use daemon::{Daemon, LIMIT, kill, manifest};
+use gst::prelude::*;
+use gstreamer as gst;
 use serde_json::{Value, json};
+use support::{mono, named, next, pipeline, samples_of};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 /// The other engine is too slow for a call where it is built without optimization.
 const LIGHT: &str = "rnnoise";
 
-/// The folder of a test's descriptions: `voice` speaks in noise, over and over.
+/// The folder of a test's descriptions: `voice` speaks in noise, over and over; `tone` sounds; `ear` hears; `half` is a
+/// filter that anybody can tell from the original.
 fn descriptions() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let clean = sound::speech();
@@ -38,7 +45,21 @@ fn descriptions() -> tempfile::TempDir {
     );
     let voice = "role = 'kiosk'\nsummary = 'a voice in noise'\n\
         [capture]\naudio = 'attacheclip location=noisy.mkv media=audio'\n";
-    std::fs::write(folder.path().join("voice.toml"), voice).unwrap();
+    let tone = "role = 'kiosk'\nsummary = 'a tone'\n[capture]\n\
+        audio = 'audiotestsrc freq=440 volume=0.4 samplesperbuffer=480 ! clocksync'\n";
+    let ear = "role = 'kiosk'\nsummary = 'an ear'\n[capture]\n\
+        audio = 'audiotestsrc wave=silence samplesperbuffer=480 ! clocksync'\n\
+        [playback]\naudio = 'interaudiosink channel=ear'\n";
+    let half = "role = 'filter'\nsummary = 'half as loud'\n[settings]\nlatency_ms = 20\n\
+        [chain]\naudio = 'volume volume=0.5'\n";
+    for (name, text) in [
+        ("voice", voice),
+        ("tone", tone),
+        ("ear", ear),
+        ("half", half),
+    ] {
+        std::fs::write(folder.path().join(format!("{name}.toml")), text).unwrap();
+    }
     attache::media::init().unwrap();
     folder
 }
@@ -105,4 +126,116 @@ async fn a_recorder_writes_a_voice_as_it_came_and_beside_it_without_its_noise() 
         (speech - same_speech).abs() < 3.0,
         "{speech} -> {same_speech}"
     );
+}
+
+/// What the kiosk `ear` plays, from now on.
+struct Ear {
+    pipeline: gst::Pipeline,
+    samples: UnboundedReceiver<gst::Sample>,
+    /// Amplitude of each 10 ms.
+    heard: Vec<f64>,
+}
+
+impl Ear {
+    fn open() -> Self {
+        let pipeline = pipeline(
+            "interaudiosrc channel=ear ! audioconvert ! audio/x-raw,format=S16LE,rate=48000,channels=2 \
+             ! appsink name=sink sync=false",
+        );
+        let samples = samples_of(&named(&pipeline, "sink"));
+        pipeline.set_state(gst::State::Playing).unwrap();
+        Self {
+            pipeline,
+            samples,
+            heard: Vec::new(),
+        }
+    }
+
+    /// Waits until half a second is as loud as this; gives what was heard since the last call, that included.
+    async fn until(&mut self, amplitude: f64) -> Vec<f64> {
+        let is_so = |heard: &[f64]| heard.iter().all(|one| (one / amplitude - 1.0).abs() < 0.25);
+        let wait = async {
+            loop {
+                let sound = mono(&next(&mut self.samples).await);
+                let power = |part: &[f64]| part.iter().map(|one| one * one).sum::<f64>();
+                let parts = sound.chunks_exact(480);
+                self.heard
+                    .extend(parts.map(|part| (power(part) / 240.0).sqrt()));
+                if self.heard.len() >= 50 && is_so(&self.heard[self.heard.len() - 50..]) {
+                    return;
+                }
+            }
+        };
+        let waited = tokio::time::timeout(LIMIT, wait).await;
+        assert!(waited.is_ok(), "{amplitude} in time: {:.2?}", self.heard);
+        std::mem::take(&mut self.heard)
+    }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        self.pipeline.set_state(gst::State::Null).unwrap();
+    }
+}
+
+/// `attache filter` from the shell. Dropped, it is killed.
+struct Shell(Child);
+
+impl Shell {
+    fn start(daemon: &Daemon, pipelines: &Path, description: &str, of: &str) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_attache"))
+            .args(["filter", "--join", &format!("{}/r/lobby", daemon.url)])
+            .args(["--of", of, "--description", description, "--pipelines"])
+            .arg(pipelines)
+            .stdout(Stdio::null())
+            .spawn();
+        Self(child.unwrap())
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        self.0.wait().unwrap();
+    }
+}
+
+/// The longest time, in milliseconds, in which nothing was to be heard.
+fn hole(heard: &[f64]) -> usize {
+    let silences = heard.split(|amplitude| *amplitude > 0.05);
+    10 * silences.map(<[f64]>::len).max().unwrap_or(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_that_stalls_or_is_killed_is_left_out_within_200_ms_and_never_doubled() {
+    let daemon = Daemon::start("");
+    let folder = descriptions();
+    let mut tone = job::start(&daemon, Role::Kiosk, folder.path(), "tone", "lobby");
+    let id = tone.joined().await.to_string();
+    let mut ear = job::start(&daemon, Role::Kiosk, folder.path(), "ear", "lobby");
+    ear.joined().await;
+    let mut heard = Ear::open();
+    heard.until(0.4).await;
+
+    let filter = Shell::start(&daemon, folder.path(), "half", &id);
+    let mut all = vec![("the filter comes", heard.until(0.2).await)];
+    kill(filter.0.id(), "STOP");
+    all.push(("it stalls", heard.until(0.4).await));
+    kill(filter.0.id(), "CONT");
+    all.push(("it goes on", heard.until(0.2).await));
+    kill(filter.0.id(), "KILL");
+    all.push(("it is killed", heard.until(0.4).await));
+    for (what, heard) in &all {
+        let loudest = heard.iter().copied().fold(0.0, f64::max);
+        println!(
+            "{what}: silent for {} ms, loudest {loudest:.2}",
+            hole(heard)
+        );
+        assert!(hole(heard) <= 200, "{what}: {heard:.2?}");
+        assert!(loudest < 0.5, "{what}: {heard:.2?}");
+    }
+    for kiosk in [tone, ear] {
+        kiosk.end().await;
+    }
 }

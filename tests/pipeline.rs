@@ -10,6 +10,7 @@ mod support;
 
 use attache::job::{Parameters, Value};
 use attache::media::capture::Capture;
+use attache::media::choice::Track;
 use attache::media::playback::Playback;
 use attache::media::timecode::{self, Luma};
 use attache::media::{Codec, MediaError, MediaEvent, MediaKind, clock};
@@ -345,8 +346,8 @@ async fn two_participants_are_seen_and_heard_together_and_one_who_stalls_does_no
     let mut attachments = Vec::new();
     for (id, source) in [("left", &left), ("right", &right)] {
         let id = id.parse().unwrap();
-        attachments.push(playback.attach(&id, MediaKind::Video, &source.video));
-        attachments.push(playback.attach(&id, MediaKind::Audio, &source.audio));
+        attachments.push(playback.attach(&id, MediaKind::Video, Track::Original, &source.video));
+        attachments.push(playback.attach(&id, MediaKind::Audio, Track::Original, &source.audio));
     }
     let mut output = Outlet::open("both");
     // White has luma 235, red about 63 (BT.601) or 63 (BT.709); black, where nobody is, 16.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use attache::job::{Parameters, Value};
 use attache::media::capture::Capture;
+use attache::media::choice::Track;
 use attache::media::playback::Playback;
 use attache::media::{Codec, MediaEvent, MediaKind};
 use attache::pipeline::Description;
@@ -210,8 +211,8 @@ async fn what_others_send_is_played_on_through_another_value_and_another_descrip
         .unwrap();
     let someone = Source::start("white", 440);
     let id = "someone".parse().unwrap();
-    let _picture = playback.attach(&id, MediaKind::Video, &someone.video);
-    let _sound = playback.attach(&id, MediaKind::Audio, &someone.audio);
+    let _picture = playback.attach(&id, MediaKind::Video, Track::Original, &someone.video);
+    let _sound = playback.attach(&id, MediaKind::Audio, Track::Original, &someone.audio);
     let mut one = Outlet::open("one");
     one.wait_for_sound(|amplitude| amplitude(440) > 0.15).await;
 

@@ -5,8 +5,8 @@
 //! * [`fanout`]: where frames leave, whatever pipeline makes them; [`tap`]: one that takes them; [`key_frames`]: when a key frame is made.
 //! * [`encoder`]: which encoders, and why; [`encodings`]: those at work; `encoding`: one of them; [`health`]: whether it
 //!   keeps up.
-//! * [`chain`]: what a filter does with a track.
-//! * [`playback`]: what others send, mixed; `seat`: one of them in it; [`grid`], [`layout`]: where each picture lies.
+//! * [`chain`]: what a filter does with a track; [`choice`]: whether that or the original is heard.
+//! * [`playback`]: what others send, mixed; `seat`: one of them in it; `fade`: whether it is heard; [`grid`], [`layout`]: where each picture lies.
 //! * [`scene`]: what a recorded mix shows; [`speaker`]: who speaks; `overlay`, `paint`: names and signs.
 //! * [`decoder`]: what decodes others' frames. [`devices`]: cameras, microphones, speakers and displays of this machine.
 //! * [`rtsp`]: a camera of the network, as an element; [`clip`]: a file; `feed`: what these two have in common.
@@ -15,6 +15,7 @@
 pub mod bus;
 pub mod capture;
 pub mod chain;
+pub mod choice;
 pub mod clip;
 pub mod clock;
 pub mod decoder;
@@ -23,6 +24,7 @@ pub mod elements;
 pub mod encoder;
 mod encoding;
 pub mod encodings;
+mod fade;
 pub mod fanout;
 pub(crate) mod feed;
 pub mod grid;

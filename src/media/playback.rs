@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use gstreamer_utils::StreamProducer;
 
+use super::choice::Track;
 use super::devices::{self, Wanted};
 use super::encodings::RawOutlets;
 use super::layout::Layout;
 use super::scene::{Person, Scene};
 use super::seat::Input;
-use super::stage::{Plan, Sink, Stage};
-use super::{MediaError, MediaEvent, MediaEvents, MediaKind};
+use super::stage::{Choices, Plan, Sink, Stage};
+use super::{MediaError, MediaEvent, MediaEvents, MediaKind, clock};
 use crate::job::Parameters;
 use crate::media::capture::Context;
 use crate::pipeline::Description;
@@ -24,6 +25,8 @@ use crate::signalling::ids::ParticipantId;
 
 /// How often a mix for a recording looks at who speaks.
 const LOOK: Duration = Duration::from_millis(100);
+/// How often it is looked whether a filter's track still comes.
+const CHOOSE: Duration = Duration::from_millis(20);
 
 /// What plays others' sound and shows their pictures. A thread of its own owns the pipeline, which exists only while
 /// somebody is attached.
@@ -180,10 +183,12 @@ impl Playback {
 
     /// Adds a participant's decoded media to the mix: sound as S16LE or F32LE at 48 kHz, pictures as I420, with running
     /// times of [`super::clock`]. Returns at once; what fails comes as an event. A kind that is not played is ignored.
+    /// A filter's track is attached as its source's, and heard or shown instead of the original while it comes.
     pub fn attach(
         &self,
         participant: &ParticipantId,
         kind: MediaKind,
+        track: Track,
         producer: &StreamProducer,
     ) -> Attachment {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -196,6 +201,7 @@ impl Playback {
                 number,
                 participant: participant.clone(),
                 kind,
+                track,
                 producer: producer.clone(),
             };
             // The thread ends only after the last sender.
@@ -306,6 +312,8 @@ struct Player {
     inputs: BTreeMap<u64, Input>,
     stage: Option<Stage>,
     scene: Scene,
+    choices: Choices,
+    looked: Instant,
 }
 
 impl Player {
@@ -316,6 +324,8 @@ impl Player {
             inputs: BTreeMap::new(),
             stage: None,
             scene: Scene::default(),
+            choices: Choices::new(),
+            looked: Instant::now(),
         }
     }
 
@@ -326,15 +336,20 @@ impl Player {
             self.tell(opened);
         }
         loop {
-            let command = match is_recorded {
-                true => orders.recv_timeout(LOOK),
-                false => orders.recv().map_err(RecvTimeoutError::from),
+            let command = match (self.has_choices(), is_recorded) {
+                (true, _) => orders.recv_timeout(CHOOSE),
+                (false, true) => orders.recv_timeout(LOOK),
+                (false, false) => orders.recv().map_err(RecvTimeoutError::from),
             };
             let command = match command {
                 Ok(command) => command,
                 Err(RecvTimeoutError::Timeout) => {
-                    let looked = self.look(Instant::now());
-                    self.tell(looked);
+                    let chosen = self.choose(Instant::now());
+                    self.tell(chosen);
+                    if is_recorded && self.looked.elapsed() >= LOOK {
+                        let looked = self.look(Instant::now());
+                        self.tell(looked);
+                    }
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -399,11 +414,30 @@ impl Player {
             return Ok(());
         };
         stage.remove(number);
+        stage.choose(&mut self.choices, clock::running_time().into());
         stage.lay_out(&self.scene, Instant::now())
+    }
+
+    /// Whether a filter gives somebody's track back.
+    fn has_choices(&self) -> bool {
+        let mut inputs = self.inputs.values();
+        inputs.any(|input| input.track == Track::Enhanced)
+    }
+
+    /// Goes over to a filter's track that comes, and back from one that does not.
+    fn choose(&mut self, now: Instant) -> Result<(), MediaError> {
+        let Some(stage) = &mut self.stage else {
+            return Ok(());
+        };
+        match stage.choose(&mut self.choices, clock::running_time().into()) {
+            true => stage.lay_out(&self.scene, now),
+            false => Ok(()),
+        }
     }
 
     /// Hears who speaks, and shows it.
     fn look(&mut self, now: Instant) -> Result<(), MediaError> {
+        self.looked = now;
         let Some(stage) = &mut self.stage else {
             return Ok(());
         };

@@ -1,7 +1,8 @@
 //! One participant's sound or picture in a mix.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 
 use gst::prelude::*;
 use gstreamer as gst;
@@ -9,9 +10,11 @@ use gstreamer_app as gst_app;
 use gstreamer_utils::streamproducer::ConsumerSettings;
 use gstreamer_utils::{ConsumptionLink, StreamProducer};
 
+use super::choice::Track;
+use super::fade::Fade;
 use super::grid::Place;
 use super::speaker::Level;
-use super::{MediaError, MediaKind};
+use super::{MediaError, MediaKind, clock};
 use crate::signalling::ids::ParticipantId;
 
 /// No sound came.
@@ -21,8 +24,10 @@ const NOTHING: u8 = u8::MAX;
 #[derive(Clone)]
 pub(super) struct Input {
     pub number: u64,
+    /// Whose it is; of a filter's track, the one whom it enhances.
     pub participant: ParticipantId,
     pub kind: MediaKind,
+    pub track: Track,
     pub producer: StreamProducer,
 }
 
@@ -31,6 +36,9 @@ pub(super) struct Seat {
     pub number: u64,
     pub participant: ParticipantId,
     pub kind: MediaKind,
+    pub track: Track,
+    /// It is heard or shown, and not the participant's other track.
+    is_chosen: bool,
     /// It is to go when another one of its participant has frames.
     pub is_leaving: bool,
     source: gst_app::AppSrc,
@@ -44,8 +52,11 @@ pub(super) struct Seat {
 /// What the streaming thread tells.
 struct Heard {
     has_frames: AtomicBool,
+    /// When the last one came, in nanoseconds of running time.
+    last: AtomicU64,
     /// The loudest since it was looked at, in -dBov.
     level: AtomicU8,
+    fade: Fade,
 }
 
 impl Seat {
@@ -72,7 +83,10 @@ impl Seat {
             .map_err(MediaError::gstreamer(doing))?;
         let heard = Arc::new(Heard {
             has_frames: false.into(),
+            last: 0.into(),
             level: NOTHING.into(),
+            // A filter's track is not heard before it is chosen.
+            fade: Fade::new(input.track == Track::Original),
         });
         let linked = mix.request_pad_simple("sink_%u").and_then(|pad| {
             let from = source.static_pad("src")?;
@@ -103,6 +117,8 @@ impl Seat {
             number: input.number,
             participant: input.participant.clone(),
             kind: input.kind,
+            track: input.track,
+            is_chosen: input.track == Track::Original,
             is_leaving: false,
             source,
             pad,
@@ -116,8 +132,14 @@ impl Seat {
     pub fn will_replace(&self, other: &Self) -> bool {
         self.number > other.number
             && self.kind == other.kind
+            && self.track == other.track
             && self.participant == other.participant
             && !self.has_frames()
+    }
+
+    /// Whose it is, and of which kind.
+    pub fn whose(&self) -> (ParticipantId, MediaKind) {
+        (self.participant.clone(), self.kind)
     }
 
     /// Whether it is one of the compositor's.
@@ -128,6 +150,23 @@ impl Seat {
     /// Whether a frame has come.
     pub fn has_frames(&self) -> bool {
         self.heard.has_frames.load(Ordering::Relaxed)
+    }
+
+    /// When the last frame came, in running time.
+    pub fn last_frame(&self) -> Option<Duration> {
+        let last = self.heard.last.load(Ordering::Relaxed);
+        self.has_frames().then(|| Duration::from_nanos(last))
+    }
+
+    /// Whether it is heard or shown.
+    pub fn is_chosen(&self) -> bool {
+        self.is_chosen
+    }
+
+    /// Lets it be heard and shown from now on, or not. Returns whether that is another choice.
+    pub fn choose(&mut self, chosen: bool) -> bool {
+        self.heard.fade.let_through(chosen);
+        std::mem::replace(&mut self.is_chosen, chosen) != chosen
     }
 
     /// The loudest since the last call; none if no sound came.
@@ -180,7 +219,7 @@ impl Seat {
 /// time there, and a compositor would wait for the time of such a one for ever (GStreamer 1.22).
 fn watch(pad: &gst::Pad, zero: gst::ClockTime, kind: MediaKind, heard: Arc<Heard>) {
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        let Some(buffer) = info.buffer() else {
+        let Some(buffer) = info.buffer_mut() else {
             return gst::PadProbeReturn::Ok;
         };
         if buffer.pts().is_some_and(|pts| pts < zero) {
@@ -190,6 +229,11 @@ fn watch(pad: &gst::Pad, zero: gst::ClockTime, kind: MediaKind, heard: Arc<Heard
             let level = Level::of_s16le(&sound).below_overload();
             heard.level.fetch_min(level, Ordering::Relaxed);
         }
+        if kind == MediaKind::Audio {
+            heard.fade.apply(buffer);
+        }
+        let now = clock::running_time().nseconds();
+        heard.last.store(now, Ordering::Relaxed);
         heard.has_frames.store(true, Ordering::Relaxed);
         gst::PadProbeReturn::Ok
     });

@@ -1,12 +1,13 @@
 //! The playback pipeline: participants' frames through a mixer and a compositor to the description's sinks.
 
-use std::collections::BTreeMap;
-use std::time::Instant;
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use gstreamer as gst;
 
 use super::bus::Watch;
+use super::choice::{Choice, Track};
 use super::elements::{capsfilter, make};
 use super::fanout::Outlet;
 use super::overlay::Overlay;
@@ -27,6 +28,9 @@ const PATIENCE: gst::ClockTime = gst::ClockTime::from_mseconds(20);
 const RECORDED: gst::ClockTime = gst::ClockTime::from_mseconds(200);
 /// So much of a participant may wait.
 const WAITING: gst::ClockTime = gst::ClockTime::from_mseconds(200);
+
+/// For each participant that a filter works for: which of its tracks is heard or shown.
+pub(super) type Choices = HashMap<(ParticipantId, MediaKind), Choice>;
 
 /// What to build.
 pub(super) struct Plan {
@@ -282,6 +286,40 @@ impl Stage {
         gone.into_iter().for_each(|number| self.remove(number));
     }
 
+    /// Lets of each participant's tracks the one be heard and shown that is to be now; `now` is a running time. Returns
+    /// whether a picture is another one's place now.
+    pub fn choose(&mut self, choices: &mut Choices, now: Duration) -> bool {
+        // The newest one of each, since seats are in the order in which they came.
+        let enhanced = self
+            .seats
+            .iter()
+            .filter(|seat| seat.track == Track::Enhanced);
+        let newest: HashMap<_, _> = enhanced
+            .filter_map(|seat| Some((seat.whose(), (seat.number, seat.last_frame()?))))
+            .collect();
+        choices.retain(|whose, _| newest.contains_key(whose));
+        let mut taken = HashMap::new();
+        for (whose, (number, last)) in newest {
+            let choice = choices
+                .entry(whose.clone())
+                .or_insert_with(|| Choice::new(whose.1));
+            choice.frame(last);
+            if choice.look(now) == Track::Enhanced {
+                taken.insert(whose, number);
+            }
+        }
+        let mut is_other_picture = false;
+        for seat in &mut self.seats {
+            let taken = taken.get(&seat.whose());
+            let chosen = match seat.track {
+                Track::Original => taken.is_none(),
+                Track::Enhanced => taken == Some(&seat.number),
+            };
+            is_other_picture |= seat.choose(chosen) && seat.is_picture();
+        }
+        is_other_picture
+    }
+
     fn release(&self, seat: Seat) {
         if let Some(mix) = self.mix(seat.kind) {
             seat.leave(&self.pipeline, mix);
@@ -290,17 +328,18 @@ impl Stage {
 
     /// How loud everybody was since the last call; who sent no sound is left out.
     pub fn levels(&self) -> impl Iterator<Item = (&ParticipantId, Level)> {
-        self.seats
-            .iter()
-            .filter_map(|seat| Some((&seat.participant, seat.level()?)))
+        let chosen = self.seats.iter().filter(|seat| seat.is_chosen());
+        chosen.filter_map(|seat| Some((&seat.participant, seat.level()?)))
     }
 
     /// Gives every picture its place: as the scene says for a recording, else in a grid.
     pub fn lay_out(&mut self, scene: &Scene, now: Instant) -> Result<(), MediaError> {
         let (seats, size) = (&mut self.seats, self.size);
         let Some(overlay) = &mut self.overlay else {
-            let mut pictures: Vec<&mut Seat> =
-                seats.iter_mut().filter(|seat| seat.is_picture()).collect();
+            let pictures = seats.iter_mut().filter(|seat| seat.is_picture());
+            let (mut pictures, hidden): (Vec<_>, Vec<_>) =
+                pictures.partition(|seat| seat.is_chosen());
+            hidden.into_iter().for_each(|seat| seat.arrange(None));
             let places = grid::layout(pictures.len(), size.0, size.1);
             let pairs = pictures.iter_mut().zip(places);
             pairs.for_each(|(seat, place)| seat.arrange(Some((place, false))));
@@ -309,7 +348,7 @@ impl Stage {
         // The newest picture of each, once it has frames.
         let arrived = seats
             .iter()
-            .filter(|seat| seat.is_picture() && seat.has_frames());
+            .filter(|seat| seat.is_picture() && seat.is_chosen() && seat.has_frames());
         let newest: BTreeMap<ParticipantId, u64> = arrived
             .map(|seat| (seat.participant.clone(), seat.number))
             .collect();

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use super::Events;
 use crate::job::{Event, Parameters};
 use crate::media::capture::{Capture, Context};
+use crate::media::choice::Track;
 use crate::media::playback::{Attachment, Playback};
 use crate::media::{MediaError, MediaEvent, MediaKind};
 use crate::pipeline::Description;
@@ -157,7 +158,10 @@ impl Stage {
         let mut attachments = Vec::new();
         for kind in [MediaKind::Video, MediaKind::Audio] {
             if let (Some(producer), Ok(ourselves)) = (capture.raw(kind), &ourselves) {
-                attachments.push(self.playback.attach(ourselves, kind, &producer));
+                attachments.push(
+                    self.playback
+                        .attach(ourselves, kind, Track::Original, &producer),
+                );
             }
         }
         Ok(Some(Shown {

@@ -12,6 +12,7 @@ use super::attract::Show;
 use super::reload::Parts;
 use crate::job::{Assignment, Event};
 use crate::media::capture::{Capture, Context};
+use crate::media::choice::Track;
 use crate::media::encoder::Encoders;
 use crate::media::encoder::prover::own_program;
 use crate::media::playback::{Attachment, Playback};
@@ -19,7 +20,7 @@ use crate::media::{MediaEvent, MediaKind};
 use crate::peer::{Peer, PeerSettings, Receive};
 use crate::pipeline::Description;
 use crate::signalling::ids::ParticipantId;
-use crate::signalling::protocol::{Ice, Sends};
+use crate::signalling::protocol::{Ice, Participant, Sends};
 
 /// The encoders of this machine, the ones that this job may need proven.
 async fn encoders(assignment: &Assignment, description: &Description) -> Result<Encoders> {
@@ -37,6 +38,8 @@ pub struct Kiosk {
     playback: Arc<Playback>,
     show: Show,
     shown: HashMap<(ParticipantId, MediaKind), Attachment>,
+    /// Filters, and whose media they give back.
+    filters: HashMap<ParticipantId, ParticipantId>,
     from_media: UnboundedReceiver<MediaEvent>,
     events: Events,
 }
@@ -67,6 +70,7 @@ impl Kiosk {
             playback,
             show,
             shown: HashMap::new(),
+            filters: HashMap::new(),
             from_media,
             events: events.clone(),
         };
@@ -108,9 +112,20 @@ impl Kiosk {
         }
     }
 
+    /// A participant came.
+    pub fn arrived(&mut self, other: &Participant) {
+        if let Some(source) = &other.enhances {
+            self.filters.insert(other.id.clone(), source.clone());
+        }
+    }
+
     /// A participant's track arrives; it takes the place of the one of an older generation.
     pub fn track(&mut self, from: &ParticipantId, kind: MediaKind, producer: &StreamProducer) {
-        let attachment = self.playback.attach(from, kind, producer);
+        let (whose, track) = match self.filters.get(from) {
+            Some(source) => (source, Track::Enhanced),
+            None => (from, Track::Original),
+        };
+        let attachment = self.playback.attach(whose, kind, track, producer);
         self.shown.insert((from.clone(), kind), attachment);
         self.show.handle().alone(false);
     }
@@ -118,6 +133,7 @@ impl Kiosk {
     /// A participant is gone.
     pub fn left(&mut self, other: &ParticipantId) {
         self.shown.retain(|(id, _), _| id != other);
+        self.filters.remove(other);
         self.show.handle().alone(self.shown.is_empty());
     }
 

@@ -12,6 +12,7 @@ use super::Events;
 use super::live::{Live, Material};
 use crate::job::{Assignment, Event, Parameters};
 use crate::media::capture::Context;
+use crate::media::choice::Track;
 use crate::media::encoder::Encoders;
 use crate::media::encoder::prover::own_program;
 use crate::media::encodings::{Encodings, RawOutlets};
@@ -40,6 +41,8 @@ pub struct Mixed {
     mix: Arc<Playback>,
     encodings: Encodings,
     seats: HashMap<(ParticipantId, MediaKind), Attachment>,
+    /// Filters, and whose media they give back.
+    filters: HashMap<ParticipantId, ParticipantId>,
     /// In the order in which they came.
     people: Vec<Person>,
     shows_names: bool,
@@ -123,6 +126,7 @@ impl Mixed {
             mix: Arc::new(mix),
             encodings,
             seats: HashMap::new(),
+            filters: HashMap::new(),
             people: Vec::new(),
             shows_names: names,
             writer,
@@ -220,12 +224,19 @@ impl Mixed {
 
     /// A participant's track arrives; it takes the place of the one of an older generation.
     pub fn track(&mut self, from: &ParticipantId, kind: MediaKind, producer: &StreamProducer) {
-        let attachment = self.mix.attach(from, kind, producer);
+        let (whose, track) = match self.filters.get(from) {
+            Some(source) => (source, Track::Enhanced),
+            None => (from, Track::Original),
+        };
+        let attachment = self.mix.attach(whose, kind, track, producer);
         self.seats.insert((from.clone(), kind), attachment);
     }
 
     /// A participant came: it has a part of the picture from now on.
     pub fn arrived(&mut self, other: &Participant) {
+        if let Some(source) = &other.enhances {
+            self.filters.insert(other.id.clone(), source.clone());
+        }
         let Some(label) = self.label(other) else {
             return;
         };
@@ -263,6 +274,7 @@ impl Mixed {
     /// A participant is gone.
     pub fn left(&mut self, other: &ParticipantId) {
         self.seats.retain(|(id, _), _| id != other);
+        self.filters.remove(other);
         self.people.retain(|person| person.id != *other);
         self.mix.show(self.people.clone());
     }

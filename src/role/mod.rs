@@ -291,7 +291,7 @@ impl RoleMedia {
 
     fn arrived(&mut self, other: &Participant) {
         match self {
-            Self::Kiosk(_) => {}
+            Self::Kiosk(kiosk) => kiosk.arrived(other),
             Self::Filter(filter) => filter.heard_of(other),
             Self::Recorder(recorder) => recorder.arrived(other),
             Self::Mixed(mixed) => mixed.arrived(other),
