@@ -52,7 +52,7 @@ impl Work {
             Self::Kiosk => (cost(0.50, 120.0), cost(0.03, 5.0)),
             Self::Record => (cost(0.02, 45.0), cost(0.03, 10.0)),
             Self::Mix => (cost(0.45, 110.0), cost(0.10, 15.0)),
-            Self::Filter => (cost(0.05, 60.0), cost(0.02, 5.0)),
+            Self::Filter => (cost(0.15, 80.0), cost(0.02, 5.0)),
         }
     }
 

@@ -10,13 +10,14 @@
 //! * [`http`]: the page, the API, health, metrics; [`descriptions`]: changed files are checked, and running jobs follow.
 //! * [`job`]: what a worker is asked to do and what it reports; [`supervisor`]: the parent's side of that
 //!   conversation, [`worker`]: the child's.
+//! * [`filters`]: filters that participants ask for.
 //! * [`webhooks`]: what happens is told to others' servers.
 //! * [`pipeline`]: descriptions, read and checked, become GStreamer bins; [`graph`]: pictures of them.
 //! * [`media`]: clock, capture, encoders, fan-out, playback; [`peer`]: the only place that names `webrtcbin`.
 //! * [`quality`]: from a peer's counters to rates, loss and a score.
 //! * [`filter`]: noise suppression: engines, the element `attachedenoise`, `attache denoise`.
 //! * [`streaming`]: a mix goes out live, to an RTMP or SRT server.
-//! * [`role`]: what a kiosk and a recorder do with their peers' media; [`recording`]: files and manifests.
+//! * [`role`]: what kiosk, recorder and filter do with their peers' media; [`recording`]: files and manifests.
 
 pub mod admission;
 pub mod auth;
@@ -25,6 +26,7 @@ pub mod config;
 pub mod descriptions;
 pub mod doctor;
 pub mod filter;
+pub mod filters;
 pub mod graph;
 pub mod http;
 pub mod ice;

@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::descriptions::{self, Descriptions};
 use crate::doctor;
+use crate::filters;
 use crate::http::guard::Guard;
 use crate::http::health::Health;
 use crate::http::listen::{self, Listener};
@@ -50,6 +51,7 @@ pub struct Server {
     _examination: Option<AbortOnDropHandle<()>>,
     _descriptions: Option<descriptions::Watch>,
     _recordings: Vec<AbortOnDropHandle<()>>,
+    _filters: AbortOnDropHandle<()>,
     /// Holds the workers' socket; removed with the server.
     _folder: TempDir,
 }
@@ -77,7 +79,13 @@ impl Server {
 
         let (changes, changed) = mpsc::unbounded_channel();
         let auth = config.auth.to_auth();
-        let hub = Hub::new(config.limits.clone(), auth.clone(), config.ice.clone());
+        let (wish, wishes) = mpsc::unbounded_channel();
+        let hub = Hub::with_filters(
+            config.limits.clone(),
+            auth.clone(),
+            config.ice.clone(),
+            Some(wish),
+        );
         let supervisor = Supervisor::new(Settings {
             jobs_at_most: config.jobs.maximum,
             capacity: config.jobs.capacity,
@@ -95,6 +103,7 @@ impl Server {
                 auth.clone(),
             )
         });
+        let filters = filters::serve(wishes, hub.clone(), supervisor.clone());
         let doctor = program.clone();
         let descriptions = Descriptions::new(
             config.jobs.pipelines.clone(),
@@ -172,6 +181,7 @@ impl Server {
             _examination: examination,
             _descriptions: watch,
             _recordings: recording_tasks,
+            _filters: AbortOnDropHandle::new(tokio::spawn(filters)),
             _folder: folder,
         };
         server.start_kiosks(&config)?;

@@ -276,6 +276,7 @@ impl Checker<'_> {
         );
         set(&mut result.rooms, rooms.max_rooms.map(as_usize));
         result.not_recorded = rooms.not_recorded.clone();
+        result.filters = rooms.filters;
         set(&mut result.connections, limits.connections.map(as_usize));
         set(
             &mut result.message_bytes,

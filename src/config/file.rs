@@ -68,6 +68,7 @@ pub struct Auth {
 pub struct Rooms {
     pub guests: Vec<RoomPattern>,
     pub not_recorded: Vec<RoomPattern>,
+    pub filters: bool,
     pub max_participants: Option<Whole<2, 1000>>,
     pub max_rooms: Option<Whole<1, 100_000>>,
 }

@@ -83,11 +83,11 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     /// Looks each 20 ms until then, while frames come each 10 ms but in these gaps; gives the changes of choice.
-    fn watch(choice: &mut Choice, until: u32, gaps: &[std::ops::Range<u32>]) -> Vec<(u32, Track)> {
+    fn watch(choice: &mut Choice, until: u32, gaps: &[(u32, u32)]) -> Vec<(u32, Track)> {
         let mut changes = Vec::new();
         let mut before = Track::Original;
         for ms in (0..until).step_by(10) {
-            if !gaps.iter().any(|gap| gap.contains(&ms)) {
+            if !gaps.iter().any(|(from, to)| (*from..*to).contains(&ms)) {
                 choice.frame(ms * MS);
             }
             if ms % 20 > 0 {
@@ -113,7 +113,7 @@ mod tests {
     fn the_original_is_back_within_200_ms_of_the_last_frame() {
         for kind in [MediaKind::Audio, MediaKind::Video] {
             let mut choice = Choice::new(kind);
-            let changes = watch(&mut choice, 3000, &[1000..3000]);
+            let changes = watch(&mut choice, 3000, &[(1000, 3000)]);
             let [(_, Track::Enhanced), (back, Track::Original)] = changes[..] else {
                 panic!("{changes:?}");
             };
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn an_enhanced_track_that_failed_has_to_come_longer_before_it_is_taken_again() {
         let mut choice = Choice::new(MediaKind::Audio);
-        let changes = watch(&mut choice, 4000, &[1000..1200]);
+        let changes = watch(&mut choice, 4000, &[(1000, 1200)]);
         assert_eq!(
             changes,
             [
@@ -138,10 +138,10 @@ mod tests {
     #[test]
     fn a_track_with_gaps_is_never_taken_and_late_packets_do_no_harm() {
         let mut choice = Choice::new(MediaKind::Audio);
-        let gaps: Vec<_> = (0..20).map(|n| n * 250..n * 250 + 100).collect();
+        let gaps: Vec<_> = (0..20).map(|n| (n * 250, n * 250 + 100)).collect();
         assert_eq!(watch(&mut choice, 5000, &gaps), []);
         let mut choice = Choice::new(MediaKind::Audio);
-        let late: Vec<_> = (1..20).map(|n| n * 250..n * 250 + 60).collect();
+        let late: Vec<_> = (1..20).map(|n| (n * 250, n * 250 + 60)).collect();
         assert_eq!(watch(&mut choice, 5000, &late), [(300, Track::Enhanced)]);
     }
 }

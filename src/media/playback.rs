@@ -413,8 +413,13 @@ impl Player {
         let Some(stage) = &mut self.stage else {
             return Ok(());
         };
+        // First: taking something out of a mixer may take its time.
+        stage.choose(
+            &mut self.choices,
+            Some(number),
+            clock::running_time().into(),
+        );
         stage.remove(number);
-        stage.choose(&mut self.choices, clock::running_time().into());
         stage.lay_out(&self.scene, Instant::now())
     }
 
@@ -429,7 +434,7 @@ impl Player {
         let Some(stage) = &mut self.stage else {
             return Ok(());
         };
-        match stage.choose(&mut self.choices, clock::running_time().into()) {
+        match stage.choose(&mut self.choices, None, clock::running_time().into()) {
             true => stage.lay_out(&self.scene, now),
             false => Ok(()),
         }

@@ -42,6 +42,8 @@ impl Over {
             ErrorCode::Unauthorized
             | ErrorCode::Forbidden
             | ErrorCode::RecordingForbidden
+            | ErrorCode::FiltersForbidden
+            | ErrorCode::NoFilter
             | ErrorCode::UnsupportedProtocol
             | ErrorCode::InvalidMessage
             | ErrorCode::NotJoined

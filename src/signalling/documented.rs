@@ -10,13 +10,14 @@ use super::protocol::{ClientMessage, ErrorCode, ServerMessage};
 
 const PAGE: &str = include_str!("../../docs/protocol.md");
 
-const CLIENT_TYPES: [&str; 8] = [
+const CLIENT_TYPES: [&str; 9] = [
     "join",
     "offer",
     "answer",
     "candidate",
     "renew",
     "update",
+    "filter",
     "ice_servers",
     "leave",
 ];

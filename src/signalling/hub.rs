@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use axum::extract::ws::{Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tokio_util::task::TaskTracker;
@@ -29,6 +30,17 @@ pub enum Entrance {
     Private,
 }
 
+/// Somebody wants a filter for itself, or none any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilterWish {
+    /// Where.
+    pub room: RoomName,
+    /// For whom.
+    pub of: ParticipantId,
+    /// It is to run.
+    pub on: bool,
+}
+
 /// The handle of all rooms; clones are the same rooms.
 #[derive(Debug, Clone)]
 pub struct Hub {
@@ -40,6 +52,8 @@ struct Shared {
     limits: Limits,
     auth: Auth,
     ice: IceSettings,
+    /// Who runs filters.
+    filters: Option<UnboundedSender<FilterWish>>,
     /// Held for one message at a time and never across an await: the queues behind it are not waited for.
     state: Mutex<State>,
     connections: Arc<Semaphore>,
@@ -70,8 +84,18 @@ pub(super) struct Place {
 }
 
 impl Hub {
-    /// A hub without rooms.
+    /// A hub without rooms, and nobody who runs filters.
     pub fn new(limits: Limits, auth: Auth, ice: IceSettings) -> Self {
+        Self::with_filters(limits, auth, ice, None)
+    }
+
+    /// A hub without rooms; wishes for filters go to whoever runs them.
+    pub fn with_filters(
+        limits: Limits,
+        auth: Auth,
+        ice: IceSettings,
+        filters: Option<UnboundedSender<FilterWish>>,
+    ) -> Self {
         let state = State {
             rooms: Rooms::new(&limits),
             outboxes: HashMap::new(),
@@ -83,6 +107,7 @@ impl Hub {
             limits,
             auth,
             ice,
+            filters,
             state: Mutex::new(state),
             stopping: CancellationToken::new(),
             sockets: TaskTracker::new(),
@@ -128,6 +153,12 @@ impl Hub {
         self.state()
             .rooms
             .count(room, |participant| participant.kind != Kind::Recorder)
+    }
+
+    /// Tells somebody that the filter it asked for is not there, and why; it may ask again.
+    pub fn filter_ended(&self, of: &ParticipantId, why: String) {
+        self.state().rooms.filter_ended(of);
+        self.complain(of, Refusal::new(ErrorCode::NoFilter, why));
     }
 
     /// Removes a participant from this room and ends its connection; `false` if it is not there.
@@ -263,12 +294,20 @@ impl Hub {
                         you,
                         participants,
                         ice,
+                        filters: self.shared.limits.filters,
                     };
                     actions.extend(send(state, &to, &message));
                 }
                 Action::IceServers { to } => {
                     let ice = self.shared.ice.for_participant(&to, SystemTime::now());
                     actions.extend(send(state, &[to], &ServerMessage::IceServers { ice }));
+                }
+                Action::Filter { room, of, on } => {
+                    let wish = FilterWish { room, of, on };
+                    if let Some(filters) = &self.shared.filters {
+                        // Nobody runs filters any more while the server stops.
+                        let _ = filters.send(wish);
+                    }
                 }
                 Action::Send { to, message } => actions.extend(send(state, &to, &message)),
                 Action::Close { id, refusal } => {

@@ -14,6 +14,8 @@ pub struct Limits {
     pub rooms: usize,
     /// Rooms in which nobody may record.
     pub not_recorded: Vec<RoomPattern>,
+    /// Whether the server runs a filter for each participant that asks.
+    pub filters: bool,
     /// Connections at the same time, those that have joined and those that have not.
     pub connections: usize,
     /// Of these, how many may be about to join. Workers on the private socket are not counted here: a crowd
@@ -44,6 +46,7 @@ impl Default for Limits {
             participants_per_room: 50,
             rooms: 1000,
             not_recorded: Vec::new(),
+            filters: false,
             connections: 5000,
             connections_not_joined: 200,
             message_bytes: 64 * 1024,

@@ -18,5 +18,5 @@ pub mod room;
 mod sdp;
 mod socket;
 
-pub use hub::{Entrance, Hub};
+pub use hub::{Entrance, FilterWish, Hub};
 pub use limits::Limits;

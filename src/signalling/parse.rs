@@ -29,7 +29,8 @@ fn check_bare(message: &ClientMessage, text: &str) -> Result<(), String> {
         | ClientMessage::Answer { .. }
         | ClientMessage::Candidate { .. }
         | ClientMessage::Renew { .. }
-        | ClientMessage::Update { .. } => return Ok(()),
+        | ClientMessage::Update { .. }
+        | ClientMessage::Filter { .. } => return Ok(()),
     };
     let fields: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
     match fields.keys().find(|key| *key != "type") {
@@ -87,7 +88,8 @@ fn diagnose(text: &str, error: &serde_json::Error) -> String {
     }
 }
 
-const TYPES: &str = "use one of join, offer, answer, candidate, renew, update, ice_servers, leave";
+const TYPES: &str =
+    "use one of join, offer, answer, candidate, renew, update, filter, ice_servers, leave";
 
 fn has_unknown_type(fields: &Map<String, Value>) -> bool {
     let mut bare = Map::new();

@@ -143,6 +143,11 @@ pub enum ClientMessage {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         recordable: Option<bool>,
     },
+    /// Asks the server to run a filter for oneself, or to end it.
+    Filter {
+        /// Run it.
+        on: bool,
+    },
     /// Asks for ICE servers with fresh credentials.
     IceServers,
     /// Goodbye.
@@ -232,6 +237,9 @@ pub enum ServerMessage {
         participants: Vec<Participant>,
         /// ICE servers and policy.
         ice: Ice,
+        /// The server runs a filter for those who ask by `filter`. Absent in JSON: it does not.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        filters: bool,
     },
     /// Somebody came: it will offer.
     Joined {
@@ -342,6 +350,10 @@ pub enum ErrorCode {
     Forbidden,
     /// Nobody may record in this room.
     RecordingForbidden,
+    /// The server runs no filters for those who ask.
+    FiltersForbidden,
+    /// The filter that was asked for cannot be started, or has failed for good.
+    NoFilter,
     /// The room is full.
     RoomFull,
     /// The server has as many rooms or connections as it may.
@@ -362,7 +374,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::InvalidMessage,
         Self::MessageTooLarge,
         Self::UnsupportedProtocol,
@@ -372,6 +384,8 @@ impl ErrorCode {
         Self::Unauthorized,
         Self::Forbidden,
         Self::RecordingForbidden,
+        Self::FiltersForbidden,
+        Self::NoFilter,
         Self::RoomFull,
         Self::ServerFull,
         Self::UnknownParticipant,
@@ -394,6 +408,8 @@ impl ErrorCode {
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::RecordingForbidden => "recording_forbidden",
+            Self::FiltersForbidden => "filters_forbidden",
+            Self::NoFilter => "no_filter",
             Self::RoomFull => "room_full",
             Self::ServerFull => "server_full",
             Self::UnknownParticipant => "unknown_participant",

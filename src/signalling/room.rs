@@ -18,7 +18,7 @@ mod rules;
 mod tests;
 
 use rules::{
-    already_joined, check_description, check_grants, check_recording, checked_name,
+    already_joined, check_description, check_filter, check_grants, check_recording, checked_name,
     unknown_participant,
 };
 
@@ -36,6 +36,15 @@ pub enum Action {
     IceServers {
         /// To whom.
         to: ParticipantId,
+    },
+    /// Run a filter for somebody, or end it.
+    Filter {
+        /// Where.
+        room: RoomName,
+        /// For whom.
+        of: ParticipantId,
+        /// Run it.
+        on: bool,
     },
     /// Deliver a message.
     Send {
@@ -117,6 +126,8 @@ pub struct RoomView {
 struct Member {
     participant: Participant,
     grants: Grants,
+    /// It asked for a filter.
+    filtered: bool,
 }
 
 /// All rooms. A room is here as long as somebody is in it.
@@ -203,6 +214,7 @@ impl Rooms {
         members.push(Member {
             participant: you.clone(),
             grants: join.grants,
+            filtered: false,
         });
 
         let mut actions = vec![Action::Welcome {
@@ -326,6 +338,7 @@ impl Rooms {
                 };
                 self.update(&room, from, changes)
             }
+            ClientMessage::Filter { on } => self.filter(&room, from, on),
             ClientMessage::IceServers => Ok(vec![Action::IceServers { to: from.clone() }]),
             ClientMessage::Leave => {
                 let mut actions = self.leave(from, LeaveReason::Left);
@@ -352,22 +365,66 @@ impl Rooms {
         let Some(members) = self.rooms.get_mut(&room) else {
             return Vec::new();
         };
+        let is_it = |member: &&Member| member.participant.id == *id;
+        let filtered = members.iter().find(is_it).is_some_and(|it| it.filtered);
+        let mut actions = Vec::new();
+        if filtered {
+            let (room, of) = (room.clone(), id.clone());
+            actions.push(Action::Filter {
+                room,
+                of,
+                on: false,
+            });
+        }
         members.retain(|member| member.participant.id != *id);
         if members.is_empty() {
             self.rooms.remove(&room);
-            return Vec::new();
+            return actions;
         }
         let to = members
             .iter()
             .map(|member| member.participant.id.clone())
             .collect();
-        vec![Action::Send {
+        actions.push(Action::Send {
             to,
             message: ServerMessage::Left {
                 id: id.clone(),
                 reason,
             },
-        }]
+        });
+        actions
+    }
+
+    /// The filter of somebody has ended by itself: it may ask again.
+    pub fn filter_ended(&mut self, of: &ParticipantId) {
+        let room = self.whereabouts.get(of);
+        let members = room.and_then(|room| self.rooms.get_mut(room));
+        let mut members = members.into_iter().flatten();
+        if let Some(member) = members.find(|member| member.participant.id == *of) {
+            member.filtered = false;
+        }
+    }
+
+    fn filter(
+        &mut self,
+        room: &RoomName,
+        of: &ParticipantId,
+        on: bool,
+    ) -> Result<Vec<Action>, Refusal> {
+        let members = self.rooms.get_mut(room);
+        let mut members = members.into_iter().flatten();
+        let Some(member) = members.find(|member| member.participant.id == *of) else {
+            return Ok(Vec::new());
+        };
+        check_filter(&self.limits, &member.grants)?;
+        if std::mem::replace(&mut member.filtered, on) == on {
+            return Ok(Vec::new());
+        }
+        Ok(vec![Action::Filter {
+            room: room.clone(),
+            of: of.clone(),
+            on,
+        }])
     }
 
     /// Removes somebody from this room and ends its connection; `None` if it is not there.

@@ -175,6 +175,8 @@ fn leave_reason(code: ErrorCode) -> LeaveReason {
         | ErrorCode::Unauthorized
         | ErrorCode::Forbidden
         | ErrorCode::RecordingForbidden
+        | ErrorCode::FiltersForbidden
+        | ErrorCode::NoFilter
         | ErrorCode::RoomFull
         | ErrorCode::ServerFull
         | ErrorCode::UnknownParticipant
@@ -341,6 +343,8 @@ pub(super) fn close_code_of(code: ErrorCode) -> u16 {
         | ErrorCode::Unauthorized
         | ErrorCode::Forbidden
         | ErrorCode::RecordingForbidden
+        | ErrorCode::FiltersForbidden
+        | ErrorCode::NoFilter
         | ErrorCode::UnknownParticipant
         | ErrorCode::RateLimited
         | ErrorCode::TooSlow

@@ -1,5 +1,6 @@
 // One call in one room: who is there, a link to each of them, and what this page sends.
 
+import { Enhanced } from './enhanced.js';
 import { Link } from './link.js';
 import { Signalling } from './signalling.js';
 import { QualityMeter } from './stats.js';
@@ -35,6 +36,10 @@ const LOUDNESS_EVERY_MS = 150;
  * @property {(retryInMs: number) => void} lost
  * @property {(code: string, message: string) => void} refused
  * @property {() => void} receiveOnly the token does not allow to send
+ * @property {(state: Cleaning, code: string|null) => void} cleaning whether a filter works for this page, and why not
+ *
+ * Whether the server takes the noise out of this page's sound: it cannot be had here, nobody asked, it is on its way, it works.
+ * @typedef {'none'|'off'|'coming'|'on'} Cleaning
  */
 
 export class Call {
@@ -52,6 +57,11 @@ export class Call {
   /** @type {((ice: Ice) => void)[]} */
   #iceWaiters = [];
   #receiveOnly;
+  /** This page's own id. */
+  #me = '';
+  /** The server runs filters for those who ask. */
+  #filters = false;
+  #wantsFilter = false;
   /** @type {number[]} */
   #timers;
   #ghostTimer = 0;
@@ -79,6 +89,13 @@ export class Call {
   /** @param {string} text @returns {number} how many got it */
   sendText(text) {
     return [...this.#links.values()].filter((link) => link.sendText(text)).length;
+  }
+
+  /** Has the server take the noise out of this page's sound, or not any more. @param {boolean} on */
+  clean(on) {
+    this.#wantsFilter = on;
+    this.#signalling.send({ type: 'filter', on });
+    this.#tellCleaning(null);
   }
 
   retryNow() {
@@ -122,10 +139,13 @@ export class Call {
   #receive(message) {
     switch (message.type) {
       case 'welcome':
+        this.#me = message.you.id;
+        this.#filters = message.filters ?? false;
         return this.#welcome(message.participants, message.ice);
       case 'joined':
         this.#meet(message.participant, false);
-        this.#events.say(`${nameOf(message.participant)} joined`);
+        if (message.participant.kind === 'filter') this.#tellCleaning(null);
+        else this.#events.say(`${nameOf(message.participant)} joined`);
         return this.#events.participants(this.participants);
       case 'updated':
         return this.#updated(message.participant);
@@ -149,7 +169,11 @@ export class Call {
   /** @param {Participant[]} participants @param {Ice} ice */
   #welcome(participants, ice) {
     this.#ice = ice;
-    this.#ghosts = [...this.#ghosts, ...this.#links.values()];
+    for (const link of this.#links.values()) {
+      // Filters come back with those whose sound they clean.
+      if (link.participant.kind === 'filter') link.close();
+      else this.#ghosts.push(link);
+    }
     this.#links.clear();
     for (const participant of participants) this.#meet(participant, true);
     clearTimeout(this.#ghostTimer);
@@ -157,6 +181,8 @@ export class Call {
     this.#events.entered();
     this.#events.participants(this.participants);
     this.#tellSends();
+    if (this.#wantsFilter) this.#signalling.send({ type: 'filter', on: true });
+    this.#tellCleaning(null);
   }
 
   /** @param {Participant} participant @param {boolean} offerer this page came later */
@@ -165,7 +191,7 @@ export class Call {
     this.#ghosts = this.#ghosts.filter((link) => link !== ghost);
     const former = ghost?.handOver() ?? null;
     const tile = former?.tile ?? this.#makeTile(participant);
-    tile?.update(participant);
+    if (tile instanceof Tile) tile.update(participant);
     const { media, codec } = this.#settings;
     const link = new Link(participant, tile, {
       offerer,
@@ -183,10 +209,27 @@ export class Call {
 
   /** @param {Participant} participant */
   #makeTile(participant) {
-    if (participant.kind === 'recorder') return null;
+    const { kind, enhances } = participant;
+    if (kind === 'recorder') return null;
+    if (kind === 'filter' && enhances) return this.#makeEnhanced(participant.id, enhances);
     const tile = new Tile(participant, this.#settings.media.chosen.speaker);
     this.#events.tile(tile);
     return tile;
+  }
+
+  /** What a filter sends is played in its source's tile; to its own source it sends nothing. @param {string} filter @param {string} source */
+  #makeEnhanced(filter, source) {
+    const tile = this.#links.get(source)?.tile;
+    if (!(tile instanceof Tile)) return null;
+    const { speaker } = this.#settings.media.chosen;
+    return new Enhanced(tile, speaker, (kind) => this.#links.get(filter)?.peer?.played(kind) ?? null);
+  }
+
+  /** @param {string|null} code why there is no filter, if somebody wants one */
+  #tellCleaning(code) {
+    const works = this.participants.some(({ enhances }) => enhances === this.#me);
+    const wanted = works ? 'on' : 'coming';
+    this.#events.cleaning(this.#wantsFilter ? wanted : this.#filters ? 'off' : 'none', code);
   }
 
   /** @param {Participant} participant */
@@ -194,7 +237,7 @@ export class Call {
     const link = this.#links.get(participant.id);
     if (!link) return;
     link.participant = participant;
-    link.tile?.update(participant);
+    if (link.tile instanceof Tile) link.tile.update(participant);
     this.#events.participants(this.participants);
   }
 
@@ -204,7 +247,8 @@ export class Call {
     if (!link) return;
     this.#links.delete(id);
     link.close();
-    this.#events.say(`${nameOf(link.participant)} left`);
+    if (link.participant.kind === 'filter') this.#tellCleaning(null);
+    else this.#events.say(`${nameOf(link.participant)} left`);
     this.#events.participants(this.participants);
   }
 
@@ -236,6 +280,10 @@ export class Call {
       this.#onlyReceive();
       for (const link of this.#links.values()) link.renew();
       return;
+    }
+    if (code === 'no_filter' || code === 'filters_forbidden') {
+      this.#wantsFilter = false;
+      return this.#tellCleaning(code);
     }
     // Somebody left while a message to them was under way: nothing to say.
     if (code !== 'unknown_participant') console.warn(`the server refused a message: ${code}: ${message}`);
@@ -286,7 +334,7 @@ export class Call {
 
   async #measure() {
     for (const { peer, tile } of this.#links.values()) {
-      if (!peer || !tile) continue;
+      if (!peer || !(tile instanceof Tile)) continue;
       const meter = this.#meters.get(peer) ?? new QualityMeter();
       this.#meters.set(peer, meter);
       const report = await peer.stats().catch(() => null);
@@ -295,7 +343,7 @@ export class Call {
   }
 
   #listen() {
-    for (const { peer, tile } of this.#links.values()) tile?.setLoudness(peer?.loudness() ?? 0);
+    for (const { peer, tile } of this.#links.values()) if (tile instanceof Tile) tile.setLoudness(peer?.loudness() ?? 0);
   }
 }
 

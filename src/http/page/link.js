@@ -4,6 +4,7 @@
 import { Peer } from './peer.js';
 
 /** @import {ClientMessage, Ice, MediaKind, Participant} from './types.js' */
+/** @import {Enhanced} from './enhanced.js' */
 /** @import {Tile} from './tile.js' */
 
 const FIRST_PAUSE_MS = 500;
@@ -27,7 +28,7 @@ const MOST_EARLY = 64;
 export class Link {
   /** @type {Participant} */
   participant;
-  /** @type {Tile|null} a recorder has none: it sends nothing */
+  /** @type {Tile|Enhanced|null} a recorder has none: it sends nothing */
   tile;
   #settings;
   /** @type {Map<number, Peer>} */
@@ -45,7 +46,7 @@ export class Link {
 
   /**
    * @param {Participant} participant
-   * @param {Tile|null} tile
+   * @param {Tile|Enhanced|null} tile
    * @param {LinkSettings} settings
    * @param {Peer|null} former the PeerConnection on the tile now, from before the server was lost
    */
@@ -136,7 +137,7 @@ export class Link {
 
   /**
    * The server is gone, and this participant will come back with another id: stops negotiating, keeps playing.
-   * @returns {{tile: Tile|null, peer: Peer|null}} for the link that comes after
+   * @returns {{tile: Tile|Enhanced|null, peer: Peer|null}} for the link that comes after
    */
   handOver() {
     const peer = this.#playing;

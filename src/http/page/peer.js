@@ -151,6 +151,13 @@ export class Peer {
     return fresh ? (source.audioLevel ?? 0) : 0;
   }
 
+  /** The RTP time of the sound or picture that came out last; null: none has. @param {MediaKind} kind */
+  played(kind) {
+    const receiver = this.#connection.getReceivers().find(({ track }) => track.kind === kind);
+    const [source] = receiver?.getSynchronizationSources() ?? [];
+    return source?.rtpTimestamp ?? null;
+  }
+
   close() {
     clearTimeout(this.#limit);
     this.#connection.onconnectionstatechange = null;

@@ -7,10 +7,10 @@ import { button, copy, dress, get, icon } from './dom.js';
 import { keepFitted } from './stage.js';
 import { roomLink } from './names.js';
 import { nameOf, paintAvatar } from './tile.js';
-import { troubleWords } from './words.js';
+import { cleaningWords, troubleWords } from './words.js';
 
 /** @import {Participant} from './types.js' */
-/** @import {CallSettings} from './call.js' */
+/** @import {CallSettings, Cleaning} from './call.js' */
 /** @import {Consent} from './consent.js' */
 /** @import {LocalMedia} from './devices.js' */
 
@@ -31,6 +31,7 @@ export class RoomScreen {
   #toasts = get('toasts', HTMLElement);
   #settings = get('settings', HTMLDialogElement);
   #shortcuts = get('shortcuts', HTMLInputElement);
+  #clean = get('call-clean', HTMLInputElement);
   #media;
   #consent;
   #events;
@@ -69,6 +70,7 @@ export class RoomScreen {
       lost: (retryInMs) => this.#lost(retryInMs),
       refused: (code) => this.#refused(code),
       receiveOnly: () => this.#receiveOnly(),
+      cleaning: (state, code) => this.#cleaning(state, code),
     });
     this.#screen.hidden = false;
     get('call-room', HTMLElement).textContent = settings.room;
@@ -108,6 +110,7 @@ export class RoomScreen {
     button('copy-link').onclick = () => this.#copyLink();
     button('alone-copy').onclick = () => this.#copyLink();
     button('not-recorded').onclick = () => this.#toggleConsent();
+    this.#clean.onchange = () => this.#call?.clean(this.#clean.checked);
     button('settings-open').onclick = () => this.#settings.showModal();
     button('settings-close').onclick = () => this.#settings.close();
     button('fullscreen').hidden = !document.fullscreenEnabled;
@@ -139,6 +142,7 @@ export class RoomScreen {
       s: () => this.#settings.showModal(),
       l: () => this.#copyLink(),
       r: () => this.#toggleConsent(),
+      n: () => this.#toggleClean(),
     }[event.key.toLowerCase()];
     if (!act) return;
     event.preventDefault();
@@ -184,7 +188,7 @@ export class RoomScreen {
 
   /** @param {Participant[]} participants the others */
   #showParticipants(participants) {
-    const seen = participants.filter(({ kind }) => kind !== 'recorder').length;
+    const seen = participants.filter(({ kind }) => kind !== 'recorder' && kind !== 'filter').length;
     get('alone', HTMLElement).hidden = seen > 0;
     get('count', HTMLElement).textContent = seen ? `${seen + 1} in this call` : 'Only you';
     const recorders = participants.filter(({ recording }) => recording).map(nameOf);
@@ -197,6 +201,21 @@ export class RoomScreen {
     choice.setAttribute('aria-pressed', String(!recordable));
     if (this.#recording.textContent === notice) return;
     this.#recording.replaceChildren(...(notice ? [icon('record'), notice] : []));
+  }
+
+  #toggleClean() {
+    if (!this.#clean.disabled) this.#clean.click();
+  }
+
+  /** @param {Cleaning} state @param {string|null} code why it ended */
+  #cleaning(state, code) {
+    const before = get('self', HTMLElement).dataset.clean;
+    get('clean-row', HTMLElement).hidden = state === 'none';
+    this.#clean.disabled = state === 'none' || button('microphone').disabled;
+    this.#clean.checked = state === 'coming' || state === 'on';
+    get('self', HTMLElement).dataset.clean = state;
+    if (code) this.#say(cleaningWords(code));
+    else if (state === 'on' && before !== 'on') this.#say('Your sound is cleaned up for the others');
   }
 
   #toggleConsent() {

@@ -2,7 +2,7 @@
 
 import { describe } from './stats.js';
 
-/** @import {Kind, Participant} from './types.js' */
+/** @import {Kind, MediaKind, Participant} from './types.js' */
 /** @import {Quality} from './stats.js' */
 
 /** @type {Record<Kind, string>} */
@@ -34,6 +34,8 @@ export class Tile {
   /** @type {HTMLVideoElement|null} plays hidden until it takes over */
   #incoming = null;
   #speaker;
+  /** Of the sound that comes from this participant itself. */
+  #volume = 1;
 
   /** @param {Participant} participant @param {string} speaker the output device, empty for the default */
   constructor(participant, speaker) {
@@ -90,12 +92,33 @@ export class Tile {
     this.#shown = video;
     video.dataset.testid = 'tile-video';
     video.muted = false;
+    video.volume = this.#volume;
     this.#route(video);
     this.#play(video);
     const live = () => this.element.classList.add('live');
     if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(live);
     else live();
     this.steady();
+  }
+
+  /** Lays what a filter gives back over the picture. @param {HTMLVideoElement} video */
+  lay(video) {
+    this.#media.append(video);
+  }
+
+  /** How loud this participant's own sound is, 0 to 1: less while a filter's is heard instead. @param {number} volume */
+  setVolume(volume) {
+    this.#volume = volume;
+    if (this.#shown) this.#shown.volume = volume;
+  }
+
+  /** Says whether sound or picture come from a filter. @param {MediaKind} kind @param {boolean} enhanced @returns {boolean} whether that is new */
+  setSource(kind, enhanced) {
+    const name = kind === 'audio' ? 'sound' : 'picture';
+    const source = enhanced ? 'enhanced' : 'original';
+    const isNew = (this.element.dataset[name] ?? 'original') !== source;
+    this.element.dataset[name] = source;
+    return isNew;
   }
 
   /** The path is interrupted. */

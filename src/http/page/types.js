@@ -21,7 +21,7 @@
  * @typedef {{type: SdpType, from: string, generation: number, sdp: string}} SdpMessage
  * @typedef {{type: 'candidate', from: string, generation: number, candidate: string, mline: number}} CandidateMessage
  *
- * @typedef {{type: 'welcome', protocol: number, you: Participant, participants: Participant[], ice: Ice}
+ * @typedef {{type: 'welcome', protocol: number, you: Participant, participants: Participant[], ice: Ice, filters?: boolean}
  *   | {type: 'joined', participant: Participant}
  *   | {type: 'updated', participant: Participant}
  *   | {type: 'left', id: string, reason: string}
@@ -37,6 +37,7 @@
  *   | {type: 'candidate', to: string, generation: number, candidate: string, mline: number}
  *   | {type: 'renew', to: string, generation: number}
  *   | {type: 'update', sends?: Sends, name?: string, recordable?: boolean}
+ *   | {type: 'filter', on: boolean}
  *   | {type: 'ice_servers'}
  *   | {type: 'leave'}} ClientMessage
  */

@@ -85,6 +85,12 @@ export function refusalWords(code, room) {
   }
 }
 
+/** Why the server does not clean up somebody's sound. @param {string} code of the protocol */
+export function cleaningWords(code) {
+  if (code === 'filters_forbidden') return 'This server does not clean up sound.';
+  return 'The server cannot clean up your sound now. The others hear you as you are; try again in a while.';
+}
+
 /** @param {string} room @returns {Ending} */
 export function goodbyeWords(room) {
   return { title: 'You left the call', words: `The room “${room}” stays open as long as somebody is in it.`, again: 'Join again' };

@@ -327,6 +327,8 @@ impl Film {
                 pad.set_property_from_str("sizing-policy", "keep-aspect-ratio");
                 // A picture that nothing follows does not stay for ever.
                 pad.set_property("max-last-buffer-repeat", gst::ClockTime::SECOND);
+            } else {
+                silence(&pad, clip);
             }
             inputs.push((media, pad));
         }
@@ -410,6 +412,32 @@ fn clip_of(name: &str) -> Option<usize> {
         .strip_prefix("clip-")
         .or_else(|| name.strip_prefix("sink_"))?;
     number.parse().ok()
+}
+
+/// Takes the sound away where a filter's is heard instead.
+fn silence(pad: &gst::Pad, clip: &Clip) {
+    if clip.silent.is_empty() {
+        return;
+    }
+    let clip = clip.clone();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let Some(buffer) = info.buffer_mut() else {
+            return gst::PadProbeReturn::Ok;
+        };
+        let at = buffer.pts().map(|pts| clip.at + Duration::from(pts));
+        let is_silent = |at| {
+            clip.silent
+                .iter()
+                .any(|(from, to)| (*from..*to).contains(&at))
+        };
+        if at.is_some_and(is_silent)
+            && let Ok(mut sound) = buffer.make_mut().map_writable()
+        {
+            // Signed samples: nought is silence.
+            sound.fill(0);
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 fn queue(time: gst::ClockTime) -> Result<gst::Element, MediaError> {

@@ -45,6 +45,8 @@ pub struct Clip {
     pub tile: Option<usize>,
     /// Whether it has sound.
     pub sounds: bool,
+    /// When its sound is not heard, in the film's time: a filter gave it back improved, and that is heard instead.
+    pub silent: Vec<(Duration, Duration)>,
 }
 
 impl Plan {
@@ -71,7 +73,14 @@ impl Plan {
             clips: Vec::new(),
         };
         for (folder, visit, part) in parts() {
-            plan.add(folder, visit, part);
+            let enhanced = parts()
+                .filter(|(_, filter, _)| filter.enhances.as_ref() == Some(&visit.participant));
+            let spans = enhanced.flat_map(|(_, filter, part)| {
+                plan.spans(filter, part, TrackKind::Audio)
+                    .unwrap_or_default()
+            });
+            let silent = joined(spans.collect());
+            plan.add(folder, visit, part, silent);
         }
         for tile in &mut plan.tiles {
             tile.shown = joined(std::mem::take(&mut tile.shown));
@@ -79,29 +88,53 @@ impl Plan {
         Ok(plan)
     }
 
-    fn add(&mut self, folder: &Path, visit: &Visit, part: &MediaEntry) {
+    /// When a part has media of a kind, in the film's time; none if it has no such track.
+    fn spans(
+        &self,
+        visit: &Visit,
+        part: &MediaEntry,
+        kind: TrackKind,
+    ) -> Option<Vec<(Duration, Duration)>> {
+        let track = part.tracks.iter().find(|track| track.kind == kind)?;
+        let at = since(self.begin, part.started);
+        let first = at + Duration::from_millis(track.offset_ms);
+        let end = at + Duration::from_millis(part.duration_ms);
+        let gaps = visit.gaps.iter().filter(|gap| gap.kind == kind);
+        let gaps = gaps.map(|gap| (since(self.begin, gap.from), since(self.begin, gap.to)));
+        Some(without((first, end), gaps))
+    }
+
+    fn add(
+        &mut self,
+        folder: &Path,
+        visit: &Visit,
+        part: &MediaEntry,
+        silent: Vec<(Duration, Duration)>,
+    ) {
         let at = since(self.begin, part.started);
         let end = at + Duration::from_millis(part.duration_ms);
         self.duration = self.duration.max(end);
-        let has = |kind| part.tracks.iter().find(|track| track.kind == kind);
-        let tile = has(TrackKind::Video).map(|track| {
+        let tile = self.spans(visit, part, TrackKind::Video).map(|shown| {
             let index = self.tile(visit);
-            let first = at + Duration::from_millis(track.offset_ms);
-            let gaps = visit.gaps.iter().filter(|gap| gap.kind == TrackKind::Video);
-            let gaps = gaps.map(|gap| (since(self.begin, gap.from), since(self.begin, gap.to)));
-            self.tiles[index].shown.extend(without((first, end), gaps));
+            self.tiles[index].shown.extend(shown);
             index
         });
         self.clips.push(Clip {
             file: folder.join(&part.file),
             at,
             tile,
-            sounds: has(TrackKind::Audio).is_some(),
+            sounds: part
+                .tracks
+                .iter()
+                .any(|track| track.kind == TrackKind::Audio),
+            silent,
         });
     }
 
     fn tile(&mut self, visit: &Visit) -> usize {
-        let same = |tile: &Tile| tile.participant == visit.participant;
+        // A filter's picture lies over that of the one whom it enhances.
+        let whose = visit.enhances.as_ref().unwrap_or(&visit.participant);
+        let same = |tile: &Tile| tile.participant == *whose;
         if let Some(index) = self.tiles.iter().position(same) {
             return index;
         }
@@ -110,7 +143,7 @@ impl Plan {
             None => format!("{} {}", kind_in_words(visit), visit.participant),
         };
         self.tiles.push(Tile {
-            participant: visit.participant.clone(),
+            participant: whose.clone(),
             label,
             shown: Vec::new(),
         });
@@ -287,6 +320,27 @@ mod tests {
         )]));
         let plan = Plan::new(&[("a".into(), manifest)]).unwrap();
         assert_eq!(plan.tiles[0].shown, [(S(0), S(3)), (S(6), S(10))]);
+    }
+
+    #[test]
+    fn where_a_filter_gave_a_voice_back_the_voice_itself_is_silent() {
+        let gaps = json!({"kind": "filter", "enhances": "alice", "gaps": [
+            {"kind": "audio", "reason": "lost", "from": "2026-11-22T08:00:06Z", "to": "2026-11-22T08:00:07Z"},
+        ]});
+        let manifest = manifest(json!([
+            visit(
+                "alice",
+                "2026-11-22T08:00:00Z",
+                &["audio", "video"],
+                json!({})
+            ),
+            visit("bob", "2026-11-22T08:00:00Z", &["audio"], json!({})),
+            visit("filter", "2026-11-22T08:00:03Z", &["audio"], gaps),
+        ]));
+        let plan = Plan::new(&[("a".into(), manifest)]).unwrap();
+        let silent: Vec<_> = plan.clips.iter().map(|clip| clip.silent.clone()).collect();
+        assert_eq!(silent, [vec![(S(3), S(6)), (S(7), S(13))], vec![], vec![]]);
+        assert_eq!(plan.tiles.len(), 1);
     }
 
     #[test]

@@ -274,6 +274,7 @@ impl Model {
                 Action::Welcome { you, .. } => assert_eq!(you.id, *sender),
                 Action::IceServers { to } => assert_eq!(to, sender),
                 Action::Close { id, .. } => assert_eq!(id, sender),
+                Action::Filter { .. } => panic!("nobody asked for a filter"),
                 Action::Send {
                     to,
                     message: ServerMessage::Error { .. },

@@ -46,6 +46,20 @@ pub(super) fn check_recording(limits: &Limits, room: &RoomName) -> Result<(), Re
     Err(Refusal::new(ErrorCode::RecordingForbidden, message))
 }
 
+/// Whether somebody may have the server run a filter for it.
+pub(super) fn check_filter(limits: &Limits, grants: &Grants) -> Result<(), Refusal> {
+    if !limits.filters {
+        let message =
+            "`filter`: this server runs none for those who ask: [rooms] filters allows it";
+        return Err(Refusal::new(ErrorCode::FiltersForbidden, message));
+    }
+    if !grants.send {
+        let message = "`filter`: the token does not allow to send; there is nothing to filter";
+        return Err(Refusal::new(ErrorCode::Forbidden, message));
+    }
+    Ok(())
+}
+
 pub(super) fn check_description(
     grants: &Grants,
     type_name: &str,

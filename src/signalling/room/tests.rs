@@ -340,6 +340,7 @@ fn told<'a>(actions: &'a [Action], whom: &str) -> Vec<&'a ServerMessage> {
         Action::Send { .. }
         | Action::Welcome { .. }
         | Action::IceServers { .. }
+        | Action::Filter { .. }
         | Action::Close { .. } => None,
     });
     of_them.collect()
@@ -609,4 +610,59 @@ fn only_those_who_may_filter_give_back_anothers_media() {
     };
     let refusal = rooms.join(id("f"), filter).unwrap_err();
     assert_eq!(refusal.code, ErrorCode::Forbidden);
+}
+
+fn filtering() -> Rooms {
+    let mut rooms = Rooms::new(&Limits {
+        filters: true,
+        ..Limits::default()
+    });
+    rooms.join(id("a"), wish("lobby")).unwrap();
+    rooms.join(id("b"), wish("lobby")).unwrap();
+    rooms
+}
+
+fn filter(on: bool) -> Action {
+    Action::Filter {
+        room: "lobby".parse().unwrap(),
+        of: id("a"),
+        on,
+    }
+}
+
+#[test]
+fn a_filter_is_run_for_one_who_asks_until_it_asks_otherwise_or_leaves() {
+    let mut rooms = filtering();
+    let ask = |on| ClientMessage::Filter { on };
+    assert_eq!(rooms.handle(&id("a"), ask(false)), []);
+    assert_eq!(rooms.handle(&id("a"), ask(true)), [filter(true)]);
+    assert_eq!(rooms.handle(&id("a"), ask(true)), []);
+    assert_eq!(rooms.handle(&id("a"), ask(false)), [filter(false)]);
+    assert_eq!(rooms.handle(&id("a"), ask(true)), [filter(true)]);
+    assert_eq!(rooms.leave(&id("a"), LeaveReason::Lost)[0], filter(false));
+
+    let mut rooms = filtering();
+    assert_eq!(rooms.handle(&id("a"), ask(true)), [filter(true)]);
+    rooms.filter_ended(&id("a"));
+    assert_eq!(rooms.handle(&id("a"), ask(true)), [filter(true)]);
+}
+
+#[test]
+fn no_filter_is_run_where_the_server_does_not_or_for_one_who_may_not_send() {
+    let mut rooms = rooms_with(&[("a", "lobby")]);
+    let ask = ClientMessage::Filter { on: true };
+    let actions = rooms.handle(&id("a"), ask.clone());
+    assert_eq!(error_code(&actions, "a"), ErrorCode::FiltersForbidden);
+
+    let mut rooms = filtering();
+    let viewer = Join {
+        grants: Grants {
+            send: false,
+            ..Grants::everything()
+        },
+        ..wish("lobby")
+    };
+    rooms.join(id("c"), viewer).unwrap();
+    let actions = rooms.handle(&id("c"), ask);
+    assert_eq!(error_code(&actions, "c"), ErrorCode::Forbidden);
 }
