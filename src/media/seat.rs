@@ -163,10 +163,14 @@ impl Seat {
         self.is_chosen
     }
 
-    /// Lets it be heard and shown from now on, or not. Returns whether that is another choice.
-    pub fn choose(&mut self, chosen: bool) -> bool {
-        self.heard.fade.let_through(chosen);
-        std::mem::replace(&mut self.is_chosen, chosen) != chosen
+    /// Lets it be heard and shown, or not: sound from this time stamp on. Returns whether that is another choice.
+    pub fn choose(&mut self, chosen: bool, from: gst::ClockTime) -> bool {
+        let is_other = self.is_chosen != chosen;
+        if is_other {
+            self.is_chosen = chosen;
+            self.heard.fade.let_through(chosen, from);
+        }
+        is_other
     }
 
     /// The loudest since the last call; none if no sound came.

@@ -313,7 +313,12 @@ impl Stage {
                 Track::Original => taken.is_none(),
                 Track::Enhanced => taken == Some(&seat.number),
             };
-            is_other_picture |= seat.choose(chosen) && seat.is_picture();
+            // Both have frames to come: they change places at the same time stamp. Else there is no time to lose.
+            let from = match taken {
+                Some(_) => gst::ClockTime::try_from(now).unwrap_or_default(),
+                None => gst::ClockTime::ZERO,
+            };
+            is_other_picture |= seat.choose(chosen, from) && seat.is_picture();
         }
         is_other_picture
     }
