@@ -229,9 +229,8 @@ async fn a_filter_that_stalls_or_is_killed_is_left_out_within_200_ms_and_never_d
     for (what, heard) in &all {
         let loudest = heard.iter().copied().fold(0.0, f64::max);
         println!(
-            "{what}: silent for {} ms, loudest {loudest:.2}; at the end {:.2?}",
-            hole(heard),
-            &heard[heard.len().saturating_sub(90)..heard.len() - 40]
+            "{what}: silent for {} ms, loudest {loudest:.2}",
+            hole(heard)
         );
         assert!(hole(heard) <= 200, "{what}: {heard:.2?}");
         assert!(loudest < 0.5, "{what}: {heard:.2?}");

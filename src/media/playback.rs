@@ -27,6 +27,8 @@ use crate::signalling::ids::ParticipantId;
 const LOOK: Duration = Duration::from_millis(100);
 /// How often it is looked whether a filter's track still comes.
 const CHOOSE: Duration = Duration::from_millis(20);
+/// What had come of a filter's track when it went is played to its end: the original is only heard after what waits of it.
+const PLAYED_OUT: Duration = Duration::from_millis(400);
 
 /// What plays others' sound and shows their pictures. A thread of its own owns the pipeline, which exists only while
 /// somebody is attached.
@@ -313,6 +315,8 @@ struct Player {
     stage: Option<Stage>,
     scene: Scene,
     choices: Choices,
+    /// Filters' tracks that are gone and still play, by number, and since when.
+    going: Vec<(u64, Instant)>,
     looked: Instant,
 }
 
@@ -325,6 +329,7 @@ impl Player {
             stage: None,
             scene: Scene::default(),
             choices: Choices::new(),
+            going: Vec::new(),
             looked: Instant::now(),
         }
     }
@@ -406,19 +411,17 @@ impl Player {
     }
 
     fn detach(&mut self, number: u64) -> Result<(), MediaError> {
-        self.inputs.remove(&number);
+        let input = self.inputs.remove(&number);
         if self.inputs.is_empty() && !self.plan.is_recorded() {
             self.stage = None;
         }
         let Some(stage) = &mut self.stage else {
             return Ok(());
         };
-        // First: taking something out of a mixer may take its time.
-        stage.choose(
-            &mut self.choices,
-            Some(number),
-            clock::running_time().into(),
-        );
+        if input.is_some_and(|input| input.track == Track::Enhanced) {
+            self.going.push((number, Instant::now()));
+            return self.choose(Instant::now());
+        }
         stage.remove(number);
         stage.lay_out(&self.scene, Instant::now())
     }
@@ -426,15 +429,26 @@ impl Player {
     /// Whether a filter gives somebody's track back.
     fn has_choices(&self) -> bool {
         let mut inputs = self.inputs.values();
-        inputs.any(|input| input.track == Track::Enhanced)
+        !self.going.is_empty() || inputs.any(|input| input.track == Track::Enhanced)
     }
 
     /// Goes over to a filter's track that comes, and back from one that does not.
     fn choose(&mut self, now: Instant) -> Result<(), MediaError> {
         let Some(stage) = &mut self.stage else {
+            self.going.clear();
             return Ok(());
         };
-        match stage.choose(&mut self.choices, None, clock::running_time().into()) {
+        let going: Vec<u64> = self.going.iter().map(|(number, _)| *number).collect();
+        let running = clock::running_time().into();
+        let is_other = stage.choose(&mut self.choices, &going, running);
+        self.going.retain(|(number, since)| {
+            let is_over = now.saturating_duration_since(*since) >= PLAYED_OUT;
+            if is_over {
+                stage.remove(*number);
+            }
+            !is_over
+        });
+        match is_other {
             true => stage.lay_out(&self.scene, now),
             false => Ok(()),
         }

@@ -286,10 +286,11 @@ impl Stage {
         gone.into_iter().for_each(|number| self.remove(number));
     }
 
-    /// Lets of each participant's tracks the one be heard and shown that is to be now, not the one that is `going`; `now`
-    /// is a running time. Returns whether a picture is in another one's place now.
-    pub fn choose(&mut self, choices: &mut Choices, going: Option<u64>, now: Duration) -> bool {
-        let is_there = |seat: &&Seat| seat.track == Track::Enhanced && Some(seat.number) != going;
+    /// Lets of each participant's tracks the one be heard and shown that is to be now, none of those that are `going`;
+    /// `now` is a running time. Returns whether a picture is in another one's place now.
+    pub fn choose(&mut self, choices: &mut Choices, going: &[u64], now: Duration) -> bool {
+        let is_there =
+            |seat: &&Seat| seat.track == Track::Enhanced && !going.contains(&seat.number);
         // The newest one of each counts: seats are in the order in which they came.
         let enhanced = self.seats.iter().filter(is_there);
         let newest: HashMap<_, _> = enhanced
