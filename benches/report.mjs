@@ -27,9 +27,11 @@ function difference(more, less) {
   return { cores: more.cores - less.cores, rss_mib: more.rss_mib - less.rss_mib };
 }
 
+const percent = (part) => `${Math.round(part * 100)} %`;
+
 const engine = (measured) => `${cores(measured.real_time_factor)}, ${measured.mean_us} µs, ${measured.p99_us} µs`;
 
-function rows({ join, latency, kiosk, recorder, crash, changes, filter }) {
+function rows({ join, latency, kiosk, recorder, mixed, crash, changes, filter }) {
   const { bare_encoder: bare, one_viewer: viewer, one_person: person } = kiosk;
   return [
     ['join: "Start" to first frame, p50', milliseconds(join.first_frame_ms.p50), '300 ms'],
@@ -45,6 +47,10 @@ function rows({ join, latency, kiosk, recorder, crash, changes, filter }) {
     ['kiosk, one person who sends 720p too: cores, memory', cost(person), ''],
     ['recorder, one person: cores', cores(recorder.cores), '0.05'],
     ['recorder, one person: memory', mebibytes(recorder.rss_mib), '60 MB'],
+    ['mixed recorder, two people who send 720p: cores', cores(mixed.mixed.cores), ''],
+    ['the decoders and encoders of that alone (gst-launch-1.0): cores', cores(mixed.codecs_alone.cores), ''],
+    ['mixed recorder over decoders and encoders alone', percent(mixed.over_codecs), '20 %'],
+    ['mixed recorder over decoders, encoders and a recorder that does not decode', percent(mixed.over_codecs_and_reception), ''],
     ['recorder killed: what is missing in its files, p50', milliseconds(crash.p50_ms), ''],
     ['recorder killed: what is missing in its files, worst', milliseconds(crash.max_ms), '500 ms'],
     ['`attache pipelines check`, all shipped files, longest', milliseconds(changes.check_ms.max), '2000 ms'],
@@ -59,7 +65,7 @@ function rows({ join, latency, kiosk, recorder, crash, changes, filter }) {
 }
 
 export function page(results) {
-  const { machine, join, latency, kiosk, recorder, crash, changes, filter } = results;
+  const { machine, join, latency, kiosk, recorder, mixed, crash, changes, filter } = results;
   return `# Numbers
 
 \`make bench\` measures these and writes this page and \`target/bench/results.json\`. Nothing here is typed by hand.
@@ -82,6 +88,9 @@ are processor seconds per second.
   settings and no network. A viewer sends nothing; a person sends a picture and sound, which the kiosk decodes. The pages
   decoded ${kiosk.one_viewer.pictures_per_second} and ${kiosk.one_person.pictures_per_second} pictures per second.
 - **Recorder**: ${recorder.seconds} s of one Chromium that sends 720p VP8 and Opus; ${Math.round(recorder.written_kbps)} kb/s were written.
+- **Mixed recorder**: ${mixed.seconds} s of ${mixed.people} kiosks with 1280x720 at 30 pictures per second, VP8; the film has 1280x720 at 25. For comparison
+  \`gst-launch-1.0\` decodes what an ordinary recorder wrote of both, and encodes one of them with the same settings. The rest is
+  reception (ICE, DTLS, SRTP, jitter buffers: what that ordinary recorder costs, ${mixed.received.cores} cores), scaling, names, clock and sound mixing.
 - **Recorder killed**: \`kill -9\` at ${crash.kills} random instants in the first six seconds, of recordings in WebM, MP4, Matroska
   and Ogg, one of a sender of sound alone. From the instant to the last picture (by its time code) or sound in the file.
 - **Changes**: checks and starts ${changes.times} times, gaps in ${changes.gaps} calls each. The size goes from 1280x720 to 960x540: a new source and a new encoder behind the running

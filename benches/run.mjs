@@ -10,10 +10,11 @@ import { measureJoin } from './join.mjs';
 import { measureKiosk } from './kiosk.mjs';
 import { measureLatency } from './latency.mjs';
 import { describeMachine } from './machine.mjs';
+import { measureMixed } from './mixed.mjs';
 import { measureRecorder } from './recorder.mjs';
 import { page, rounded } from './report.mjs';
 
-const MEASUREMENTS = { join: measureJoin, latency: measureLatency, kiosk: measureKiosk, recorder: measureRecorder, crash: measureCrash, changes: measureChanges, filter: measureFilter };
+const MEASUREMENTS = { join: measureJoin, latency: measureLatency, kiosk: measureKiosk, recorder: measureRecorder, mixed: measureMixed, crash: measureCrash, changes: measureChanges, filter: measureFilter };
 const ROOT = new URL('..', import.meta.url).pathname;
 
 const wanted = process.argv[2];

@@ -23,6 +23,9 @@ use media::{Content, SecondOpinion};
 use serde_json::Value;
 use support::{named, pipeline, samples_of, with_luma};
 
+/// Each counts every flash: they do not share a machine.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// Brightness at a point, in parts of the picture's size.
 fn at(luma: &Luma<'_>, x: f64, y: f64) -> u8 {
     let (column, row) = (x * luma.width as f64, y * luma.height as f64);
@@ -72,6 +75,7 @@ fn recorded(view: &Value) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everybody_is_in_one_picture_and_one_sound_while_they_are_there() {
+    let _alone = ALONE.lock().await;
     attache::media::init().unwrap();
     let daemon = Daemon::start("");
     let first = daemon.job("kiosk", "kiosk-test", "lobby").await;
@@ -140,6 +144,7 @@ async fn everybody_is_in_one_picture_and_one_sound_while_they_are_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mix_in_mp4_has_its_sound_as_aac_in_step_with_the_picture() {
+    let _alone = ALONE.lock().await;
     let daemon = Daemon::start("");
     let kiosk = daemon.job("kiosk", "kiosk-test", "lobby").await;
     let recorder = daemon.job("recorder", "recorder-live", "lobby").await;

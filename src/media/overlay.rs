@@ -1,32 +1,42 @@
-//! Draws names and signs over a mix: each card is painted once and blended into every picture.
+//! Draws names and signs over a mix: each card is painted once and laid on every picture.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gst::glib;
-use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
+use gstreamer_video::prelude::*;
 
 use super::MediaError;
 use super::elements::{add_linked, make};
 use super::grid::Place;
+use super::ink::{Ground, Ink};
 use super::paint::{BYTES, Canvas};
 use super::scene::{Caption, Tile};
 
-const PLUGINS: &str = "gstreamer1.0-plugins-base";
 /// Painting a name takes a few milliseconds; the first one loads the fonts.
 const PAINTING: gst::ClockTime = gst::ClockTime::from_seconds(5);
 /// The frame around who speaks, in pixels.
 const FRAME: u32 = 4;
 
-/// The element that blends, and what it blends.
+/// What is drawn over the pictures of a mix.
 pub(super) struct Overlay {
-    element: gst::Element,
-    // Taken only to copy a reference.
-    shown: Arc<Mutex<Option<gst_video::VideoOverlayComposition>>>,
-    painted: HashMap<Card, gst::Buffer>,
+    /// Of the mix.
+    size: (u32, u32),
+    shown: Shown,
+    painted: HashMap<Card, Arc<Ink>>,
+}
+
+/// What lies where. The lock is taken only to copy a reference.
+type Shown = Arc<Mutex<Arc<[Laid]>>>;
+
+/// A card in its place.
+struct Laid {
+    ink: Arc<Ink>,
+    x: usize,
+    y: usize,
 }
 
 /// One painted rectangle.
@@ -43,25 +53,29 @@ enum Card {
 }
 
 impl Overlay {
-    /// Nothing is drawn yet.
-    pub fn new() -> Result<Self, MediaError> {
-        let element = make("overlaycomposition", PLUGINS)?;
-        let shown = Arc::<Mutex<Option<gst_video::VideoOverlayComposition>>>::default();
-        let drawn = shown.clone();
-        element.connect("draw", false, move |_| {
-            let shown = drawn.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            Some(shown.to_value())
-        });
-        Ok(Self {
-            element,
-            shown,
+    /// For a mix of this size. Nothing is drawn yet.
+    pub fn new(size: (u32, u32)) -> Self {
+        Self {
+            size,
+            shown: Arc::new(Mutex::new(Arc::new([]))),
             painted: HashMap::new(),
-        })
+        }
     }
 
-    /// What to put behind the compositor.
-    pub fn element(&self) -> &gst::Element {
-        &self.element
+    /// Draws on the I420 pictures of the mix that pass here.
+    pub fn draw_at(&self, pad: &gst::Pad) -> Result<(), MediaError> {
+        let (width, height) = self.size;
+        let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::I420, width, height);
+        let info = info.build().map_err(MediaError::gstreamer("draw names"))?;
+        let shown = self.shown.clone();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, passing| {
+            let laid = shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let (Some(buffer), false) = (passing.buffer_mut(), laid.is_empty()) {
+                draw(&laid, buffer.make_mut(), &info);
+            }
+            gst::PadProbeReturn::Ok
+        });
+        Ok(())
     }
 
     /// Draws these tiles' captions from the next picture on.
@@ -73,48 +87,46 @@ impl Overlay {
             cards(tile, &mut wanted);
         }
         let mut painted = HashMap::new();
-        let mut rectangles = Vec::new();
+        let mut laid = Vec::new();
         for (card, x, y) in wanted {
-            let buffer = match painted.get(&card).or_else(|| self.painted.get(&card)) {
-                Some(buffer) => gst::Buffer::clone(buffer),
-                None => card.paint()?,
+            let ink = match painted.get(&card).or_else(|| self.painted.get(&card)) {
+                Some(ink) => Arc::clone(ink),
+                None => Arc::new(Ink::new(&card.paint()?, card.size(), self.size.1)),
             };
-            painted.insert(card.clone(), buffer.clone());
-            let (width, height) = card.size();
-            rectangles.push(gst_video::VideoOverlayRectangle::new_raw(
-                &buffer,
-                x,
-                y,
-                width,
-                height,
-                gst_video::VideoOverlayFormatFlags::empty(),
-            ));
+            painted.insert(card, ink.clone());
+            let (x, y) = (x as usize, y as usize);
+            laid.push(Laid { ink, x, y });
         }
         self.painted = painted;
-        let composition = match rectangles.is_empty() {
-            true => None,
-            false => {
-                let made = gst_video::VideoOverlayComposition::new(rectangles.iter());
-                Some(made.map_err(MediaError::gstreamer("draw names"))?)
-            }
-        };
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = composition;
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = laid.into();
         Ok(())
     }
 }
 
+/// Lays the cards on a picture. One that cannot be written to goes on without them.
+fn draw(laid: &[Laid], buffer: &mut gst::BufferRef, info: &gst_video::VideoInfo) {
+    let Ok(mut frame) = gst_video::VideoFrameRef::from_buffer_ref_writable(buffer, info) else {
+        return;
+    };
+    let strides: [usize; 3] =
+        std::array::from_fn(|plane| usize::try_from(frame.plane_stride()[plane]).unwrap_or(0));
+    let [luma, blue, red, _] = frame.planes_data_mut();
+    let mut grounds = [(luma, strides[0]), (blue, strides[1]), (red, strides[2])]
+        .map(|(data, stride)| Ground { data, stride });
+    for Laid { ink, x, y } in laid {
+        ink.lay(&mut grounds, *x, *y);
+    }
+}
+
 /// The cards of a tile, and where they lie.
-fn cards(tile: &Tile, into: &mut Vec<(Card, i32, i32)>) {
+fn cards(tile: &Tile, into: &mut Vec<(Card, u32, u32)>) {
     let Place {
         x,
         y,
         width,
         height,
     } = tile.place;
-    let mut add = |card: Card, x: u32, y: u32| {
-        let signed = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-        into.push((card, signed(x), signed(y)));
-    };
+    let mut add = |card: Card, x: u32, y: u32| into.push((card, x, y));
     let bar = match tile.caption.has_picture {
         true => bar_height(height).min(height),
         false => height,
@@ -161,14 +173,11 @@ impl Card {
         }
     }
 
-    fn paint(&self) -> Result<gst::Buffer, MediaError> {
+    /// Its pixels.
+    fn paint(&self) -> Result<Vec<u8>, MediaError> {
         let (width, height) = self.size();
         match self {
-            Self::Side { .. } => in_buffer(
-                Canvas::of_speaker(width, height).into_bytes(),
-                width,
-                height,
-            ),
+            Self::Side { .. } => Ok(Canvas::of_speaker(width, height).into_bytes()),
             Self::Name { caption, .. } => {
                 let (mut canvas, text) = match caption.has_picture {
                     true => (Canvas::bar(width, height), height * 5 / 9),
@@ -215,7 +224,7 @@ fn write(
     (width, height): (u32, u32),
     pixels: u32,
     left: Option<u32>,
-) -> Result<gst::Buffer, MediaError> {
+) -> Result<Vec<u8>, MediaError> {
     let pipeline = gst::Pipeline::with_name("caption");
     let caps = gst_video::VideoCapsBuilder::new()
         .format(gst_video::VideoFormat::Bgra)
@@ -258,13 +267,10 @@ fn write(
         let buffer = sample.buffer()?.map_readable().ok()?;
         (buffer.len() == (width * height) as usize * BYTES).then(|| buffer.to_vec())
     });
-    let Some(picture) = picture else {
-        return Err(MediaError::GStreamer {
-            doing: "draw names",
-            reason: format!("textoverlay made no picture of {width}x{height} within {PAINTING}"),
-        });
-    };
-    in_buffer(picture, width, height)
+    picture.ok_or_else(|| MediaError::GStreamer {
+        doing: "draw names",
+        reason: format!("textoverlay made no picture of {width}x{height} within {PAINTING}"),
+    })
 }
 
 #[cfg(test)]
@@ -274,8 +280,7 @@ mod tests {
     fn ink(label: &str) -> Vec<u8> {
         crate::media::init().unwrap();
         let empty = in_buffer(Canvas::bar(320, 24).into_bytes(), 320, 24).unwrap();
-        let written = write(label, empty, (320, 24), 14, Some(4)).unwrap();
-        written.map_readable().unwrap().to_vec()
+        write(label, empty, (320, 24), 14, Some(4)).unwrap()
     }
 
     #[test]

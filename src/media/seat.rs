@@ -9,6 +9,7 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 use gstreamer_utils::streamproducer::ConsumerSettings;
 use gstreamer_utils::{ConsumptionLink, StreamProducer};
+use gstreamer_video as gst_video;
 
 use super::choice::Track;
 use super::fade::Fade;
@@ -104,6 +105,7 @@ impl Seat {
         };
         if input.kind == MediaKind::Video {
             pad.set_property_from_str("sizing-policy", "keep-aspect-ratio");
+            pad.set_property("converter-config", scaling());
         }
         let link = input.producer.add_consumer_with(&source, settings);
         let link = link.map_err(|error| MediaError::GStreamer {
@@ -217,6 +219,15 @@ impl Seat {
         // It was added with the seat.
         let _ = pipeline.remove(&self.source);
     }
+}
+
+/// How pictures are scaled: by the mean of what falls together. The default, cubic, takes three times as long, and at the
+/// sizes of tiles nobody sees the difference.
+fn scaling() -> gst::Structure {
+    let mut config = gst_video::VideoConverterConfig::new();
+    config.set_resampler_method(gst_video::VideoResamplerMethod::Linear);
+    config.set_threads(1);
+    config.into()
 }
 
 /// Notes that frames come, and how loud they are. Drops those from before the pipeline's beginning: they have no running

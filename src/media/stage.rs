@@ -120,7 +120,9 @@ impl Stage {
             fragments: Vec::new(),
             seats: Vec::new(),
             size: (video.width, video.height),
-            overlay: plan.is_recorded().then(Overlay::new).transpose()?,
+            overlay: plan
+                .is_recorded()
+                .then(|| Overlay::new((video.width, video.height))),
             tiles: Vec::new(),
             patience: PATIENCE + delay,
             // The mix takes them later by its delay and by what the participants' jitter buffers hold.
@@ -156,6 +158,10 @@ impl Stage {
                 )?;
             }
             compositor.set_property_from_str("background", "black");
+            // What is left to be done for a picture is less than what waking other threads costs.
+            if compositor.has_property("max-threads") {
+                compositor.set_property("max-threads", 1_u32);
+            }
             stage.video = Some(compositor);
             stage.fragments.push((MediaKind::Video, built));
         }
@@ -183,9 +189,11 @@ impl Stage {
         let sink = sink.clone().upcast();
         // While all who are attached are silent, a mixer does not wait for the time of what it makes.
         let pace = make("clocksync", "gstreamer1.0-plugins-base")?;
-        let mut chain = vec![mix.clone(), capsfilter(caps)?];
-        chain.extend(overlay.map(|overlay| overlay.element().clone()));
-        chain.extend([pace, queue, sink]);
+        let form = capsfilter(caps)?;
+        if let (Some(overlay), Some(pad)) = (overlay, form.static_pad("src")) {
+            overlay.draw_at(&pad)?;
+        }
+        let chain = [mix.clone(), form, pace, queue, sink];
         self.pipeline
             .add_many(&chain)
             .map_err(MediaError::gstreamer("build the playback"))?;
