@@ -9,7 +9,7 @@ INSTALL := scripts/install-dependencies.sh
 BROWSER := tests/browser
 RELEASE := $(CURDIR)/target/release/attache
 
-.PHONY: help run test bench lint advisories docker screenshot clean
+.PHONY: help install run test bench lint advisories docker screenshot clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,11 @@ advisories: ## Compare the dependencies with RustSec's list of vulnerabilities (
 deny:
 	@cargo deny --version >/dev/null 2>&1 || { echo "installing cargo-deny, once"; cargo install --locked --quiet cargo-deny@0.20.2; }
 	cargo deny --locked check $(CHECKS)
+
+install: ## Install attache as a systemd service (as root)
+	@$(INSTALL) build run
+	cargo build --release --locked
+	@scripts/install-service.sh $(RELEASE)
 
 docker: ## Build the container image
 	docker build --tag attache .

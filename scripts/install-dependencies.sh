@@ -36,6 +36,7 @@ run   fonts-dejavu-core                font:DejaVu
 test  nodejs                           command:node
 test  npm                              command:npm
 test  chromium                         command:chromium
+test  systemd                          command:systemd-analyze
 test  coturn                           command:turnserver
 test  iproute2                         command:ip
 test  iptables                         command:iptables

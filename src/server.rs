@@ -221,6 +221,11 @@ impl Server {
             .collect()
     }
 
+    /// Its jobs.
+    pub fn supervisor(&self) -> Supervisor {
+        self.supervisor.clone()
+    }
+
     /// Stops in order, within the configured time: the workers finish their files and leave, as they would at any
     /// other time; then everybody else is told and closed; then the listeners.
     pub async fn stop(self) {

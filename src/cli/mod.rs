@@ -13,6 +13,7 @@ mod mix;
 mod pipelines;
 mod prove;
 mod recover;
+mod service;
 mod upload;
 mod values;
 
@@ -214,15 +215,19 @@ async fn serve(arguments: ServeArguments) -> Result<(), Failure> {
         }
     }
 
+    let signs_of_life = service::ready(server.supervisor());
     signals.next().await;
+    service::stopping();
     info!("stopping; a second signal ends at once");
-    tokio::select! {
+    let stopped = tokio::select! {
         () = server.stop() => {
             info!("stopped");
             Ok(())
         }
         () = signals.next() => Err(Failure::Failed(anyhow::anyhow!("ended at once by a second signal"))),
-    }
+    };
+    drop(signs_of_life);
+    stopped
 }
 
 fn token(arguments: TokenArguments) -> Result<(), Failure> {

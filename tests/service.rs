@@ -1,0 +1,120 @@
+//! attache as a service: what is installed, and what systemd is told.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
+
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A server that is killed with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn next(socket: &UnixDatagram) -> String {
+    let mut bytes = [0; 256];
+    let length = socket.recv(&mut bytes).expect("systemd is told something");
+    String::from_utf8_lossy(&bytes[..length]).trim().to_owned()
+}
+
+#[test]
+fn systemd_hears_that_it_is_ready_alive_and_stopping() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_attache"));
+    command
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .current_dir(&folder)
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "400000")
+        .env_remove("WATCHDOG_PID")
+        .stdout(Stdio::null());
+    let mut server = Running(command.spawn().unwrap());
+    assert_eq!(next(&socket), "READY=1");
+    for _ in 0..3 {
+        assert_eq!(next(&socket), "WATCHDOG=1");
+    }
+    let pid = server.0.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    while next(&socket) != "STOPPING=1" {}
+    assert!(server.0.wait().unwrap().success());
+}
+
+#[test]
+fn the_service_is_installed_with_a_unit_that_systemd_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let install = || {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install-service.sh");
+        let out = Command::new(script)
+            .arg(env!("CARGO_BIN_EXE_attache"))
+            .env("DESTDIR", root)
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{out:?}");
+    };
+    install();
+    let verify = Command::new("systemd-analyze")
+        .arg("verify")
+        .arg("--man=no")
+        .arg(format!("--root={}", root.display()))
+        .arg("attache.service")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&verify.stderr).into_owned();
+    let of_ours: Vec<&str> = said
+        .lines()
+        .filter(|line| line.contains("attache"))
+        // The folder holds this service and nothing that it waits for.
+        .filter(|line| !line.contains("not found"))
+        .collect();
+    assert_eq!(of_ours, Vec::<&str>::new(), "{said}");
+
+    // The configuration is one, its kiosk has its description, and a second installation leaves it alone.
+    let config = root.join("etc/attache/attache.toml");
+    let check = Command::new(root.join("usr/local/bin/attache"))
+        .args(["pipelines", "check", "--config"])
+        .arg(&config)
+        .arg("--pipelines")
+        .arg(root.join("usr/share/attache/pipelines"))
+        .output()
+        .unwrap();
+    assert!(check.status.success(), "{check:?}");
+    std::fs::write(&config, "# mine\n").unwrap();
+    install();
+    assert_eq!(std::fs::read_to_string(&config).unwrap(), "# mine\n");
+}
+
+#[test]
+fn without_a_built_program_the_installation_says_how_to_make_one() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install-service.sh");
+    let out = Command::new(script)
+        .arg("no/such/program")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(
+        !out.status.success() && said.contains("cargo build --release"),
+        "{said}"
+    );
+}
