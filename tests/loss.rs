@@ -111,9 +111,7 @@ fn recorded(every: u32, seconds: u64) -> (Content, u64) {
 
     let mut command = Command::new(attache());
     command
-        // Time for a lost packet to be asked for more than once.
-        .args(["record", "--join", &room, "--set", "latency_ms=800"])
-        .args(["--json", "--out"])
+        .args(["record", "--join", &room, "--json", "--out"])
         .arg(folder.path().join("recordings"))
         .arg("--pipelines")
         .arg(&pipelines)

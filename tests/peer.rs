@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use attache::job::PeerState;
 use attache::media::{Codec, MediaKind, clock};
-use attache::peer::{EncodedSink, Peer, PeerEvent, PeerSettings, Producers, Receive, Wish};
+use attache::peer::{
+    EncodedSink, Latency, Peer, PeerEvent, PeerSettings, Producers, Receive, Wish,
+};
 use attache::quality::{Counts, Path, Quality};
 use attache::recording::frame::{Content, Frame};
 use attache::signalling::protocol::{Ice, Sends};
@@ -85,7 +87,7 @@ fn settings(name: &str, video_codecs: Vec<Codec>, receive: Receive) -> PeerSetti
         producers: Some(producers()),
         video_codecs,
         receive,
-        latency: Duration::from_millis(50),
+        latency: Latency::Fixed(Duration::from_millis(50)),
     }
 }
 

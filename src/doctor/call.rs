@@ -18,7 +18,7 @@ use crate::media::MediaKind;
 use crate::media::capture::{Capture, Context};
 use crate::media::encoder::Encoders;
 use crate::media::timecode::{self, Luma};
-use crate::peer::{Peer, PeerEvent, PeerSettings, Receive};
+use crate::peer::{Latency, Peer, PeerEvent, PeerSettings, Receive};
 use crate::pipeline::Description;
 use crate::signalling::ids::RoomName;
 use crate::signalling::protocol::{Ice, Sends};
@@ -94,7 +94,7 @@ async fn carry(capture: &Capture) -> Result<Vec<u64>> {
             audio: true,
             video: true,
         },
-        latency: capture.settings().latency,
+        latency: Latency::Fixed(capture.settings().latency),
     };
     let sender = PeerSettings {
         producers: Some(Arc::new(move |codec| Ok(from.producer(codec)?))),

@@ -2,7 +2,8 @@
 //!
 //! * [`sdp`] reads and checks what the other side describes; [`generation`] says which PeerConnection counts.
 //! * [`negotiate`] turns both into m-lines, offers and answers.
-//! * [`send`] takes encoded frames from the fan-out to webrtcbin; [`receive`] brings the other side's back.
+//! * [`send`] takes encoded frames from the fan-out to webrtcbin; [`receive`] brings the other side's back, through
+//!   [`jitter`] buffers.
 //! * [`ice`] sets servers and candidates; [`data`] is the chat channel; [`stats`] reads webrtcbin's counters,
 //!   [`reports`] the other side's.
 //!
@@ -11,6 +12,7 @@
 mod data;
 pub mod generation;
 mod ice;
+mod jitter;
 mod negotiate;
 mod receive;
 mod reports;
@@ -38,6 +40,7 @@ use crate::quality::Counts;
 use crate::signalling::protocol::{Ice, Sends};
 
 pub use generation::Candidate;
+pub use jitter::Latency;
 pub use receive::{EncodedSink, Receive, Wish};
 
 /// Gives the encoded frames of a codec; called when a peer is about to send. The encoder starts when first asked.
@@ -58,8 +61,8 @@ pub struct PeerSettings {
     pub video_codecs: Vec<Codec>,
     /// What to do with what comes.
     pub receive: Receive,
-    /// The jitter buffer's length.
-    pub latency: Duration,
+    /// The jitter buffers' length.
+    pub latency: Latency,
 }
 
 /// What a peer tells its owner.
@@ -166,7 +169,7 @@ impl Peer {
                 audio: true,
                 video: true,
             },
-            latency: Duration::ZERO,
+            latency: Latency::Fixed(Duration::ZERO),
         };
         let warm_up = async || {
             let (mut peer, _events) = Self::build(settings)?;
@@ -246,13 +249,17 @@ impl Peer {
             .property_from_str("bundle-policy", "max-bundle")
             .property(
                 "latency",
-                u32::try_from(settings.latency.as_millis()).unwrap_or(u32::MAX),
+                u32::try_from(settings.latency.first().as_millis()).unwrap_or(u32::MAX),
             )
             .build()
             .context(
                 "webrtcbin is missing: install gstreamer1.0-plugins-bad and gstreamer1.0-nice",
             )?;
         ice::configure(&webrtc, &settings.ice)?;
+        match settings.latency {
+            Latency::Fixed(_) => {}
+            Latency::FollowsLoss => jitter::follow_loss(&webrtc)?,
+        }
         pipeline.add(&webrtc)?;
         let counters = Arc::new(Counters::default());
         watch_state(&webrtc, &events);

@@ -16,7 +16,7 @@ use crate::media::encoder::prover::own_program;
 use crate::media::encodings::{Encodings, RawOutlets};
 use crate::media::fanout::Outlet;
 use crate::media::{MediaEvent, MediaKind};
-use crate::peer::{Peer, PeerSettings, Receive};
+use crate::peer::{Latency, Peer, PeerSettings, Receive};
 use crate::pipeline::{Description, Settings};
 use crate::signalling::ids::ParticipantId;
 use crate::signalling::protocol::{Ice, Participant, Sends};
@@ -147,7 +147,7 @@ impl Filter {
                 },
                 false => Receive::Nothing,
             },
-            latency: self.settings.latency,
+            latency: Latency::Fixed(self.settings.latency),
         }
     }
 

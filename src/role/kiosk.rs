@@ -17,7 +17,7 @@ use crate::media::encoder::Encoders;
 use crate::media::encoder::prover::own_program;
 use crate::media::playback::{Attachment, Playback};
 use crate::media::{MediaEvent, MediaKind};
-use crate::peer::{Peer, PeerSettings, Receive};
+use crate::peer::{Latency, Peer, PeerSettings, Receive};
 use crate::pipeline::Description;
 use crate::signalling::ids::ParticipantId;
 use crate::signalling::protocol::{Ice, Participant, Sends};
@@ -108,7 +108,7 @@ impl Kiosk {
                 audio: self.playback.plays(MediaKind::Audio),
                 video: self.playback.plays(MediaKind::Video),
             },
-            latency: settings.latency,
+            latency: Latency::Fixed(settings.latency),
         }
     }
 

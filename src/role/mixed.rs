@@ -21,7 +21,7 @@ use crate::media::playback::{Attachment, Playback};
 use crate::media::scene::Person;
 use crate::media::tap::{Taken, Tap};
 use crate::media::{Codec, MediaError, MediaEvent, MediaKind};
-use crate::peer::{Peer, PeerSettings, Receive};
+use crate::peer::{Latency, Peer, PeerSettings, Receive};
 use crate::pipeline::change::Change;
 use crate::pipeline::{Description, RecordingSettings, Settings};
 use crate::recording::{self, Because, End, Recording, Report, Writer};
@@ -218,7 +218,7 @@ impl Mixed {
                 audio: self.mix.plays(MediaKind::Audio),
                 video: self.mix.plays(MediaKind::Video),
             },
-            latency: self.settings.latency,
+            latency: Latency::Fixed(self.settings.latency),
         }
     }
 

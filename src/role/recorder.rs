@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::Events;
 use crate::job::{Assignment, Event};
 use crate::media::{Codec, MediaKind};
-use crate::peer::{EncodedSink, Peer, PeerSettings, Receive, Wish};
+use crate::peer::{EncodedSink, Latency, Peer, PeerSettings, Receive, Wish};
 use crate::pipeline::Description;
 use crate::recording::{self, Because, End, Media, Recording, Report, Writer};
 use crate::signalling::ids::{Generation, ParticipantId};
@@ -26,7 +26,7 @@ pub struct Recorder {
     events: Events,
     visits: HashMap<ParticipantId, Visit>,
     finishing: JoinSet<()>,
-    latency: Duration,
+    latency: Latency,
     codecs: Vec<Codec>,
     media: Media,
 }
@@ -79,7 +79,10 @@ impl Recorder {
             events: events.clone(),
             visits: HashMap::new(),
             finishing: JoinSet::new(),
-            latency: settings.latency,
+            latency: match settings.latency {
+                Duration::ZERO => Latency::FollowsLoss,
+                fixed => Latency::Fixed(fixed),
+            },
             codecs: settings.video.codecs,
             media: how.format.media,
         };

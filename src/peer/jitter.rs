@@ -1,0 +1,182 @@
+//! How long a peer's jitter buffers wait for packets that are missing: always so long, or by what is lost.
+//!
+//! What comes in order passes a jitter buffer at once, however long that is; only behind a missing packet the others wait.
+//! So a recorder's buffer is short while nothing is missing, for a killed recorder loses what waits, and becomes long
+//! with the first packet that has to be sent again (RFC 4585, 6.2.1; RFC 4588): that one still comes in time. RTCP allows
+//! a receiver to ask only now and then, so that several requests take much longer than several round trips.
+//!
+//! The times of a recording do not move with it: they come from the sender's stamps and reports.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use gst::prelude::*;
+use gstreamer as gst;
+
+use crate::media::clock;
+
+/// While nothing is missing.
+const SHORT: Duration = Duration::from_millis(200);
+/// While packets are sent again.
+const LONG: Duration = Duration::from_millis(800);
+/// On a path so slow that [`LONG`] is less than [`ROUND_TRIPS`], at most.
+const LONGEST: Duration = Duration::from_secs(2);
+const ROUND_TRIPS: u32 = 4;
+/// When nothing was missing for so long, the buffer becomes short again.
+const CALM: Duration = Duration::from_secs(30);
+/// Packets in order after which a buffer begins to pass them on; without that it waits out its whole length first.
+const FAST_START: u32 = 3;
+
+/// The length of a peer's jitter buffers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Latency {
+    /// Always this.
+    Fixed(Duration),
+    /// 200 ms, and 800 ms or more while packets are missing.
+    FollowsLoss,
+}
+
+impl Latency {
+    /// What a buffer begins with.
+    pub(super) fn first(self) -> Duration {
+        match self {
+            Self::Fixed(length) => length,
+            Self::FollowsLoss => SHORT,
+        }
+    }
+}
+
+/// The length of one jitter buffer that follows the loss. Pure: time is passed in, as running time.
+#[derive(Debug)]
+struct Patience {
+    length: Duration,
+    missed: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            length: SHORT,
+            missed: Duration::ZERO,
+        }
+    }
+}
+
+impl Patience {
+    /// A packet is missing; it takes so long to ask for it and to get it. Returns the new length, if it is another one.
+    fn missing(&mut self, round_trip: Duration, now: Duration) -> Option<Duration> {
+        self.missed = now;
+        // A measure of a slow moment does not make it shorter.
+        let wanted = (round_trip * ROUND_TRIPS).clamp(LONG, LONGEST);
+        let grows = wanted > self.length;
+        grows.then(|| self.take(wanted))
+    }
+
+    /// A packet passed. Returns the new length, if it is another one.
+    fn passed(&mut self, now: Duration) -> Option<Duration> {
+        let is_calm = self.length > SHORT && now.saturating_sub(self.missed) >= CALM;
+        is_calm.then(|| self.take(SHORT))
+    }
+
+    fn take(&mut self, length: Duration) -> Duration {
+        self.length = length;
+        length
+    }
+}
+
+/// Lets every jitter buffer of a webrtcbin follow the loss. To be called before its first packet.
+pub(super) fn follow_loss(webrtc: &gst::Element) -> Result<()> {
+    let rtpbin = webrtc
+        .downcast_ref::<gst::Bin>()
+        .and_then(|bin| bin.by_name("rtpbin"))
+        .context("a webrtcbin without an rtpbin")?;
+    rtpbin.connect("new-jitterbuffer", false, |values| {
+        let buffer = values.get(1)?.get::<gst::Element>().ok()?;
+        watch(&buffer);
+        None
+    });
+    Ok(())
+}
+
+fn watch(buffer: &gst::Element) {
+    buffer.set_property("faststart-min-packets", FAST_START);
+    let (Some(sink), Some(src)) = (buffer.static_pad("sink"), buffer.static_pad("src")) else {
+        return;
+    };
+    let patience = Arc::new(Mutex::new(Patience::default()));
+    let asked = patience.clone();
+    sink.add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |pad, info| {
+        if let Some(round_trip) = missing(info, "GstRTPRetransmissionRequest") {
+            let length = lock(&asked).missing(round_trip, clock::running_time().into());
+            set_length(pad, length);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    let types = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+    src.add_probe(types, move |pad, info| {
+        let now = clock::running_time().into();
+        let length = match (missing(info, "GstRTPPacketLost"), &info.data) {
+            (Some(round_trip), _) => lock(&patience).missing(round_trip, now),
+            (None, Some(gst::PadProbeData::Buffer(_))) => lock(&patience).passed(now),
+            (None, Some(_) | None) => None,
+        };
+        set_length(pad, length);
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// The round trip that an event of this name tells, zero where it tells none; `None` for other events.
+fn missing(info: &gst::PadProbeInfo<'_>, name: &str) -> Option<Duration> {
+    let told = info.event()?.structure()?;
+    let round_trip = told.get::<u32>("avg-rtt").unwrap_or(0);
+    (told.name() == name).then(|| Duration::from_millis(round_trip.into()))
+}
+
+/// Held for a calculation, never across a call of GStreamer.
+fn lock(patience: &Mutex<Patience>) -> std::sync::MutexGuard<'_, Patience> {
+    patience.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn set_length(pad: &gst::Pad, length: Option<Duration>) {
+    let (Some(length), Some(buffer)) = (length, pad.parent_element()) else {
+        return;
+    };
+    tracing::debug!(length_ms = length.as_millis(), "jitter buffer");
+    let length = u32::try_from(length.as_millis()).unwrap_or(u32::MAX);
+    // It tells the pipeline of it: not from its own thread.
+    buffer.call_async(move |buffer| buffer.set_property("latency", length));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(20);
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn the_buffer_is_long_from_the_first_missing_packet_until_it_was_calm_for_half_a_minute() {
+        let mut patience = Patience::default();
+        assert_eq!(patience.passed(seconds(100)), None);
+        assert_eq!(patience.missing(SOON, seconds(100)), Some(LONG));
+        assert_eq!(patience.missing(SOON, seconds(120)), None);
+        assert_eq!(patience.passed(seconds(149)), None);
+        assert_eq!(patience.passed(seconds(150)), Some(SHORT));
+        assert_eq!(patience.passed(seconds(151)), None);
+        assert_eq!(patience.missing(SOON, seconds(152)), Some(LONG));
+    }
+
+    #[test]
+    fn a_slow_path_gets_four_round_trips_up_to_two_seconds_and_keeps_them() {
+        let mut patience = Patience::default();
+        let slow = Duration::from_millis(300);
+        assert_eq!(patience.missing(slow, seconds(1)), Some(slow * 4));
+        assert_eq!(patience.missing(SOON, seconds(2)), None);
+        assert_eq!(patience.missing(seconds(1), seconds(3)), Some(LONGEST));
+        assert_eq!(patience.passed(seconds(33)), Some(SHORT));
+    }
+}
