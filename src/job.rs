@@ -144,6 +144,9 @@ pub struct Assignment {
     pub elements: Allowed,
     /// The folder recordings go to.
     pub recordings: PathBuf,
+    /// The folder of what that does not take; absent: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_folder: Option<PathBuf>,
     /// What the operator says of encoders.
     #[serde(default)]
     pub encoders: Policy,

@@ -27,7 +27,7 @@ use crate::http::listen::{self, Listener};
 use crate::http::{self, App};
 use crate::media::encoder::Policy;
 use crate::recording::catalog::{Catalog, Recordings};
-use crate::recording::recovery::{Mode, Roots, recover_all};
+use crate::recording::recovery::{Mode, recover_all};
 use crate::recording::upload::service::Uploads;
 use crate::signalling::{Entrance, Hub};
 use crate::supervisor::{Settings, Supervisor};
@@ -94,6 +94,7 @@ impl Server {
             stop_limit: config.server.stop_timeout,
             stream_hosts: config.jobs.stream_hosts.clone(),
             encoders: config.encoders.clone(),
+            second_folder: config.jobs.second_folder.clone(),
             changes: Some(changes),
             ..Settings::new(
                 worker,
@@ -247,7 +248,7 @@ impl Server {
     }
 }
 
-/// Looks at the folder of recordings from now on, and uploads them where targets are configured.
+/// Looks at the folders of recordings from now on, and uploads them where targets are configured.
 fn watch_recordings(
     config: &Config,
 ) -> (
@@ -255,15 +256,12 @@ fn watch_recordings(
     Uploads,
     Vec<AbortOnDropHandle<()>>,
 ) {
-    let folder = &config.jobs.recordings;
     let (found, recordings) = watch::channel(Recordings::default());
-    let mut tasks = vec![tokio::spawn(Catalog::new(folder.clone()).watch(found))];
+    let mut tasks = vec![tokio::spawn(Catalog::new(config.jobs.roots()).watch(found))];
     let uploads = Uploads::default();
     if !config.uploads.targets.is_empty() {
         let settings = config.uploads.clone();
-        let run = uploads
-            .clone()
-            .run(folder.clone(), settings, recordings.clone());
+        let run = uploads.clone().run(settings, recordings.clone());
         tasks.push(tokio::spawn(run));
     }
     let tasks = tasks.into_iter().map(AbortOnDropHandle::new).collect();
@@ -272,9 +270,7 @@ fn watch_recordings(
 
 /// Finishes what killed recorders left, beside everything else. Recordings that go on are left alone.
 fn recover_recordings(config: &Config, recovered: Arc<AtomicU64>) {
-    let roots = Roots {
-        out: config.jobs.recordings.clone(),
-    };
+    let roots = config.jobs.roots();
     tokio::task::spawn_blocking(move || {
         let results = recover_all(&roots, Mode::Recover);
         let count = results.iter().filter(|result| result.is_ok()).count();

@@ -21,7 +21,7 @@ use attache::media::MediaKind::{self, Audio, Video};
 use attache::recording::hls::Told;
 use attache::recording::report::{Event, Report, Stem};
 use attache::recording::writer::Writer;
-use attache::recording::{Beside, Containers, End, Format, Media, hls};
+use attache::recording::{Beside, Containers, End, Format, Media, Places, hls};
 use attache::signalling::ids::Generation;
 use attache::signalling::protocol::Sends;
 use encode::{audio, interleaved, video};
@@ -60,7 +60,7 @@ impl Trial {
             containers: Containers::Auto,
             media: Media::All,
         };
-        let place = folder.path().to_owned();
+        let places = Places::alone(folder.path().to_owned());
         let settings = hls::Settings {
             segment: Duration::from_secs(segment_s),
             keep,
@@ -69,7 +69,7 @@ impl Trial {
             hls: Some(settings),
             thumbnails: None,
         };
-        let writer = Writer::with_wall_clock(place, stem, BOTH, format, events, wall);
+        let writer = Writer::with_wall_clock(places.into(), stem, BOTH, format, events, wall);
         Self {
             folder,
             writer: writer.making(beside),

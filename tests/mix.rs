@@ -54,6 +54,7 @@ async fn push(writer: &Writer, pictures: Vec<gst::Sample>, sound: Vec<gst::Sampl
 async fn begin(out: &Path) -> Recording {
     let settings = Settings {
         out: out.to_owned(),
+        second: None,
         description: None,
         room: "lobby".parse().unwrap(),
         job: "job1".parse().unwrap(),
@@ -62,7 +63,7 @@ async fn begin(out: &Path) -> Recording {
         format: attache::recording::Format::default(),
         beside: Default::default(),
     };
-    Recording::create(settings).await.unwrap().0
+    Recording::create(settings).await.0
 }
 
 fn participant(id: &str) -> Participant {

@@ -11,124 +11,22 @@ mod encode;
 mod matroska;
 #[path = "support/media.rs"]
 mod media;
+#[path = "support/trial.rs"]
+mod trial;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use attache::media::Codec;
 use attache::media::MediaKind::{Audio, Video};
 use attache::recording::repair::examine;
-use attache::recording::report::{Event, Report, Stem};
-use attache::recording::writer::{Summary, Writer};
+use attache::recording::report::Event;
 use attache::recording::{Containers, End, FileReport, Format, Media};
 use attache::signalling::protocol::Sends;
 use encode::{audio, interleaved, video};
-use gstreamer as gst;
 use matroska::Skeleton;
 use media::{Content, SecondOpinion};
-use tempfile::TempDir;
-use time::OffsetDateTime;
-use time::macros::datetime;
-use tokio::sync::mpsc::{self, UnboundedReceiver};
-
-const BOTH: Sends = Sends {
-    audio: true,
-    video: true,
-};
-const SMALL: (u32, u32) = (160, 120);
-/// When running time was zero, in these tests.
-const EPOCH: OffsetDateTime = datetime!(2026-11-22 08:15:30 UTC);
-const LIMIT: Duration = Duration::from_secs(20);
-
-/// A writer into a folder of its own, and what it tells.
-struct Trial {
-    folder: TempDir,
-    writer: Writer,
-    reports: UnboundedReceiver<Report>,
-}
-
-impl Trial {
-    fn new(sends: Sends) -> Self {
-        Self::with_format(sends, Format::default())
-    }
-
-    fn with_format(sends: Sends, format: Format) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().to_owned();
-        let (writer, reports) = writer(path, sends, format);
-        Self {
-            folder,
-            writer,
-            reports,
-        }
-    }
-
-    fn push(&self, samples: &[(attache::media::MediaKind, gst::Sample)]) {
-        for (kind, sample) in samples {
-            self.writer.push(*kind, sample.clone());
-        }
-    }
-
-    async fn finish(&self) -> Summary {
-        tokio::time::timeout(LIMIT, self.writer.finish(End::Left))
-            .await
-            .expect("the writer finishes")
-    }
-
-    fn path(&self, file: &FileReport) -> PathBuf {
-        self.folder.path().join(&file.file)
-    }
-
-    /// Waits for an event.
-    async fn until<T>(&mut self, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
-        let found = async {
-            loop {
-                let report = self
-                    .reports
-                    .recv()
-                    .await
-                    .expect("the writer still tells something");
-                if let Some(found) = wanted(report.event) {
-                    return found;
-                }
-            }
-        };
-        tokio::time::timeout(LIMIT, found)
-            .await
-            .expect("the event comes in time")
-    }
-}
-
-fn writer(folder: PathBuf, sends: Sends, format: Format) -> (Writer, UnboundedReceiver<Report>) {
-    let (events, reports) = mpsc::unbounded_channel();
-    let stem = Stem::new(EPOCH, "alice".parse().unwrap(), 1);
-    let wall = Arc::new(|at: Duration| EPOCH + at);
-    (
-        Writer::with_wall_clock(folder, stem, sends, format, events, wall),
-        reports,
-    )
-}
-
-/// Full seconds, as the test media flashes and beeps, moved so that the file's first sample is at zero.
-#[track_caller]
-fn assert_times(found: &[Duration], expected_ms: &[u64], tolerance_ms: u64) {
-    let found: Vec<u64> = found
-        .iter()
-        .map(|at| u64::try_from(at.as_millis()).unwrap())
-        .collect();
-    assert_eq!(
-        found.len(),
-        expected_ms.len(),
-        "found {found:?}, expected {expected_ms:?}"
-    );
-    for (found_at, expected) in found.iter().zip(expected_ms) {
-        assert!(
-            found_at.abs_diff(*expected) <= tolerance_ms,
-            "found {found:?}, expected {expected_ms:?}"
-        );
-    }
-}
+use trial::{BOTH, EPOCH, LIMIT, SMALL, SOUND, Trial, assert_times};
 
 #[track_caller]
 fn assert_in_step(content: &Content) {
@@ -227,10 +125,7 @@ async fn a_finished_file_has_cues_at_its_key_frames_and_sizes_that_add_up() {
 
 #[tokio::test]
 async fn sound_alone_makes_a_webm_that_can_be_sought_in() {
-    let trial = Trial::new(Sends {
-        audio: true,
-        video: false,
-    });
+    let trial = Trial::new(SOUND);
     trial.push(&interleaved([(Audio, audio(1000..13_000))]));
     let summary = trial.finish().await;
     let path = trial.path(&summary.files[0]);
@@ -258,10 +153,7 @@ async fn a_camera_that_is_off_for_three_seconds_leaves_a_gap_and_the_rest_in_ste
             (Video, video(codec, SMALL, 0..2500)),
             (Audio, audio(0..2500)),
         ]));
-        trial.writer.set_sends(Sends {
-            audio: true,
-            video: false,
-        });
+        trial.writer.set_sends(SOUND);
         trial.push(&interleaved([(Audio, audio(2500..5500))]));
         trial.writer.set_sends(BOTH);
         trial.push(&interleaved([
@@ -462,7 +354,7 @@ async fn a_file_that_grows_plays_up_to_half_a_second_ago() {
         });
         let file = file.await;
         // What a player reads now is what a killed process leaves behind.
-        let copy = trial.folder.path().join(copy);
+        let copy = trial.folder().join(copy);
         std::fs::copy(trial.path(&file), &copy).unwrap();
         let content = Content::of(&copy);
         assert_times(&content.flashes(), &[0, 1000, 2000, 3000], 1);
@@ -485,7 +377,7 @@ async fn sound_that_waits_for_a_camera_is_on_disk_before_its_file_begins() {
     let trial = Trial::new(BOTH);
     trial.push(&interleaved([(Audio, audio(0..1000))]));
     let names = || {
-        let entries = std::fs::read_dir(trial.folder.path()).unwrap().flatten();
+        let entries = std::fs::read_dir(trial.folder()).unwrap().flatten();
         entries.map(|entry| entry.path()).collect::<Vec<_>>()
     };
     let kept = async {
@@ -528,7 +420,7 @@ async fn a_file_cut_anywhere_plays_up_to_the_cut() {
         ]));
         let summary = trial.finish().await;
         let bytes = std::fs::read(trial.path(&summary.files[0])).unwrap();
-        let copy = trial.folder.path().join(copy);
+        let copy = trial.folder().join(copy);
         let mut before = 0;
         for percent in [40, 53, 67, 80, 99] {
             std::fs::write(&copy, &bytes[..bytes.len() * percent / 100]).unwrap();
@@ -550,11 +442,7 @@ async fn sound_alone_goes_into_ogg_and_its_gaps_are_filled_with_silence() {
         media: Media::Audio,
         ..Format::default()
     };
-    let sends = Sends {
-        audio: true,
-        video: false,
-    };
-    let trial = Trial::with_format(sends, only_sound);
+    let trial = Trial::with_format(SOUND, only_sound);
     trial.push(&interleaved([(
         Audio,
         [audio(500..2500), audio(5510..7990)].concat(),
@@ -572,7 +460,7 @@ async fn sound_alone_goes_into_ogg_and_its_gaps_are_filled_with_silence() {
     assert_second_opinion(&path, &["opus"], 7.5, 0);
     // What a killed recorder leaves has no end of stream.
     let bytes = std::fs::read(&path).unwrap();
-    let copy = trial.folder.path().join("cut.opus");
+    let copy = trial.folder().join("cut.opus");
     std::fs::write(&copy, &bytes[..bytes.len() * 9 / 10]).unwrap();
     assert_times(&Content::of(&copy).beeps(), &[500, 1500, 5500, 6500], 14);
 }
@@ -609,8 +497,8 @@ async fn a_writer_that_is_dropped_finishes_its_file() {
         (Video, video(Codec::Vp8, SMALL, 0..1000)),
         (Audio, audio(0..1000)),
     ]));
-    let (other, _) = writer(trial.folder.path().join("other"), BOTH, Format::default());
-    drop(std::mem::replace(&mut trial.writer, other));
+    let other = Trial::new(BOTH);
+    drop(std::mem::replace(&mut trial.writer, other.writer));
     let finished = trial
         .until(|event| {
             if let Event::Finished(file) = event {

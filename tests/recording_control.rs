@@ -9,97 +9,20 @@
 mod encode;
 #[path = "support/media.rs"]
 mod media;
+#[path = "support/trial.rs"]
+mod trial;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use attache::media::Codec;
 use attache::media::MediaKind::{Audio, Video};
-use attache::recording::report::Stem;
-use attache::recording::writer::{Summary, Writer};
-use attache::recording::{End, FileReport, Format, Gate};
+use attache::recording::FileReport;
 use attache::signalling::protocol::Sends;
 use encode::{at, audio, interleaved, video};
 use gstreamer as gst;
-use media::{Content, SecondOpinion};
-use tempfile::TempDir;
-use time::OffsetDateTime;
-use time::macros::datetime;
-use tokio::sync::mpsc;
-
-const BOTH: Sends = Sends {
-    audio: true,
-    video: true,
-};
-const SMALL: (u32, u32) = (160, 120);
-const EPOCH: OffsetDateTime = datetime!(2026-11-22 08:15:30 UTC);
-const LIMIT: Duration = Duration::from_secs(20);
-
-/// A writer that follows a gate.
-struct Trial {
-    folder: TempDir,
-    writer: Writer,
-    gate: Arc<Gate>,
-}
-
-impl Trial {
-    fn new(sends: Sends) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let stem = Stem::new(EPOCH, "alice".parse().unwrap(), 1);
-        let wall = Arc::new(|at: Duration| EPOCH + at);
-        let (events, _) = mpsc::unbounded_channel();
-        let gate = Arc::new(Gate::default());
-        let path = folder.path().to_owned();
-        let writer = Writer::with_wall_clock(path, stem, sends, Format::default(), events, wall);
-        Self {
-            folder,
-            writer: writer.following(gate.clone()),
-            gate,
-        }
-    }
-
-    fn push(&self, samples: &[(attache::media::MediaKind, gst::Sample)]) {
-        for (kind, sample) in samples {
-            self.writer.push(*kind, sample.clone());
-        }
-    }
-
-    /// Lets the writer take what is queued: it heeds a split before the next frame it takes.
-    async fn until_taken(&self) {
-        let done = async {
-            while self.writer.queued() > 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(LIMIT, done)
-            .await
-            .expect("the queue is taken");
-    }
-
-    async fn finish(&self) -> Summary {
-        tokio::time::timeout(LIMIT, self.writer.finish(End::Left))
-            .await
-            .expect("the writer finishes")
-    }
-
-    fn content(&self, file: &FileReport) -> Content {
-        Content::of(&self.folder.path().join(&file.file))
-    }
-}
-
-#[track_caller]
-fn assert_times(found: &[Duration], expected_ms: &[u64], tolerance_ms: u64) {
-    let found: Vec<u64> = found
-        .iter()
-        .map(|at| u64::try_from(at.as_millis()).unwrap())
-        .collect();
-    let near = |(found, expected): (&u64, &u64)| found.abs_diff(*expected) <= tolerance_ms;
-    assert!(
-        found.len() == expected_ms.len() && found.iter().zip(expected_ms).all(near),
-        "found {found:?}, expected {expected_ms:?}"
-    );
-}
+use media::SecondOpinion;
+use trial::{BOTH, EPOCH, SMALL, Trial, assert_times};
 
 fn ffmpeg_has_no_complaints(folder: &Path, file: &FileReport) {
     assert_eq!(SecondOpinion::of(&folder.join(&file.file)).complaints, "");
@@ -157,7 +80,7 @@ async fn nothing_of_a_pause_is_in_the_file_and_what_follows_is_at_its_time() {
                 .all(|picture| picture.contrast < 40.0),
             "no picture is torn"
         );
-        ffmpeg_has_no_complaints(trial.folder.path(), file);
+        ffmpeg_has_no_complaints(trial.folder(), file);
     }
 }
 
@@ -204,7 +127,7 @@ async fn parts_of_a_split_joined_have_everything_once() {
         beeps.dedup_by_key(|at| (at.as_millis() + 500) / 1000);
         assert_times(&beeps, &[0, 1000, 2000, 3000, 4000, 5000, 6000, 7000], 25);
         for file in [first, second] {
-            ffmpeg_has_no_complaints(trial.folder.path(), file);
+            ffmpeg_has_no_complaints(trial.folder(), file);
         }
     }
 }

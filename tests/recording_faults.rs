@@ -5,134 +5,67 @@
     reason = "a test that cannot go on fails"
 )]
 
+#[path = "support/disk.rs"]
+mod disk;
 #[path = "support/encode.rs"]
 mod encode;
 #[path = "support/matroska.rs"]
 mod matroska;
 #[path = "support/media.rs"]
 mod media;
+#[path = "support/trial.rs"]
+mod trial;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Arc, Mutex, mpsc as blocking};
 use std::time::Duration;
 
 use attache::media::Codec;
 use attache::media::MediaKind::{self, Audio, Video};
 use attache::recording::manifest::{GapReason, State, TrackCodec, TrackKind};
-use attache::recording::report::{Event, Report, Stem, WriteError};
+use attache::recording::report::{Event, News, Stem, WriteError};
 use attache::recording::writer::Writer;
-use attache::recording::{Because, End, Format, Manifest, Recording, RecordingError, Settings};
+use attache::recording::{Because, End, Format, Manifest, Places, RecordingError, Settings};
 use attache::signalling::ids::Generation;
-use attache::signalling::protocol::{Kind, Participant, Sends};
+use disk::SmallDisk;
 use encode::{audio, interleaved, video};
 use gstreamer as gst;
 use matroska::Skeleton;
 use media::{Content, SecondOpinion};
 use time::OffsetDateTime;
-use tokio::sync::mpsc::{self, UnboundedReceiver};
-
-const BOTH: Sends = Sends {
-    audio: true,
-    video: true,
+use tokio::sync::mpsc;
+use trial::{
+    BOTH, EPOCH, SMALL, SOUND, Trial, failure, finish, participant, push, recording, settings,
+    until,
 };
-const SMALL: (u32, u32) = (160, 120);
-const LIMIT: Duration = Duration::from_secs(20);
 
-fn writer(folder: &Path) -> (Writer, UnboundedReceiver<Report>) {
-    let (events, reports) = mpsc::unbounded_channel();
-    let stem = Stem::new(OffsetDateTime::UNIX_EPOCH, "bob".parse().unwrap(), 1);
-    let format = Format::default();
-    (
-        Writer::new(folder.to_owned(), stem, BOTH, format, events),
-        reports,
-    )
+/// Twenty seconds of flashes and beeps: some 100 kB.
+fn call() -> Vec<(MediaKind, gst::Sample)> {
+    interleaved([
+        (Video, video(Codec::Vp8, SMALL, 0..20_000)),
+        (Audio, audio(0..20_000)),
+    ])
 }
 
-fn push(writer: &Writer, samples: &[(MediaKind, gst::Sample)]) {
-    for (kind, sample) in samples {
-        writer.push(*kind, sample.clone());
-    }
-}
-
-async fn finish(writer: &Writer, why: End) -> attache::recording::writer::Summary {
-    tokio::time::timeout(LIMIT, writer.finish(why))
-        .await
-        .expect("the writer finishes")
-}
-
-async fn until<T>(
-    reports: &mut UnboundedReceiver<Report>,
-    mut wanted: impl FnMut(Event) -> Option<T>,
-) -> T {
-    let found = async {
-        loop {
-            let report = reports.recv().await.expect("there is more to be told");
-            if let Some(found) = wanted(report.event) {
-                return found;
-            }
-        }
-    };
-    tokio::time::timeout(LIMIT, found)
-        .await
-        .expect("the event comes in time")
-}
-
-fn failure(event: Event) -> Option<WriteError> {
-    if let Event::Failed(error) = event {
-        Some(error)
-    } else {
-        None
-    }
-}
-
-/// A small file system of its own; `None` where that is not allowed.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount(kilobytes: u32) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={kilobytes}k"), "none"])
-            .arg(folder.path())
-            .status()
-            .is_ok_and(|status| status.success());
-        mounted.then_some(Self(folder))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount")
-            .arg("--lazy")
-            .arg(self.0.path())
-            .status();
-    }
+fn second() -> Vec<(MediaKind, gst::Sample)> {
+    interleaved([
+        (Video, video(Codec::Vp8, SMALL, 0..1000)),
+        (Audio, audio(0..1000)),
+    ])
 }
 
 #[tokio::test]
 async fn a_full_disk_is_told_and_what_is_written_plays() {
-    let Some(disk) = SmallDisk::mount(64) else {
-        println!("skipped: mounting a tmpfs is not allowed here");
-        return;
-    };
-    let (writer, mut reports) = writer(disk.0.path());
-    let media = interleaved([
-        (Video, video(Codec::Vp8, SMALL, 0..20_000)),
-        (Audio, audio(0..20_000)),
-    ]);
-    let size: usize = media
-        .iter()
-        .map(|(_, sample)| sample.buffer().unwrap().size())
-        .sum();
-    assert!(size > 70_000, "{size} bytes fit on the disk");
-    push(&writer, &media);
-    let error = until(&mut reports, failure).await;
+    let folder = tempfile::tempdir().unwrap();
+    let _disk = SmallDisk::mount(folder.path(), 64);
+    let mut trial = Trial::at(Places::alone(folder.path().to_owned()));
+    trial.push(&call());
+    let error = trial.until(failure).await;
     let WriteError::DiskFull { path, bytes } = &error else {
         panic!("{error}")
     };
-    let summary = finish(&writer, End::Left).await;
+    let summary = trial.finish().await;
     let length = std::fs::metadata(path).unwrap().len();
     // Half a cluster is cut off, and the cues fit where it was.
     assert_eq!(summary.files[0].bytes, length);
@@ -150,61 +83,183 @@ async fn a_full_disk_is_told_and_what_is_written_plays() {
 }
 
 #[tokio::test]
+async fn what_a_full_disk_does_not_take_goes_to_the_second_folder_from_the_next_key_frame_on() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let _disk = SmallDisk::mount(folder.path(), 64);
+    let second = other.path().join("lobby");
+    let mut trial = Trial::at(Places::new(folder.path().to_owned(), Some(second.clone())));
+    trial.push(&call());
+    let summary = trial.finish().await;
+    let [before, after] = &summary.files[..] else {
+        panic!("two files: {summary:?}")
+    };
+    assert_eq!(after.file, second.join("20261122T081530Z-alice-2.webm"));
+    assert_eq!((before.part, after.part), (1, 2));
+    let begin = (after.started - EPOCH).whole_milliseconds();
+    // Nobody makes a key frame here because it is asked for: there is one every two seconds, and sound waits for one.
+    let picture = after.tracks.iter().find(|track| track.codec == Codec::Vp8);
+    let at = after.started + picture.unwrap().offset - EPOCH;
+    assert_eq!(at.whole_milliseconds() % 2000, 0, "{at}");
+    let lit = |content: &Content, from: i128| {
+        let flashes = content.flashes().into_iter();
+        let times = flashes.map(move |at| from + i128::try_from(at.as_millis()).unwrap());
+        times.collect::<Vec<_>>()
+    };
+    let (first, rest) = (trial.content(before), trial.content(after));
+    let flashes = [lit(&first, 0), lit(&rest, begin)].concat();
+    assert!(flashes.iter().all(|at| at % 1000 <= 1), "{flashes:?}");
+    assert!(flashes.len() >= 17, "two or three are lost: {flashes:?}");
+    assert_eq!(SecondOpinion::of(&after.file).complaints, "");
+
+    let gaps = trial.gaps();
+    assert_eq!(gaps.len(), 2, "{gaps:?}");
+    for event in gaps {
+        let Event::Gap {
+            kind,
+            from,
+            to,
+            disk,
+        } = event
+        else {
+            unreachable!()
+        };
+        assert!(disk);
+        let decoded = match kind {
+            Audio => first.sound.last().unwrap().at,
+            Video => first.pictures.last().unwrap().at,
+        };
+        let until = Duration::try_from(from - before.started).unwrap();
+        assert!(
+            until.abs_diff(decoded) <= Duration::from_millis(35),
+            "{until:?} {decoded:?}"
+        );
+        let track = after.tracks.iter().find(|track| track.codec.kind() == kind);
+        assert_eq!(to, after.started + track.unwrap().offset);
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_vanishes_is_told() {
-    let folder = tempfile::tempdir().unwrap();
-    let (writer, mut reports) = writer(folder.path());
-    push(
-        &writer,
-        &interleaved([
-            (Video, video(Codec::Vp8, SMALL, 0..1000)),
-            (Audio, audio(0..1000)),
-        ]),
-    );
-    let file = until(&mut reports, |event| {
-        if let Event::Started(file) = event {
-            Some(file)
-        } else {
-            None
-        }
-    })
-    .await;
-    std::fs::remove_file(folder.path().join(file.file)).unwrap();
-    let error = until(&mut reports, failure).await;
+    let mut trial = Trial::new(BOTH);
+    trial.push(&second());
+    let file = trial
+        .until(|event| match event {
+            Event::Started(file) => Some(file),
+            _ => None,
+        })
+        .await;
+    std::fs::remove_file(trial.path(&file)).unwrap();
+    let error = trial.until(failure).await;
     assert!(matches!(error, WriteError::Vanished { .. }), "{error}");
 }
 
 #[tokio::test]
-async fn a_folder_that_is_not_there_is_told_with_its_name() {
+async fn a_folder_that_is_not_there_is_told_with_its_name_and_nobody_is_kept_from_the_call() {
     let folder = PathBuf::from("/proc/attache-recordings");
-    let (writer, mut reports) = writer(&folder);
-    push(
-        &writer,
-        &interleaved([
-            (Video, video(Codec::Vp8, SMALL, 0..1000)),
-            (Audio, audio(0..1000)),
-        ]),
-    );
-    let error = until(&mut reports, failure).await;
+    let mut trial = Trial::at(Places::alone(folder.clone()));
+    trial.push(&second());
+    let error = trial.until(failure).await;
     assert!(
         matches!(error, WriteError::Create { .. })
             && error.to_string().contains("/proc/attache-recordings"),
         "{error}"
     );
-    assert!(finish(&writer, End::Left).await.files.is_empty());
+    assert!(trial.finish().await.files.is_empty());
 
-    let room = "lobby".parse().unwrap();
-    let settings = Settings {
-        out: folder,
-        description: None,
-        room,
-        job: "job1".parse().unwrap(),
-        names: false,
-        format: Format::default(),
-        beside: Default::default(),
-        limits: Default::default(),
+    let (going_on, mut news) = recording(settings(&folder)).await;
+    let told = news.recv().await.unwrap();
+    assert!(
+        matches!(&told, News::Trouble(RecordingError::Folder { path, .. }) if *path == folder),
+        "{told:?}"
+    );
+    let ended = going_on.finish(Because::Stopped).await.unwrap_err();
+    assert!(matches!(ended, RecordingError::Manifest { .. }), "{ended}");
+}
+
+#[tokio::test]
+async fn a_recording_that_the_disk_took_nothing_of_has_failed_and_says_why() {
+    let out = tempfile::tempdir().unwrap();
+    let disk = SmallDisk::mount(out.path(), 64);
+    let (mut going_on, _news) = recording(settings(out.path())).await;
+    disk.fill();
+    let alice = going_on.write(&participant("alice", "Alice A."));
+    push(&alice, &second());
+    let summary = finish(&alice, End::Left).await;
+    let why = summary.error.unwrap();
+    assert!(matches!(why, WriteError::Create { .. }), "{why}");
+    disk.relieve();
+    let folder = going_on.folder().to_owned();
+    let ended = going_on.finish(Because::Stopped).await.unwrap_err();
+    assert!(matches!(ended, RecordingError::Nothing(_)), "{ended}");
+    let manifest = Manifest::load(&folder).unwrap();
+    assert_eq!(manifest.state, State::Failed);
+    assert_eq!(manifest.error, Some(why.to_string()));
+    let gap = manifest.visits[0].gaps[0];
+    assert_eq!(gap.reason, GapReason::Disk);
+    assert!(
+        (900..=1000).contains(&(gap.to - gap.from).whole_milliseconds()),
+        "{gap:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_manifest_that_its_folder_does_not_take_is_in_the_second_one_until_it_does() {
+    let (out, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let disk = SmallDisk::mount(out.path(), 256);
+    let (mut going_on, mut news) = recording(Settings {
+        second: Some(other.path().to_owned()),
+        ..settings(out.path())
+    })
+    .await;
+    let folder = going_on.folder().to_owned();
+    let second = other.path().join(folder.file_name().unwrap());
+    let alice = going_on.write(&participant("alice", "Alice A."));
+    push(&alice, &second_of_sound());
+    finish(&alice, End::Left).await;
+    let ended = |news: &News| match news {
+        News::Visit(report) => matches!(report.event, Event::Ended(_)),
+        News::Trouble(trouble) => panic!("{trouble}"),
     };
-    let error = Recording::create(settings).await.unwrap_err();
-    assert!(matches!(error, RecordingError::Folder { .. }), "{error}");
+    while !ended(&news.recv().await.unwrap()) {}
+    disk.fill();
+    let bob = going_on.write(&participant("bob", "Bob B."));
+    let elsewhere = async {
+        loop {
+            if let News::Trouble(RecordingError::Elsewhere { second, .. }) =
+                news.recv().await.unwrap()
+            {
+                return second;
+            }
+        }
+    };
+    let found = tokio::time::timeout(trial::LIMIT, elsewhere).await;
+    assert_eq!(found.expect("it is told"), second);
+    // From both folders one finds the same, with the way to alice's file.
+    let known = async {
+        loop {
+            match Manifest::load(&folder).unwrap() {
+                known if known.visits.len() == 2 => return known,
+                _ => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    };
+    let known = tokio::time::timeout(trial::LIMIT, known).await.unwrap();
+    let file = &known.visits[0].files[0].file;
+    assert_eq!(file.components().count(), 1, "{}", file.display());
+    let there = Manifest::load(&second).unwrap();
+    assert_eq!(there.visits[0].files[0].file, folder.join(file));
+
+    disk.relieve();
+    push(&bob, &second_of_sound());
+    finish(&bob, End::Left).await;
+    going_on.finish(Because::Stopped).await.unwrap();
+    assert!(!second.join("recording.json").exists());
+    let manifest = Manifest::load(&folder).unwrap();
+    assert_eq!(manifest.state, State::Finished);
+}
+
+fn second_of_sound() -> Vec<(MediaKind, gst::Sample)> {
+    interleaved([(Audio, audio(0..1000))])
 }
 
 #[tokio::test]
@@ -219,8 +274,9 @@ async fn a_disk_that_does_not_keep_up_costs_frames_not_memory_and_is_told() {
         let _ = released.lock().unwrap().recv();
         OffsetDateTime::UNIX_EPOCH + at
     });
-    let (place, format) = (folder.path().to_owned(), Format::default());
-    let writer = Writer::with_wall_clock(place, stem, BOTH, format, events, wall);
+    let places = Places::alone(folder.path().to_owned());
+    let writer =
+        Writer::with_wall_clock(places.into(), stem, BOTH, Format::default(), events, wall);
 
     // So many frames that some 512 bytes of overhead each fill the queue.
     let second = interleaved([
@@ -287,39 +343,10 @@ async fn a_disk_that_does_not_keep_up_costs_frames_not_memory_and_is_told() {
     assert!(content.offsets().iter().all(|offset| offset.abs() < 20.0));
 }
 
-fn participant(id: &str, name: &str) -> Participant {
-    Participant {
-        id: id.parse().unwrap(),
-        kind: Kind::Person,
-        name: Some(name.to_owned()),
-        identity: None,
-        sends: BOTH,
-        recording: false,
-        recordable: true,
-        enhances: None,
-    }
-}
-
-async fn recording(out: &Path, names: bool) -> (Recording, UnboundedReceiver<Report>) {
-    let (room, job) = ("lobby".parse().unwrap(), "job1".parse().unwrap());
-    Recording::create(Settings {
-        out: out.to_owned(),
-        description: None,
-        room,
-        job,
-        names,
-        format: Format::default(),
-        beside: Default::default(),
-        limits: Default::default(),
-    })
-    .await
-    .unwrap()
-}
-
 #[tokio::test]
 async fn the_manifest_tells_who_was_recorded_when_into_which_files() {
     let out = tempfile::tempdir().unwrap();
-    let (mut recording, _reports) = recording(&out.path().join("deep/recordings"), false).await;
+    let (mut recording, _reports) = recording(settings(&out.path().join("deep/recordings"))).await;
     let folder = recording.folder().to_owned();
     assert_eq!(Manifest::load(&folder).unwrap().state, State::Recording);
 
@@ -398,7 +425,7 @@ async fn the_manifest_tells_who_was_recorded_when_into_which_files() {
 #[tokio::test]
 async fn the_manifest_tells_mutes_and_where_media_is_missing_and_why() {
     let out = tempfile::tempdir().unwrap();
-    let (mut recording, _reports) = recording(out.path(), false).await;
+    let (mut recording, _reports) = recording(settings(out.path())).await;
     let folder = recording.folder().to_owned();
     let alice = recording.write(&participant("alice", "Alice A."));
     alice.set_generation(Generation(1));
@@ -410,11 +437,7 @@ async fn the_manifest_tells_mutes_and_where_media_is_missing_and_why() {
             (Audio, audio(2000..4000)),
         ]),
     );
-    let muted = Sends {
-        audio: true,
-        video: false,
-    };
-    alice.set_sends(muted);
+    alice.set_sends(SOUND);
     alice.set_sends(BOTH);
     push(
         &alice,
@@ -456,7 +479,11 @@ async fn the_manifest_tells_mutes_and_where_media_is_missing_and_why() {
 #[tokio::test]
 async fn display_names_are_written_down_where_that_is_wanted_and_only_the_owner_reads() {
     let out = tempfile::tempdir().unwrap();
-    let (mut recording, _reports) = recording(out.path(), true).await;
+    let (mut recording, _reports) = recording(Settings {
+        names: true,
+        ..settings(out.path())
+    })
+    .await;
     let folder = recording.folder().to_owned();
     let alice = recording.write(&participant("alice", "Alice A."));
     push(&alice, &interleaved([(Audio, audio(0..1000))]));
@@ -477,7 +504,7 @@ async fn display_names_are_written_down_where_that_is_wanted_and_only_the_owner_
 #[tokio::test]
 async fn two_recordings_of_a_room_in_the_same_second_have_folders_of_their_own() {
     let out = tempfile::tempdir().unwrap();
-    let (first, _) = recording(out.path(), false).await;
-    let (second, _) = recording(out.path(), false).await;
+    let (first, _) = recording(settings(out.path())).await;
+    let (second, _) = recording(settings(out.path())).await;
     assert_ne!(first.folder(), second.folder());
 }

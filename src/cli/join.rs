@@ -1,6 +1,6 @@
 //! `attache kiosk`, `attache record` and `attache filter`: one job from the shell, in a room of any attache server.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
@@ -31,6 +31,9 @@ pub struct RecordArguments {
     /// The folder that the recording's folder is made in
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// A folder on another disk: recording goes on there when the first one is full, read-only or gone
+    #[arg(long, value_name = "DIR")]
+    second: Option<PathBuf>,
     /// Upload the finished recording to s3://BUCKET/PREFIX, gs://..., az://... or file:///FOLDER, with keys from the
     /// environment; a second one takes what the first one does not
     #[arg(long, value_name = "URL", value_parser = upload::target)]
@@ -114,31 +117,41 @@ pub async fn filter(arguments: FilterArguments) -> Result<(), Failure> {
 
 /// Records a room until the signal to stop.
 pub async fn record(arguments: RecordArguments) -> Result<(), Failure> {
-    let out = arguments.out;
-    std::fs::create_dir_all(&out)
-        .with_context(|| format!("--out {}: cannot be made", out.display()))
-        .map_err(Failure::Usage)?;
+    let roots = Roots {
+        out: arguments.out,
+        second: arguments.second,
+    };
+    let made = std::fs::create_dir_all(&roots.out)
+        .with_context(|| format!("--out {}: cannot be made", roots.out.display()));
+    // With a second folder it begins there, and tells why.
+    if roots.second.is_none() {
+        made.map_err(Failure::Usage)?;
+    }
     if arguments.upload.len() > 2 {
         let found = arguments.upload.len();
         let message = anyhow::anyhow!("--upload: found {found}, expected at most two");
         return Err(Failure::Usage(message));
     }
-    recover_others(&out).await;
+    recover_others(roots.clone()).await;
     let hosts = Hosts::new(arguments.stream_host);
-    let assignment = assignment(Role::Recorder, None, arguments.common, out.clone(), hosts)?;
-    let job = assignment.0.id.clone();
-    let recorded = attend(assignment).await;
+    let (mut assignment, json) = assignment(
+        Role::Recorder,
+        None,
+        arguments.common,
+        roots.out.clone(),
+        hosts,
+    )?;
+    assignment.second_folder.clone_from(&roots.second);
+    let job = assignment.id.clone();
+    let recorded = attend((assignment, json)).await;
     if !arguments.upload.is_empty() {
-        upload::upload(&out, &job, arguments.upload).await?;
+        upload::upload(roots, &job, arguments.upload).await?;
     }
     recorded
 }
 
 /// Finishes recordings of killed recorders, but for one that this recorder may go on with.
-async fn recover_others(out: &Path) {
-    let roots = Roots {
-        out: out.to_owned(),
-    };
+async fn recover_others(roots: Roots) {
     // What fails is logged; it is no reason not to record.
     let _ = tokio::task::spawn_blocking(move || recover_old(&roots)).await;
 }
@@ -190,6 +203,7 @@ fn assignment(
         elements: Allowed::with(arguments.allow),
         recordings,
         stream_hosts,
+        second_folder: None,
         encoders: Policy::default(),
         paused: false,
     };

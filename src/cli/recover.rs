@@ -25,7 +25,8 @@ pub async fn recover(arguments: RecoverArguments) -> Result<(), Failure> {
         return Err(Failure::Usage(anyhow::Error::msg(message)));
     }
     let mode = if dry_run { Mode::Look } else { Mode::Recover };
-    let work = move || recover_all(&Roots { out }, mode);
+    let second = None;
+    let work = move || recover_all(&Roots { out, second }, mode);
     let results = tokio::task::spawn_blocking(work).await;
     let results = results.map_err(anyhow::Error::new)?;
     let done = if dry_run {

@@ -1,6 +1,5 @@
 //! What `attache record --upload` does when the recording is finished.
 
-use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,6 +8,7 @@ use tokio::sync::Semaphore;
 use super::{Failure, print_line};
 use crate::recording::catalog::Catalog;
 use crate::recording::manifest::State;
+use crate::recording::recovery::Roots;
 use crate::recording::upload::whole::{FILES_AT_ONCE, Whole};
 use crate::recording::upload::{Progress, TargetSettings, TargetUrl, UploadSettings, UploadState};
 use crate::signalling::ids::JobId;
@@ -21,28 +21,27 @@ pub fn target(text: &str) -> Result<TargetUrl, String> {
 }
 
 /// Uploads the recordings of this job; shows how far it is where somebody looks at a terminal.
-pub async fn upload(out: &Path, job: &JobId, targets: Vec<TargetUrl>) -> Result<(), Failure> {
+pub async fn upload(roots: Roots, job: &JobId, targets: Vec<TargetUrl>) -> Result<(), Failure> {
     let settings = UploadSettings {
         targets: targets.into_iter().map(TargetSettings::new).collect(),
         ..UploadSettings::default()
     };
     let slots = Semaphore::new(FILES_AT_ONCE);
-    let recordings = Catalog::new(out.to_owned()).scan();
+    let recordings = Catalog::new(roots).scan();
     let finished = recordings
         .iter()
         .filter(|recording| recording.job == *job && recording.state == State::Finished);
     for recording in finished {
-        let mut whole = Whole::new(out.join(&recording.name));
+        let mut whole = Whole::new(recording.folder.clone());
         let progress = whole.progress.clone();
         let uploaded = tokio::select! {
             uploaded = whole.upload(&settings, &slots) => uploaded,
             never = show(progress) => match never {},
         };
         uploaded.map_err(|error| {
-            let folder = out.join(&recording.name);
             Failure::Failed(anyhow::anyhow!(
                 "not uploaded: {error}; the recording is in {}",
-                folder.display()
+                recording.folder.display()
             ))
         })?;
         let target = whole.progress.view().target.unwrap_or_default();

@@ -59,6 +59,8 @@ pub fn check(
     }
     let limits = checker.limits(&file.limits, &file.rooms);
     let ice = checker.ice(file.ice);
+    let recordings = file.jobs.recordings;
+    let recordings = checker.resolve(&recordings.unwrap_or_else(|| "recordings".into()));
     let jobs = JobsConfig {
         pipelines: file
             .jobs
@@ -71,7 +73,8 @@ pub fn check(
                 .into_iter()
                 .map(|element| element.0),
         ),
-        recordings: checker.resolve(&file.jobs.recordings.unwrap_or_else(|| "recordings".into())),
+        second_folder: checker.second_folder(&file.recording, &recordings),
+        recordings,
         stream_hosts: Hosts::new(std::mem::take(&mut file.recording.stream_hosts)),
         maximum: file.jobs.maximum.map_or(16, as_usize),
         capacity: capacity(&file.admission),

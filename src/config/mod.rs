@@ -21,6 +21,7 @@ use crate::ice::IceSettings;
 use crate::job::{JobSpec, Role, Value};
 use crate::media::encoder::Policy;
 use crate::pipeline::allowed::Allowed;
+use crate::recording::recovery::Roots;
 use crate::recording::upload::UploadSettings;
 use crate::signalling::Limits;
 use crate::signalling::limits::NAME_CHARACTERS;
@@ -130,10 +131,22 @@ pub struct JobsConfig {
     pub recordings: PathBuf,
     /// The servers that live streams may go to.
     pub stream_hosts: Hosts,
+    /// The folder of what that does not take.
+    pub second_folder: Option<PathBuf>,
     /// Jobs at one time.
     pub maximum: usize,
     /// What all jobs together may take; absent: whatever they like.
     pub capacity: Option<Cost>,
+}
+
+impl JobsConfig {
+    /// The folders that recordings are in.
+    pub fn roots(&self) -> Roots {
+        Roots {
+            out: self.recordings.clone(),
+            second: self.second_folder.clone(),
+        }
+    }
 }
 
 /// A field of a job's settings that cannot be.

@@ -1,6 +1,7 @@
-//! `[recording]` of `attache.toml`: where recordings are uploaded to, and where live streams may go.
+//! `[recording]` of `attache.toml`: where what the disk does not take goes, where recordings are uploaded to, and where live
+//! streams may go.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use url::Url;
@@ -17,6 +18,7 @@ const TARGETS: usize = 2;
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Recording {
+    pub second_folder: Option<PathBuf>,
     pub keep_local: Option<bool>,
     pub upload_mode: Mode,
     pub stream_hosts: Vec<HostPort>,
@@ -37,6 +39,22 @@ pub struct UploadTarget {
 }
 
 impl Checker<'_> {
+    pub(super) fn second_folder(
+        &mut self,
+        recording: &Recording,
+        recordings: &Path,
+    ) -> Option<PathBuf> {
+        let second = self.resolve(recording.second_folder.as_ref()?);
+        if second == recordings {
+            let message = format!(
+                "found {}, which is [jobs] recordings: name a folder on another disk",
+                second.display()
+            );
+            self.wrong("recording.second_folder", message);
+        }
+        Some(second)
+    }
+
     pub(super) fn uploads(&mut self, recording: Recording) -> UploadSettings {
         let keep_local = recording.keep_local.unwrap_or(true);
         if recording.upload.is_empty() && !keep_local {

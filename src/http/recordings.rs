@@ -87,7 +87,7 @@ pub async fn remove_recording(
     if app.uploads.is_busy(&name) {
         return busy(format!("{name} is being uploaded: try again later"));
     }
-    let folder = app.jobs.recordings.join(&name);
+    let folder = recording.folder.clone();
     let removed = tokio::task::spawn_blocking(move || remove_folder(&folder)).await;
     match removed {
         Ok(Ok(())) => Ok(StatusCode::NO_CONTENT),

@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
 use super::manifest::{Because, FILE_NAME, Manifest, State};
+use super::recovery::Roots;
 use super::upload::UploadView;
 use crate::signalling::ids::{JobId, ParticipantId, RoomName};
 
@@ -24,6 +25,9 @@ const PERIOD: Duration = Duration::from_secs(1);
 pub struct StoredRecording {
     /// Its folder in the folder of recordings.
     pub name: String,
+    /// That folder: the second one where only that is there.
+    #[serde(skip)]
+    pub folder: PathBuf,
     /// Where it was made.
     #[schema(value_type = String)]
     pub room: RoomName,
@@ -72,7 +76,7 @@ pub struct StoredRecording {
 /// A media file of a recording.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct StoredPart {
-    /// Its name in the recording's folder.
+    /// Its name in the recording's folder; a whole path where it is in the second folder.
     pub file: String,
     /// Whose media.
     #[schema(value_type = String)]
@@ -87,7 +91,7 @@ pub struct StoredPart {
 
 impl StoredRecording {
     /// What the manifest says of it.
-    pub fn new(name: String, manifest: Manifest) -> Self {
+    pub fn new(name: String, folder: PathBuf, manifest: Manifest) -> Self {
         let part = |participant: &ParticipantId, file: super::manifest::MediaEntry| StoredPart {
             file: file.file.display().to_string(),
             participant: participant.clone(),
@@ -106,6 +110,7 @@ impl StoredRecording {
             .collect();
         Self {
             name,
+            folder,
             room: manifest.room,
             job: manifest.job,
             state: manifest.state,
@@ -135,45 +140,52 @@ impl StoredRecording {
 /// All recordings, by name.
 pub type Recordings = Arc<Vec<Arc<StoredRecording>>>;
 
-/// Looks at a folder of recordings; keeps what did not change.
+/// Looks at the folders of recordings; keeps what did not change.
 #[derive(Debug)]
 pub struct Catalog {
-    folder: PathBuf,
+    roots: Roots,
     known: HashMap<String, Known>,
 }
 
 /// What was found at a manifest's last change; `None`: it cannot be read.
 #[derive(Debug, Clone)]
 struct Known {
-    changed: SystemTime,
+    changed: Changed,
     recording: Option<Arc<StoredRecording>>,
+}
+
+/// When the manifests in a recording's two folders were written; absent where there is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Changed {
+    first: Option<SystemTime>,
+    second: Option<SystemTime>,
 }
 
 impl Catalog {
     /// Nothing was looked at yet.
-    pub fn new(folder: PathBuf) -> Self {
+    pub fn new(roots: Roots) -> Self {
         Self {
-            folder,
+            roots,
             known: HashMap::new(),
         }
     }
 
-    /// Looks at the folder. One that is not there has no recordings.
+    /// Looks at the folders. One that is not there has no recordings.
     pub fn scan(&mut self) -> Recordings {
+        let mut changes: HashMap<String, Changed> = HashMap::new();
+        for (name, changed) in manifests(&self.roots.out) {
+            changes.entry(name).or_default().first = Some(changed);
+        }
+        for (name, changed) in self.roots.second.iter().flat_map(|root| manifests(root)) {
+            changes.entry(name).or_default().second = Some(changed);
+        }
         let mut found = HashMap::new();
-        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            let Ok(name) = entry.file_name().into_string() else {
-                continue;
-            };
-            let file = entry.path().join(FILE_NAME);
-            let Ok(changed) = fs::metadata(&file).and_then(|metadata| metadata.modified()) else {
-                continue;
-            };
+        for (name, changed) in changes {
             let known = match self.known.remove(&name) {
                 Some(known) if known.changed == changed => known,
                 Some(_) | None => Known {
+                    recording: self.read(&name, &changed),
                     changed,
-                    recording: read(&entry.path(), &name),
                 },
             };
             found.insert(name, known);
@@ -186,6 +198,23 @@ impl Catalog {
             .collect();
         recordings.sort_by(|one, other| one.name.cmp(&other.name));
         Arc::new(recordings)
+    }
+
+    fn read(&self, name: &str, changed: &Changed) -> Option<Arc<StoredRecording>> {
+        let folder = match (&changed.first, &self.roots.second) {
+            (None, Some(second)) => second.join(name),
+            (Some(_), _) | (None, None) => self.roots.out.join(name),
+        };
+        match Manifest::load(&folder) {
+            Ok(manifest) => {
+                let recording = StoredRecording::new(name.to_owned(), folder, manifest);
+                Some(Arc::new(recording))
+            }
+            Err(error) => {
+                warn!(recording = name, %error, "its manifest cannot be read; it is not listed");
+                None
+            }
+        }
     }
 
     /// Looks again and again; whoever has a receiver is told of changes. Ends with the last receiver.
@@ -211,12 +240,15 @@ impl Catalog {
     }
 }
 
-fn read(folder: &Path, name: &str) -> Option<Arc<StoredRecording>> {
-    match Manifest::load(folder) {
-        Ok(manifest) => Some(Arc::new(StoredRecording::new(name.to_owned(), manifest))),
-        Err(error) => {
-            warn!(recording = name, %error, "its manifest cannot be read; it is not listed");
-            None
-        }
-    }
+/// The recordings whose manifest is in this root, and when it was written.
+fn manifests(root: &Path) -> Vec<(String, SystemTime)> {
+    let entries = fs::read_dir(root).into_iter().flatten().flatten();
+    let one = |entry: fs::DirEntry| {
+        let changed = fs::metadata(entry.path().join(FILE_NAME))
+            .ok()?
+            .modified()
+            .ok()?;
+        Some((entry.file_name().into_string().ok()?, changed))
+    };
+    entries.filter_map(one).collect()
 }

@@ -61,12 +61,13 @@ impl Draft {
         if frame.codec() != self.track.codec() {
             return Ok(());
         }
-        self.media.write(Block {
+        let block = Block {
             kind: frame.kind(),
             at: frame.at.saturating_sub(self.began),
             key: !matches!(frame.content, Content::Delta(_)),
             data: frame.data,
-        })
+        };
+        self.media.write(block).map(|_| ())
     }
 
     /// Gives the disk what it has.

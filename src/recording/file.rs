@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use super::container::Container;
 use super::muxer::{Muxer, Written};
-use super::report::WriteError;
+use super::report::{WriteError, is_full};
 use super::track::{Block, Cue, Patch, Track};
 use crate::media::MediaKind;
 
@@ -18,6 +18,15 @@ use crate::media::MediaKind;
 const CUE_AT_KEY: Duration = Duration::from_millis(500);
 /// Time after which a cue is made at a piece without a key frame.
 const CUE_AT_SOUND: Duration = Duration::from_secs(5);
+
+/// How a file was finished.
+#[derive(Debug, Clone)]
+pub enum Ending {
+    /// With everything that belongs to it.
+    Whole,
+    /// With its duration, but the disk had no room for the cues: players seek more slowly.
+    WithoutCues(WriteError),
+}
 
 /// A media file that is being written.
 #[derive(Debug)]
@@ -39,8 +48,7 @@ impl MediaFile {
     /// Creates `folder/name` with the container's extension, readable for its owner only, and writes the header.
     ///
     /// # Errors
-    /// [`WriteError::Create`] where there is no such folder, no right, or such a file already;
-    /// the others where the header cannot be written.
+    /// [`WriteError::Create`] where there is no such folder, no right, no room, or such a file already.
     pub fn create(
         folder: &Path,
         name: &str,
@@ -49,28 +57,35 @@ impl MediaFile {
         started: OffsetDateTime,
     ) -> Result<Self, WriteError> {
         let path = folder.join(format!("{name}.{}", container.extension()));
-        let file = OpenOptions::new()
+        let opened = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(&path)
-            .map_err(|error| WriteError::Create {
-                path: path.clone(),
-                message: error.to_string(),
-            })?;
+            .open(&path);
+        let file = opened.map_err(|error| WriteError::create(&path, &error))?;
         let (muxer, header) = Muxer::new(container, &tracks, started);
-        let mut this = Self {
+        let this = Self {
             file,
             path,
             muxer,
             piece: container.piece(),
             tracks,
-            length: 0,
+            length: header.len() as u64,
             open: Vec::new(),
             cues: Vec::new(),
         };
-        this.append(&header)?;
+        if let Err(error) = this.file.write_all_at(&header, 0) {
+            let error = WriteError::create(&this.path, &error);
+            this.remove();
+            return Err(error);
+        }
         Ok(this)
+    }
+
+    /// Removes the file: nothing came into it.
+    pub fn remove(self) {
+        // On a disk that is gone it is gone, too.
+        let _ = fs::remove_file(&self.path);
     }
 
     /// Where it is.
@@ -93,25 +108,27 @@ impl MediaFile {
         patch.map_or(Ok(()), |patch| self.apply(&patch))
     }
 
-    /// Puts a frame into the open piece, after writing a piece that is long enough.
+    /// Puts a frame into the open piece, after writing a piece that is long enough: says whether it did, and so everything
+    /// before this frame is on disk.
     ///
     /// # Errors
     /// As the disk has them.
-    pub fn write(&mut self, block: Block) -> Result<(), WriteError> {
-        if let Some(first) = self.open.first() {
+    pub fn write(&mut self, block: Block) -> Result<bool, WriteError> {
+        let is_due = self.open.first().is_some_and(|first| {
             let picture = block.key && block.kind == MediaKind::Video;
-            if picture || block.at < first.at || block.at - first.at >= self.piece {
-                self.flush()?;
-            }
+            picture || block.at < first.at || block.at - first.at >= self.piece
+        });
+        if is_due {
+            self.flush()?;
         }
         self.open.push(block);
-        Ok(())
+        Ok(is_due)
     }
 
     /// Writes the open piece.
     ///
     /// # Errors
-    /// As the disk has them; the file is then cut back to its last whole piece.
+    /// As the disk has them; the file is then cut back to its last whole piece, and the open one is lost.
     pub fn flush(&mut self) -> Result<(), WriteError> {
         let Some(first) = self.open.first() else {
             return Ok(());
@@ -132,19 +149,23 @@ impl MediaFile {
     ///
     /// # Errors
     /// As the disk has them. As much as could be completed is; the file is playable in any case.
-    pub fn finish(&mut self, duration: Duration) -> Result<(), WriteError> {
-        let flushed = self.flush();
+    pub fn finish(&mut self, duration: Duration) -> Result<Ending, WriteError> {
+        self.flush()?;
         let rest = self.muxer.finish(duration, self.length, &self.cues);
-        let completed = match self.append(&rest.bytes) {
-            Ok(()) => self.apply_all(&rest.patches),
+        let ending = match self.append(&rest.bytes) {
+            Ok(()) => {
+                self.apply_all(&rest.patches)?;
+                Ending::Whole
+            }
             // Without the cues, which others point at, there is still the duration.
             Err(full) => {
                 let less = self.muxer.finish(duration, self.length, &[]);
-                self.apply_all(&less.patches).and(Err(full))
+                self.apply_all(&less.patches)?;
+                Ending::WithoutCues(full)
             }
         };
-        let synced = self.file.sync_all().map_err(|error| self.error(&error));
-        flushed.and(completed).and(synced)
+        self.file.sync_all().map_err(|error| self.error(&error))?;
+        Ok(ending)
     }
 
     /// Whether the file is still where it was made.
@@ -192,15 +213,14 @@ impl MediaFile {
 
     fn error(&self, error: &io::Error) -> WriteError {
         let (path, bytes) = (self.path.clone(), self.length);
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                WriteError::DiskFull { path, bytes }
-            }
-            _ => WriteError::Io {
-                path,
-                bytes,
-                message: error.to_string(),
-            },
+        if is_full(error.kind()) {
+            return WriteError::DiskFull { path, bytes };
+        }
+        let message = error.to_string();
+        WriteError::Io {
+            path,
+            bytes,
+            message,
         }
     }
 }

@@ -17,6 +17,8 @@ use crate::media::{Codec, MediaKind};
 use crate::signalling::ids::{Generation, JobId, ParticipantId, RoomName};
 use crate::signalling::protocol::{Kind, Sends};
 
+pub use disk::{Glance, SaveError, Saved};
+
 /// The schema's version; it changes when a reader of the old one would misread the new one.
 pub const VERSION: u32 = 2;
 /// The manifest's name in the recording's folder.
@@ -35,6 +37,9 @@ pub struct Manifest {
     /// The description it worked by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// The folder of what the recording's own folder does not take; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_folder: Option<PathBuf>,
     /// Whether it goes on. A recorder that was killed leaves `recording` behind until somebody recovers it.
     pub state: State,
     /// Why the recorder ended.

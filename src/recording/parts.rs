@@ -1,21 +1,25 @@
 //! The files of one visit: begins them, fills them, finishes them, and tells of it.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use tokio::sync::mpsc::UnboundedSender;
+use tracing::warn;
 
-use super::aac;
 use super::beside::{Beside, Outputs};
 use super::container::{Container, Format};
 use super::draft::Draft;
-use super::file::MediaFile;
+use super::file::{Ending, MediaFile};
 use super::frame::{Content, Frame};
 use super::gate::{Gate, Turn};
+use super::holes::Holes;
 use super::manifest::End;
-use super::report::{Event, FileReport, Report, Size, Stem, TrackReport, WriteError};
+use super::part::Open;
+use super::places::{Place, Places};
+use super::report::{Event, Report, Stem, WriteError};
 use super::timeline::{Action, Timeline};
 use super::track::{Block, Track};
 use super::writer::{Summary, WallClock};
@@ -23,20 +27,9 @@ use crate::media::MediaKind;
 use crate::signalling::ids::Generation;
 use crate::signalling::protocol::Sends;
 
-/// Time between two progress reports, and between two looks at whether the file is still in its place.
-const PROGRESS: Duration = Duration::from_secs(1);
-/// The last picture of a file is not counted as longer than this.
-pub(super) const LAST_PICTURE: Duration = Duration::from_millis(100);
-/// Changes of size that a track's report lists.
-const SIZES: usize = 1000;
-/// So long nothing of a kind has come, then it is told as a gap: for sound, more than the longest frame of Opus;
-/// for pictures, more than the slowest rate that cameras have in the dark.
-const SILENT: Duration = Duration::from_millis(150);
-const STILL: Duration = Duration::from_secs(1);
-
 /// The files of one visit: frames in, reports out. Lives on the writer's thread.
 pub(super) struct Parts {
-    folder: PathBuf,
+    places: Arc<Places>,
     stem: Stem,
     events: UnboundedSender<Report>,
     wall: WallClock,
@@ -48,27 +41,30 @@ pub(super) struct Parts {
     open: Option<Open>,
     beside: Outputs,
     /// What waits for the next file to begin.
-    draft: Option<Draft>,
+    draft: Option<(Place, Draft)>,
     /// Files begun so far.
     part: u32,
+    /// Running time at which the timeline's file began, whether or not there is one on disk.
+    begun: Duration,
+    outage: Option<Outage>,
+    holes: Holes,
+    /// What comes cannot be written to any disk.
+    unsupported: bool,
     summary: Summary,
 }
 
-/// The file that is being written, and what there is to tell of it.
-struct Open {
-    media: MediaFile,
-    report: FileReport,
-    /// Of the last picture.
-    picture_at: Option<Duration>,
-    /// Until when there is sound, and a picture.
-    sound_until: Option<Duration>,
-    picture_until: Option<Duration>,
-    reported: Instant,
+/// The disk does not take what comes.
+#[derive(Default)]
+struct Outage {
+    /// Places whose trouble was told.
+    told: Vec<Place>,
+    /// A place may take it: the next part begins with the next key frame.
+    goes_on: bool,
 }
 
 impl Parts {
     pub(super) fn new(
-        folder: PathBuf,
+        places: Arc<Places>,
         stem: Stem,
         sends: Sends,
         format: Format,
@@ -77,7 +73,7 @@ impl Parts {
     ) -> Self {
         let (timeline, summary) = (Timeline::new(sends, format), Summary::default());
         Self {
-            folder,
+            places,
             stem,
             events,
             wall,
@@ -89,6 +85,10 @@ impl Parts {
             beside: Outputs::default(),
             draft: None,
             part: 0,
+            begun: Duration::ZERO,
+            outage: None,
+            holes: Holes::default(),
+            unsupported: false,
             summary,
         }
     }
@@ -115,7 +115,7 @@ impl Parts {
 
     /// This is made beside the files from here on.
     pub(super) fn make(&mut self, beside: Beside) {
-        self.beside = Outputs::new(beside, &self.folder, &self.stem, &self.wall);
+        self.beside = Outputs::new(beside, self.places.first(), &self.stem, &self.wall);
     }
 
     fn heed_split(&mut self) {
@@ -133,15 +133,18 @@ impl Parts {
         self.close();
         let told = self.beside.end();
         self.tell_all(told);
+        let gaps = self.holes.rest();
+        self.tell_all(gaps);
         self.tell(Event::Ended(why));
         self.summary
     }
 
     /// A frame came out of the queue.
     pub(super) fn take(&mut self, kind: MediaKind, sample: &gst::Sample, turn: Turn) {
-        if self.summary.error.is_some() {
+        if self.unsupported {
             return;
         }
+        self.try_again();
         self.heed_split();
         if turn > self.turn {
             self.turn = turn;
@@ -156,32 +159,35 @@ impl Parts {
                 self.act(actions);
             }
             Ok(None) => {}
-            Err(error) => self.fail(error),
+            Err(error) => {
+                self.unsupported = true;
+                self.close();
+                self.fail(error);
+            }
         }
     }
 
     /// Nothing came for a moment: all that waits goes to disk.
     pub(super) fn idle(&mut self) {
+        self.try_again();
         self.heed_split();
         let actions = self.timeline.idle(Instant::now());
         self.act(actions);
         let told = self.beside.idle();
         self.tell_all(told);
-        if let Err(error) = self.flush().and_then(|()| self.progress()) {
-            self.fail(error);
+        if let Some((place, draft)) = &mut self.draft
+            && let Err(error) = draft.flush()
+        {
+            let place = *place;
+            self.no_draft(place, error);
         }
-    }
-
-    fn flush(&mut self) -> Result<(), WriteError> {
-        self.draft.as_mut().map_or(Ok(()), Draft::flush)?;
-        self.open.as_mut().map_or(Ok(()), |open| open.media.flush())
+        if let Err(error) = self.flush().and_then(|()| self.progress()) {
+            self.broke(error);
+        }
     }
 
     fn act(&mut self, actions: Vec<Action>) {
         for action in actions {
-            if self.summary.error.is_some() {
-                return;
-            }
             let told = self.beside.take(&action);
             self.tell_all(told);
             let done = match action {
@@ -189,135 +195,232 @@ impl Parts {
                     at,
                     container,
                     tracks,
-                } => self.begin(at, container, tracks),
+                } => {
+                    self.begin(at, container, &tracks);
+                    Ok(())
+                }
                 Action::Declare(track) => self.declare(track),
                 Action::Write { block, content } => self.write(block, &content),
-                Action::Keep(frame) => self.keep(frame),
+                Action::Keep(frame) => {
+                    self.keep(frame);
+                    Ok(())
+                }
                 Action::AskForKeyFrame => {
                     self.tell(Event::KeyFrameNeeded);
                     Ok(())
                 }
             };
             if let Err(error) = done {
-                self.fail(error);
+                self.broke(error);
             }
         }
         if self.open.is_some() && self.draft.is_some() {
             // The file has the draft's frames; they are on disk before the draft goes.
             if let Err(error) = self.flush() {
-                self.fail(error);
+                self.broke(error);
             }
             self.draft = None;
         }
     }
 
-    fn keep(&mut self, frame: Frame) -> Result<(), WriteError> {
-        if let Some(draft) = &mut self.draft {
-            return draft.write(frame);
+    /// A frame waits for its file: until that begins, the disk has it in a draft.
+    fn keep(&mut self, frame: Frame) {
+        if let Some((place, draft)) = &mut self.draft {
+            if let Err(error) = draft.write(frame) {
+                let place = *place;
+                self.no_draft(place, error);
+            }
+            return;
         }
+        let Some(place) = self.places.next(Instant::now()) else {
+            return;
+        };
         let (name, started) = (self.stem.part(self.part + 1), (self.wall)(frame.at));
-        self.draft = Draft::begin(&self.folder, &name, frame, started)?;
-        Ok(())
+        let begun = self
+            .folder(place)
+            .and_then(|folder| Draft::begin(folder, &name, frame, started));
+        match begun {
+            Ok(draft) => self.draft = draft.map(|draft| (place, draft)),
+            Err(error) => self.no_draft(place, error),
+        }
     }
 
-    fn begin(
-        &mut self,
+    /// What it had waits in memory, too, for the file.
+    fn no_draft(&mut self, place: Place, error: WriteError) {
+        self.draft = None;
+        self.out_of_order(place, error);
+    }
+
+    /// Begins the next part in the first place that takes it; in none, it is for [`Parts::try_again`].
+    fn begin(&mut self, at: Duration, container: Container, tracks: &[Track]) {
+        self.close();
+        self.begun = at;
+        while let Some(place) = self.places.next(Instant::now()) {
+            match self.create(place, at, container, tracks) {
+                Ok(open) => {
+                    self.part += 1;
+                    self.open = Some(open);
+                    return;
+                }
+                Err(error) => {
+                    let is_taken = matches!(
+                        error,
+                        WriteError::Create {
+                            kind: io::ErrorKind::AlreadyExists,
+                            ..
+                        }
+                    );
+                    // One that could not be removed.
+                    self.part += u32::from(is_taken);
+                    self.out_of_order(place, error);
+                }
+            }
+        }
+        self.outage.get_or_insert_default().goes_on = false;
+    }
+
+    fn create(
+        &self,
+        place: Place,
         at: Duration,
         container: Container,
-        tracks: Vec<Track>,
-    ) -> Result<(), WriteError> {
-        self.close();
-        self.part += 1;
+        tracks: &[Track],
+    ) -> Result<Open, WriteError> {
+        let part = self.part + 1;
         let started = (self.wall)(at);
-        let track_reports = tracks.iter().map(track_report).collect();
-        let name = self.stem.part(self.part);
-        let media = MediaFile::create(&self.folder, &name, container, tracks, started)?;
-        let file = media
-            .path()
-            .file_name()
-            .map(PathBuf::from)
-            .unwrap_or_default();
-        let bytes = media.bytes();
-        let report = FileReport {
-            file,
-            part: self.part,
-            started,
-            duration: Duration::ZERO,
-            bytes,
-            sha256: None,
-            tracks: track_reports,
-        };
-        self.tell(Event::Started(report.clone()));
-        self.open = Some(Open {
-            media,
-            report,
-            picture_at: None,
-            sound_until: None,
-            picture_until: None,
-            reported: Instant::now(),
-        });
-        Ok(())
+        let (folder, name) = (self.folder(place)?, self.stem.part(part));
+        let media = MediaFile::create(folder, &name, container, tracks.to_vec(), started)?;
+        let entry = self.places.entry(place, media.path());
+        Ok(Open::new(media, place, entry, part, started, tracks))
+    }
+
+    fn folder(&self, place: Place) -> Result<&Path, WriteError> {
+        let made = self.places.make(place);
+        made.map_err(|error| WriteError::create(self.places.folder(place), &error))
     }
 
     fn declare(&mut self, track: Track) -> Result<(), WriteError> {
-        let Some(open) = &mut self.open else {
-            return Ok(());
-        };
-        open.report.tracks.push(track_report(&track));
-        open.media.declare(track)
+        self.open
+            .as_mut()
+            .map_or(Ok(()), |open| open.declare(track))
     }
 
     fn write(&mut self, block: Block, content: &Content) -> Result<(), WriteError> {
         let Some(open) = &mut self.open else {
+            let at = (self.wall)(self.begun + block.at);
+            self.holes.miss(block.kind, at, at);
             return Ok(());
         };
-        let gap = open.note(&block, content);
-        open.media.write(block)?;
+        let (landed, gap) = open.write(block, content)?;
+        if landed {
+            self.landed();
+        }
         if let Some(gap) = gap {
             self.tell(gap);
         }
         self.progress()
     }
 
+    fn flush(&mut self) -> Result<(), WriteError> {
+        if let Some(open) = &mut self.open
+            && open.flush()?
+        {
+            self.landed();
+        }
+        Ok(())
+    }
+
+    /// Frames of the open part came to disk.
+    fn landed(&mut self) {
+        let Some(open) = &mut self.open else {
+            return;
+        };
+        let mut news = Vec::new();
+        if let Some(report) = open.begun() {
+            self.places.works(open.place());
+            news.push(Event::Started(report));
+            let ended = self.outage.take();
+            news.extend(ended.map(|_| Event::GoesOn(open.path().to_owned())));
+        }
+        news.extend(open.close_holes(&mut self.holes));
+        self.tell_all(news);
+    }
+
     fn progress(&mut self) -> Result<(), WriteError> {
         let Some(open) = &mut self.open else {
             return Ok(());
         };
-        let bytes = open.media.bytes();
-        if open.reported.elapsed() < PROGRESS || bytes == open.report.bytes {
-            return Ok(());
+        if let Some(report) = open.progress()? {
+            self.tell(Event::Progress(report));
         }
-        open.reported = Instant::now();
-        open.report.bytes = bytes;
-        open.media.check_place()?;
-        let report = open.report.clone();
-        self.tell(Event::Progress(report));
         Ok(())
     }
 
-    /// Finishes the open file; its failure ends the visit.
+    /// Finishes the open file.
     fn close(&mut self) {
-        let Some(mut open) = self.open.take() else {
-            return;
-        };
-        let finished = open
-            .media
-            .check_place()
-            .and_then(|()| open.media.finish(open.report.duration));
-        open.report.bytes = open.media.bytes();
-        self.summary.files.push(open.report.clone());
-        match finished {
-            Ok(()) => self.tell(Event::Finished(open.report)),
-            Err(error) => self.fail(error),
+        match self.flush() {
+            Ok(()) => self.finish(),
+            Err(error) => self.broke(error),
         }
     }
 
-    fn fail(&mut self, error: WriteError) {
-        if self.summary.error.is_some() {
+    /// The disk does not take the open part any more. What it has is finished as well as that goes.
+    fn broke(&mut self, error: WriteError) {
+        let Some(open) = &self.open else {
+            return;
+        };
+        open.leave_holes(&mut self.holes);
+        self.out_of_order(open.place(), error);
+        self.finish();
+    }
+
+    fn finish(&mut self) {
+        let Some(open) = self.open.take() else {
+            return;
+        };
+        let place = open.place();
+        let Some((report, ending)) = open.finish() else {
+            return;
+        };
+        self.summary.files.push(report.clone());
+        let (event, trouble) = match ending {
+            Ok(Ending::Whole) => (Event::Finished(report), None),
+            Ok(Ending::WithoutCues(error)) => (Event::Finished(report), Some(error)),
+            Err(error) => (Event::Progress(report), Some(error)),
+        };
+        self.tell(event);
+        if let Some(error) = trouble {
+            self.out_of_order(place, error);
+        }
+    }
+
+    /// This place takes nothing at the moment; told once until something is written again.
+    fn out_of_order(&mut self, place: Place, error: WriteError) {
+        self.places.failed(place, error.is_full(), Instant::now());
+        let outage = self.outage.get_or_insert_default();
+        outage.goes_on = false;
+        if !outage.told.contains(&place) {
+            outage.told.push(place);
+            self.fail(error);
+        }
+    }
+
+    /// Goes on with the next key frame where a place may take it.
+    fn try_again(&mut self) {
+        let Some(outage) = self.outage.as_mut().filter(|_| self.open.is_none()) else {
+            return;
+        };
+        if outage.goes_on || self.places.next(Instant::now()).is_none() {
             return;
         }
+        outage.goes_on = true;
+        let actions = self.timeline.go_on(Instant::now());
+        self.act(actions);
+    }
+
+    fn fail(&mut self, error: WriteError) {
+        warn!("{error}");
         self.summary.error = Some(error.clone());
-        self.close();
         self.tell(Event::Failed(error));
     }
 
@@ -330,61 +433,5 @@ impl Parts {
             stem: self.stem.clone(),
             event,
         });
-    }
-}
-
-impl Open {
-    /// Keeps the report true; tells of a gap in front of the frame.
-    fn note(&mut self, block: &Block, content: &Content) -> Option<Event> {
-        let of_kind = |track: &&mut TrackReport| track.codec.kind() == block.kind;
-        let track = self.report.tracks.iter_mut().find(of_kind)?;
-        if track.frames == 0 {
-            track.offset = block.at;
-        }
-        track.frames += 1;
-        let end = match content {
-            Content::Opus { duration } => block.at + *duration,
-            Content::Aac(_) => block.at + aac::frame_duration(),
-            Content::Key(picture) => {
-                track.see(block.at, picture.size);
-                self.picture_end(block.at)
-            }
-            Content::Delta(_) => self.picture_end(block.at),
-        };
-        self.report.duration = self.report.duration.max(end);
-        let (until, longest) = match block.kind {
-            MediaKind::Audio => (&mut self.sound_until, SILENT),
-            MediaKind::Video => (&mut self.picture_until, STILL),
-        };
-        let before = until.replace(end)?;
-        (block.at > before + longest).then(|| Event::Gap {
-            kind: block.kind,
-            from: self.report.started + before,
-            to: self.report.started + block.at,
-        })
-    }
-
-    /// A picture is taken to stay as long as the one before it did.
-    fn picture_end(&mut self, at: Duration) -> Duration {
-        let before = self.picture_at.replace(at).unwrap_or(at);
-        at + at.saturating_sub(before).min(LAST_PICTURE)
-    }
-}
-
-impl TrackReport {
-    fn see(&mut self, at: Duration, size: Size) {
-        let changes = self.sizes.last().is_none_or(|(_, last)| *last != size);
-        if changes && self.sizes.len() < SIZES {
-            self.sizes.push((at, size));
-        }
-    }
-}
-
-fn track_report(track: &Track) -> TrackReport {
-    TrackReport {
-        codec: track.codec(),
-        offset: Duration::ZERO,
-        frames: 0,
-        sizes: Vec::new(),
     }
 }

@@ -11,14 +11,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::checksum::sha256;
 use super::lock::Lock;
-use super::manifest::{FILE_NAME, Manifest, MediaEntry, State};
+use super::manifest::{FILE_NAME, Glance, Manifest, MediaEntry, State};
 use super::repair::{self, RepairError, Repaired};
 
 /// A recording whose recorder was killed goes on if there was a sign of life of it so long ago at most.
@@ -29,6 +28,8 @@ pub const GOES_ON: Duration = Duration::from_secs(10 * 60);
 pub struct Roots {
     /// Where recordings are made.
     pub out: PathBuf,
+    /// Where there is what that did not take.
+    pub second: Option<PathBuf>,
 }
 
 /// Whether anything is changed.
@@ -118,16 +119,8 @@ fn recover_if(
     mode: Mode,
     wanted: impl Fn(&Path) -> bool,
 ) -> Vec<Result<Recovered, RecoveryError>> {
-    let mut results = Vec::new();
-    let folders = match recordings(&roots.out) {
-        Ok(folders) => folders,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(source) => {
-            let path = roots.out.clone();
-            results.push(Err(RecoveryError::Folder { path, source }));
-            Vec::new()
-        }
-    };
+    let (folders, unreadable) = recordings(roots);
+    let mut results: Vec<_> = unreadable.into_iter().map(Err).collect();
     let orphans = folders
         .iter()
         .filter(|folder| wanted(folder))
@@ -146,21 +139,44 @@ fn recover_if(
 /// The same, but for recordings that went on until a moment ago: a recorder that begins now may take them up.
 pub fn recover_old(roots: &Roots) -> Vec<Result<Recovered, RecoveryError>> {
     recover_if(roots, Mode::Recover, |folder| {
-        let silent = found::last_change(folder).and_then(|at| at.elapsed().ok());
-        silent.is_none_or(|silent| silent > GOES_ON)
+        found::silent(folder).is_none_or(|silent| silent > GOES_ON)
     })
 }
 
+/// The recordings of these roots, each by the folder to know it by; and the roots that cannot be read.
+fn recordings(roots: &Roots) -> (Vec<PathBuf>, Vec<RecoveryError>) {
+    let mut unreadable = Vec::new();
+    let mut look = |root: &Path| {
+        recordings_in(root).unwrap_or_else(|source| {
+            let path = root.to_owned();
+            unreadable.push(RecoveryError::Folder { path, source });
+            Vec::new()
+        })
+    };
+    let mut folders = look(&roots.out);
+    if let Some(second) = &roots.second {
+        // What is known by a folder of the first root may have files and a newer manifest here.
+        let known = |folder: &PathBuf| {
+            let twin = folder.file_name().map(|name| roots.out.join(name));
+            twin.is_some_and(|twin| twin.join(FILE_NAME).is_file())
+        };
+        folders.extend(look(second).into_iter().filter(|folder| !known(folder)));
+    }
+    (folders, unreadable)
+}
+
 /// The folder itself where it is a recording's, else those in it.
-fn recordings(root: &Path) -> io::Result<Vec<PathBuf>> {
+fn recordings_in(root: &Path) -> io::Result<Vec<PathBuf>> {
     if root.join(FILE_NAME).is_file() {
         return Ok(vec![root.to_owned()]);
     }
-    let mut folders: Vec<_> = fs::read_dir(root)?
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.is_dir())
-        .collect();
+    let entries = match fs::read_dir(root) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut folders: Vec<_> = paths.filter(|path| path.is_dir()).collect();
     folders.sort();
     Ok(folders)
 }
@@ -189,12 +205,11 @@ pub(super) fn resume(
     roots: &Roots,
     fits: impl Fn(&Manifest, Duration) -> bool,
 ) -> Option<(PathBuf, Manifest, Lock)> {
-    let orphans = recordings(&roots.out).ok()?.into_iter().rev();
-    for folder in orphans {
-        let alive = found::last_change(&folder).and_then(|at| at.elapsed().ok());
-        let wanted = Manifest::load(&folder).is_ok_and(|manifest| {
-            manifest.state == State::Recording && fits(&manifest, alive.unwrap_or(Duration::MAX))
-        });
+    let (folders, _) = recordings(roots);
+    for folder in folders.into_iter().rev() {
+        let silent = found::silent(&folder).unwrap_or(Duration::MAX);
+        let wanted = Manifest::load(&folder)
+            .is_ok_and(|manifest| manifest.state == State::Recording && fits(&manifest, silent));
         if !wanted {
             continue;
         }
@@ -219,12 +234,6 @@ pub(super) fn stems(manifest: &Manifest) -> HashSet<String> {
         .collect()
 }
 
-/// What of a manifest tells whether there is something to do, whatever its version.
-#[derive(Deserialize)]
-struct Glance {
-    state: State,
-}
-
 /// A recording whose recorder was killed, held so that nobody else recovers it meanwhile.
 #[derive(Debug)]
 struct Orphan {
@@ -244,6 +253,18 @@ impl Orphan {
         if !is_open(folder)? || Lock::is_held(folder).map_err(failed)? {
             return Ok(None);
         }
+        let load = || {
+            Manifest::load(folder).map_err(|error| RecoveryError::Manifest {
+                folder: folder.to_owned(),
+                found: format!("is not readable: {error}"),
+            })
+        };
+        // A recorder whose first disk is gone for it, and back for us, holds the second folder.
+        if let Some(second) = load()?.second_beside(folder)
+            && Lock::is_held(second).map_err(failed)?
+        {
+            return Ok(None);
+        }
         let lock = match mode {
             Mode::Look => None,
             Mode::Recover => match Lock::take(folder).map_err(failed)? {
@@ -255,13 +276,9 @@ impl Orphan {
         if !is_open(folder)? {
             return Ok(None);
         }
-        let manifest = Manifest::load(folder).map_err(|error| RecoveryError::Manifest {
-            folder: folder.to_owned(),
-            found: format!("is not readable: {error}"),
-        })?;
         Ok(Some(Self {
             folder: folder.to_owned(),
-            manifest,
+            manifest: load()?,
             lock,
         }))
     }
@@ -320,9 +337,10 @@ impl Orphan {
             manifest,
             lock,
         } = self;
-        manifest
-            .save(&folder)
-            .map_err(|source| RecoveryError::Io { folder, source })?;
+        manifest.save(&folder).map_err(|error| RecoveryError::Io {
+            folder,
+            source: error.into(),
+        })?;
         if let Some(lock) = lock {
             lock.remove();
         }
@@ -336,22 +354,32 @@ fn is_open(folder: &Path) -> Result<bool, RecoveryError> {
         folder: folder.to_owned(),
         found,
     };
-    match fs::read(folder.join(FILE_NAME)) {
-        Ok(text) => serde_json::from_slice::<Glance>(&text)
-            .map(|glance| glance.state == State::Recording)
-            .map_err(|error| wrong(format!("is torn or was changed by hand: {error}"))),
+    match Glance::at(folder) {
+        Ok(glance) => Ok(glance.state == State::Recording),
         // Other people's folders are not ours to complain about.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             match found::looks_like_a_recording(folder) {
-                true => Err(wrong("is missing".to_owned())),
+                true => Err(wrong(
+                    "is missing; is it in the other folder of recordings?".to_owned(),
+                )),
                 false => Ok(false),
             }
+        }
+        Err(error) if is_torn(&error) => {
+            Err(wrong(format!("is torn or was changed by hand: {error}")))
         }
         Err(source) => Err(RecoveryError::Io {
             folder: folder.to_owned(),
             source,
         }),
     }
+}
+
+fn is_torn(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+    )
 }
 
 /// Finishes a file that is not; `None` if it was.

@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 
 use super::manifest::{SizeChange, TrackCodec, TrackEntry, TrackKind};
 use super::muxer::Written;
-use super::parts::LAST_PICTURE;
+use super::part::LAST_PICTURE;
 use super::report::Size;
 use super::track::Patch;
 

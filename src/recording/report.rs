@@ -1,7 +1,8 @@
 //! What a writer tells: typed events and errors, each with the name of the visit it belongs to.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use time::macros::format_description;
 
 use super::hls::Told;
 use super::manifest::End;
+use super::session::RecordingError;
 use super::thumbnails;
 use crate::job;
 use crate::media::{Codec, MediaKind};
@@ -71,7 +73,7 @@ pub struct Report {
 /// What happened.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// A file was begun; its header is on disk.
+    /// A file was begun; its header and its first frames are on disk.
     Started(FileReport),
     /// A file grew, or got another track: about once per second.
     Progress(FileReport),
@@ -91,6 +93,8 @@ pub enum Event {
         from: OffsetDateTime,
         /// Of the begin of the first one after it.
         to: OffsetDateTime,
+        /// It came, but the disk did not take it.
+        disk: bool,
     },
     /// The disk does not keep up and frames were thrown away; `dropped` counts them since the visit began.
     Behind {
@@ -101,8 +105,11 @@ pub enum Event {
     Hls(Told),
     /// A thumbnail was made, or could not be.
     Thumbnail(thumbnails::Told),
-    /// Nothing more of this visit will be written. What is on disk stays playable.
+    /// What comes is not written until [`Event::GoesOn`], or where it is [`WriteError::Unsupported`], to the end of the
+    /// visit. What is on disk stays playable.
     Failed(WriteError),
+    /// The disk, or another one, takes media again: into this file.
+    GoesOn(PathBuf),
     /// The visit is over; nothing comes after this.
     Ended(End),
 }
@@ -110,7 +117,7 @@ pub enum Event {
 /// A file as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileReport {
-    /// Its name in the recording's folder.
+    /// Its name in the recording's folder; a whole path where it is in the second folder.
     pub file: PathBuf,
     /// The n-th file of the visit, from 1.
     pub part: u32,
@@ -149,20 +156,24 @@ pub struct Size {
     pub height: u32,
 }
 
-/// Why nothing more is written.
+/// Why nothing is written.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum WriteError {
     /// The file could not be made.
-    #[error("cannot create {path}: {message}; the folder must exist and be writable")]
+    #[error(
+        "cannot create {path}: {message}; the folder must exist, be writable and have room: then writing goes on"
+    )]
     Create {
         /// Where.
         path: PathBuf,
+        /// What kind of trouble.
+        kind: io::ErrorKind,
         /// The system's words.
         message: String,
     },
     /// No space is left.
     #[error(
-        "the disk is full: {path} stops at {bytes} bytes and stays playable; free space for new files"
+        "the disk is full: {path} stops at {bytes} bytes and stays playable; free space there, and writing goes on"
     )]
     DiskFull {
         /// Where.
@@ -172,14 +183,16 @@ pub enum WriteError {
     },
     /// The file was removed or replaced by somebody else.
     #[error(
-        "{path} vanished while it was written; leave the files of a running recording in their place"
+        "{path} vanished while it was written; mount its disk again, and leave the files of a running recording in their place"
     )]
     Vanished {
         /// Where.
         path: PathBuf,
     },
     /// Writing failed for another reason.
-    #[error("cannot write {path}: {message}; it stops at {bytes} bytes")]
+    #[error(
+        "cannot write {path}: {message}; it stops at {bytes} bytes and stays playable; look after its disk, and writing goes on"
+    )]
     Io {
         /// Where.
         path: PathBuf,
@@ -200,6 +213,56 @@ pub enum WriteError {
     },
 }
 
+impl WriteError {
+    /// A file could not be made.
+    pub(super) fn create(path: &Path, error: &io::Error) -> Self {
+        Self::Create {
+            path: path.to_owned(),
+            kind: error.kind(),
+            message: error.to_string(),
+        }
+    }
+
+    /// Whether room is missing.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Create { kind, .. } => is_full(*kind),
+            Self::DiskFull { .. } => true,
+            Self::Vanished { .. } | Self::Io { .. } | Self::Unsupported { .. } => false,
+        }
+    }
+}
+
+/// Whether room is missing on the disk, or of what this user may take of it.
+pub(super) fn is_full(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// What is told of a whole recording.
+#[derive(Debug)]
+pub enum News {
+    /// Something happened to the media of one visit.
+    Visit(Report),
+    /// The recording's folder cannot be made, or its manifest not be written there; it is tried again.
+    Trouble(RecordingError),
+}
+
+impl News {
+    /// The same for the job's events, where it is of interest there.
+    pub fn job_event(&self) -> Option<job::Event> {
+        match self {
+            Self::Visit(report) => report.job_event(),
+            Self::Trouble(error) => Some(job::Event::Error {
+                message: error.to_string(),
+                fatal: false,
+            }),
+        }
+    }
+}
+
 impl Report {
     /// The same for the job's events, where it is of interest there.
     pub fn job_event(&self) -> Option<job::Event> {
@@ -218,6 +281,9 @@ impl Report {
                 fatal: false,
             }),
             Event::Hls(told) => self.of_playlist(told),
+            Event::GoesOn(file) => Some(job::Event::Notice {
+                message: format!("writing goes on: {}", file.display()),
+            }),
             Event::Thumbnail(thumbnails::Told::Failed(why)) => Some(job::Event::Error {
                 message: format!("no thumbnail was made, the recording goes on: {why}"),
                 fatal: false,

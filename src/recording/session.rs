@@ -1,4 +1,4 @@
-//! One recording: its folder and its writers; [`keeper`] keeps the manifest while they write.
+//! One recording: its folders and its writers; [`keeper`] keeps the manifest while they write.
 
 mod keeper;
 
@@ -14,13 +14,15 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
+use tracing::warn;
 
 use super::beside::Beside;
 use super::container::Format;
 use super::gate::Gate;
 use super::limits::{Limits, Watch};
-use super::manifest::{Because, Manifest};
-use super::report::{Report, Stem, compact_utc};
+use super::manifest::{Because, Manifest, SaveError};
+use super::places::{Places, make_private};
+use super::report::{News, Report, Stem, compact_utc};
 use super::writer::Writer;
 use crate::media::clock;
 use crate::signalling::ids::{JobId, RoomName};
@@ -29,6 +31,7 @@ use crate::signalling::protocol::Participant;
 use self::keeper::{Home, Keeper};
 use super::lock::Lock;
 use super::recovery::{self, GOES_ON, Roots};
+
 /// Folders of the same room and second that are tried before giving up.
 const FOLDERS: u32 = 100;
 
@@ -37,6 +40,8 @@ const FOLDERS: u32 = 100;
 pub struct Settings {
     /// The folder in which the recording's own folder is made.
     pub out: PathBuf,
+    /// The folder in which there is one for what that does not take.
+    pub second: Option<PathBuf>,
     /// The room.
     pub room: RoomName,
     /// The recorder's job.
@@ -53,7 +58,7 @@ pub struct Settings {
     pub beside: Beside,
 }
 
-/// Why a recording cannot begin or be finished.
+/// Why a recording is not as it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
     /// Its folder cannot be made.
@@ -64,21 +69,38 @@ pub enum RecordingError {
         /// Why.
         source: io::Error,
     },
-    /// Its manifest cannot be written.
-    #[error("cannot write the manifest in {path}: {source}")]
-    Manifest {
+    /// Its manifest is in the second folder.
+    #[error(
+        "cannot write the manifest in {path}: {source}; until that is put right it is in {second}"
+    )]
+    Elsewhere {
         /// The recording's folder.
         path: PathBuf,
         /// Why.
         source: io::Error,
+        /// The second folder.
+        second: PathBuf,
     },
+    /// Its manifest cannot be written.
+    #[error(
+        "cannot write the manifest in {path}: {source}; free space there, or mount its disk again"
+    )]
+    Manifest {
+        /// The recording's folder.
+        path: PathBuf,
+        /// Why.
+        source: SaveError,
+    },
+    /// The disk took nothing of what came.
+    #[error("nothing could be recorded: {0}")]
+    Nothing(String),
 }
 
 /// A recording that goes on. Dropped without [`Recording::finish`], it leaves a manifest of state `recording`.
 #[derive(Debug)]
 pub struct Recording {
     settings: Settings,
-    folder: PathBuf,
+    places: Arc<Places>,
     stems: HashSet<String>,
     reports: UnboundedSender<Report>,
     commands: UnboundedSender<Command>,
@@ -103,50 +125,41 @@ impl Recording {
     /// Makes `<out>/<room>-<UTC>/` (0700) with a first manifest. What the writers tell comes out of the receiver.
     ///
     /// Where a recorder of the same job, or of the same room and description a moment ago, was killed, its recording goes
-    /// on instead: everybody has a further visit in the same folder.
-    ///
-    /// # Errors
-    /// Where the folder or the manifest cannot be written.
-    pub async fn create(
-        settings: Settings,
-    ) -> Result<(Self, UnboundedReceiver<Report>), RecordingError> {
+    /// on instead: everybody has a further visit in the same folder. Where neither folder can be made or written, that is
+    /// told, and tried again while the recording goes on.
+    pub async fn create(settings: Settings) -> (Self, UnboundedReceiver<News>) {
         let watch = Watch::new(settings.limits, Instant::now());
         let wanted = settings.clone();
-        let begun = tokio::task::spawn_blocking(move || begin(&wanted)).await;
-        let begun = begun.map_err(|panic| RecordingError::Folder {
-            path: settings.out.clone(),
-            source: io::Error::other(panic),
-        })??;
-        let Begun {
-            folder,
-            manifest,
-            lock,
-        } = begun;
+        let begun = tokio::task::spawn_blocking(move || begin(wanted)).await;
+        let begun = begun.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
         let (reports, from_writers) = mpsc::unbounded_channel();
         let (commands, received) = mpsc::unbounded_channel();
         let (to_role, told) = mpsc::unbounded_channel();
-        let stems = recovery::stems(&manifest);
-        let home = Home::new(folder.clone(), lock);
-        let keeper = Keeper::begin(manifest, home, to_role).await?;
+        if let Some(trouble) = begun.trouble {
+            warn!("{trouble}");
+            let _ = to_role.send(News::Trouble(trouble));
+        }
+        let stems = recovery::stems(&begun.manifest);
+        let places = Arc::new(begun.places);
+        let home = Home::new(places.clone(), begun.lock);
+        let keeper = Keeper::begin(begun.manifest, home, to_role).await;
         tokio::spawn(keeper.run(received, from_writers));
-        Ok((
-            Self {
-                settings,
-                folder,
-                stems,
-                reports,
-                commands,
-                gate: Arc::default(),
-                watch,
-                ears: Arc::default(),
-            },
-            told,
-        ))
+        let recording = Self {
+            settings,
+            places,
+            stems,
+            reports,
+            commands,
+            gate: Arc::default(),
+            watch,
+            ears: Arc::default(),
+        };
+        (recording, told)
     }
 
     /// The recording's own folder.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        self.places.first()
     }
 
     /// A writer for a participant that arrives, or comes back. Makes no file before media comes.
@@ -170,7 +183,7 @@ impl Recording {
         };
         let _ = self.commands.send(arrived);
         Writer::new(
-            self.folder.clone(),
+            self.places.clone(),
             stem,
             self.settings.format.media.of(participant.sends),
             self.settings.format,
@@ -209,9 +222,12 @@ impl Recording {
         self.gate.split();
     }
 
-    /// Takes in what a writer told, for the limits.
-    pub fn note(&mut self, report: &Report) {
-        self.watch.on_report(report, Instant::now());
+    /// Takes in what was told, for the limits.
+    pub fn note(&mut self, news: &News) {
+        match news {
+            News::Visit(report) => self.watch.on_report(report, Instant::now()),
+            News::Trouble(_) => {}
+        }
     }
 
     /// What the writers ask for each frame.
@@ -239,7 +255,7 @@ impl Recording {
     /// Closes the manifest. To be called when every writer is finished: what they told until now is taken in.
     ///
     /// # Errors
-    /// Where the manifest cannot be written.
+    /// Where the manifest cannot be written, or nothing could be recorded.
     pub async fn finish(self, because: Because) -> Result<(), RecordingError> {
         let (answer, done) = oneshot::channel();
         let _ = self.commands.send(Command::Finish(because, answer));
@@ -248,17 +264,22 @@ impl Recording {
     }
 }
 
-/// A recording's folder, held.
+/// A recording that begins.
 struct Begun {
-    folder: PathBuf,
+    places: Places,
     manifest: Manifest,
-    lock: Lock,
+    /// Of its own folder, where that could be made.
+    lock: Option<Lock>,
+    trouble: Option<RecordingError>,
 }
 
-/// Takes up the recording of a killed recorder, or makes a new folder.
-fn begin(settings: &Settings) -> Result<Begun, RecordingError> {
+/// Takes up the recording of a killed recorder, or makes a new folder. Whole paths: they stand in the manifest.
+fn begin(mut settings: Settings) -> Begun {
+    settings.out = whole(settings.out);
+    settings.second = settings.second.map(whole);
     let roots = Roots {
         out: settings.out.clone(),
+        second: settings.second.clone(),
     };
     let fits = |manifest: &Manifest, silent: Duration| {
         let same = manifest.room == settings.room && manifest.description == settings.description;
@@ -266,50 +287,69 @@ fn begin(settings: &Settings) -> Result<Begun, RecordingError> {
     };
     if let Some((folder, mut manifest, lock)) = recovery::resume(&roots, fits) {
         manifest.job = settings.job.clone();
-        return Ok(Begun {
-            folder,
+        let second = manifest.second_beside(&folder).map(Path::to_owned);
+        return Begun {
+            places: Places::new(folder, second),
             manifest,
-            lock,
-        });
+            lock: Some(lock),
+            trouble: None,
+        };
     }
     let now = OffsetDateTime::now_utc();
-    let folder = make_folder(settings, now)?;
-    let lock = Lock::take(&folder).and_then(|lock| lock.ok_or(io::ErrorKind::WouldBlock.into()));
-    let lock = lock.map_err(|source| RecordingError::Folder {
-        path: folder.clone(),
-        source,
-    })?;
+    let (places, trouble) = make_folder(&settings, now);
     let mut manifest = Manifest::new(settings.room.clone(), settings.job.clone(), now);
     manifest.description.clone_from(&settings.description);
-    Ok(Begun {
-        folder,
+    manifest.second_folder = places.second().map(Path::to_owned);
+    Begun {
+        // Without one it is taken with the first save.
+        lock: Lock::take(places.first()).ok().flatten(),
+        places,
         manifest,
-        lock,
-    })
+        trouble,
+    }
 }
 
-fn make_folder(settings: &Settings, now: OffsetDateTime) -> Result<PathBuf, RecordingError> {
+fn whole(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+/// Makes a folder that nobody has, or says why there is none yet.
+fn make_folder(settings: &Settings, now: OffsetDateTime) -> (Places, Option<RecordingError>) {
+    let second = |name: &str| settings.second.as_ref().map(|second| second.join(name));
+    let base = format!("{}-{}", settings.room, compact_utc(now));
+    match new_folder(settings, &base) {
+        Ok(name) => (Places::new(settings.out.join(&name), second(&name)), None),
+        Err(trouble) => {
+            // Nobody else can have it when it is made later.
+            let name = format!("{base}-{}", settings.job);
+            let places = Places::unmade(settings.out.join(&name), second(&name), Instant::now());
+            (places, Some(trouble))
+        }
+    }
+}
+
+/// The name of a folder that was made now, and is not in the second folder either.
+fn new_folder(settings: &Settings, base: &str) -> Result<String, RecordingError> {
     let failed = |path: &Path, source| RecordingError::Folder {
         path: path.to_owned(),
         source,
     };
+    let out = &settings.out;
+    make_private(out).map_err(|source| failed(out, source))?;
     let mut builder = DirBuilder::new();
     builder.mode(0o700);
-    builder
-        .recursive(true)
-        .create(&settings.out)
-        .map_err(|source| failed(&settings.out, source))?;
-    builder.recursive(false);
-    let name = format!("{}-{}", settings.room, compact_utc(now));
-    let mut path = settings.out.join(&name);
+    let mut name = base.to_owned();
     for next in 2..FOLDERS {
-        match builder.create(&path) {
-            Ok(()) => return Ok(path),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                path = settings.out.join(format!("{name}-{next}"))
+        let path = out.join(&name);
+        let second = settings.second.as_ref().map(|second| second.join(&name));
+        if !second.is_some_and(|second| second.exists()) {
+            match builder.create(&path) {
+                Ok(()) => return Ok(name),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(failed(&path, source)),
             }
-            Err(source) => return Err(failed(&path, source)),
         }
+        name = format!("{base}-{next}");
     }
-    Err(failed(&path, io::ErrorKind::AlreadyExists.into()))
+    Err(failed(&out.join(base), io::ErrorKind::AlreadyExists.into()))
 }

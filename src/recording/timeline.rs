@@ -149,6 +149,17 @@ impl Timeline {
         actions
     }
 
+    /// The disk takes media again: what waits is let go, and the next part is to begin as after a split. What waits for the
+    /// first part waits on.
+    pub fn go_on(&mut self, now: Instant) -> Vec<Action> {
+        if self.file.is_none() {
+            return Vec::new();
+        }
+        let actions = self.interrupt(now);
+        self.splits = true;
+        actions
+    }
+
     /// The next part is to begin: with the next key frame, which is asked for; where no picture comes, with the next
     /// sound.
     pub fn split(&mut self) -> Vec<Action> {

@@ -1,6 +1,5 @@
 //! One participant's visit on its way to disk: a bounded queue in front, a thread of its own behind.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -17,6 +16,7 @@ use super::frame;
 use super::gate::{Gate, Turn};
 use super::manifest::End;
 use super::parts::Parts;
+use super::places::Places;
 use super::report::{Event, FileReport, Report, Stem, WriteError};
 use crate::media::{MediaKind, clock};
 use crate::signalling::ids::Generation;
@@ -84,24 +84,24 @@ enum Message {
 }
 
 impl Writer {
-    /// For files `folder/<stem>.webm` (or `.mp4`, `.mkv`, `.opus`); a further file of the same visit is `<stem>-2`.
+    /// For files `<stem>.webm` (or `.mp4`, `.mkv`, `.opus`) in these places; a further file of the same visit is `<stem>-2`.
     /// The first file is made when the tracks that `sends` announces are there, or two seconds after the first frame.
     ///
-    /// Failures come as [`Event::Failed`]; [`Event::Ended`] is always the last.
+    /// Failures come as [`Event::Failed`], and [`Event::GoesOn`] when the disk takes media again; [`Event::Ended`] is always the last.
     pub fn new(
-        folder: PathBuf,
+        places: Arc<Places>,
         stem: Stem,
         sends: Sends,
         format: Format,
         events: UnboundedSender<Report>,
     ) -> Self {
         let wall = |at| clock::wall_clock(running_time(at));
-        Self::with_wall_clock(folder, stem, sends, format, events, Arc::new(wall))
+        Self::with_wall_clock(places, stem, sends, format, events, Arc::new(wall))
     }
 
     /// The same with another relation of running time to wall-clock time.
     pub fn with_wall_clock(
-        folder: PathBuf,
+        places: Arc<Places>,
         stem: Stem,
         sends: Sends,
         format: Format,
@@ -110,17 +110,14 @@ impl Writer {
     ) -> Self {
         let (messages, received) = channel();
         let queue = Arc::new(Queue::default());
-        let (place, name) = (folder.clone(), stem.clone());
-        let parts = Parts::new(place, name, sends, format, events.clone(), wall);
+        let (folders, name) = (places.clone(), stem.clone());
+        let parts = Parts::new(folders, name, sends, format, events.clone(), wall);
         let shared = queue.clone();
         let spawned = std::thread::Builder::new()
             .name("recording".to_owned())
             .spawn(move || run(parts, &received, &shared));
         if let Err(error) = spawned {
-            let error = WriteError::Create {
-                path: folder,
-                message: format!("no thread: {error}"),
-            };
+            let error = WriteError::create(places.first(), &error);
             for event in [Event::Failed(error), Event::Ended(End::Stopped)] {
                 let _ = events.send(Report {
                     stem: stem.clone(),

@@ -24,7 +24,7 @@ use crate::media::{Codec, MediaError, MediaEvent, MediaKind};
 use crate::peer::{Latency, Peer, PeerSettings, Receive};
 use crate::pipeline::change::Change;
 use crate::pipeline::{Description, RecordingSettings, Settings};
-use crate::recording::{self, Because, End, Recording, Report, Writer};
+use crate::recording::{self, Because, End, News, Recording, RecordingError, Writer};
 use crate::signalling::ids::{ParticipantId, RoomName};
 use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
 use crate::streaming::Target;
@@ -35,7 +35,7 @@ const EVERYBODY: &str = "everybody";
 /// A mixing recorder at work.
 pub struct Mixed {
     recording: Recording,
-    reports: UnboundedReceiver<Report>,
+    news: UnboundedReceiver<News>,
     from_media: UnboundedReceiver<MediaEvent>,
     events: Events,
     mix: Arc<Playback>,
@@ -98,8 +98,9 @@ impl Mixed {
         .await?;
         mix.arrange(layout);
         let encodings = Encodings::new(raw.clone(), encoders.clone(), settings.clone(), to_us)?;
-        let (mut recording, reports) = Recording::create(recording::Settings {
+        let (mut recording, news) = Recording::create(recording::Settings {
             out: assignment.recordings.clone(),
+            second: assignment.second_folder.clone(),
             room: job.room.clone(),
             job: assignment.id.clone(),
             description: Some(job.description().to_owned()),
@@ -108,7 +109,7 @@ impl Mixed {
             format,
             beside,
         })
-        .await?;
+        .await;
         if assignment.paused {
             recording.pause();
         }
@@ -120,7 +121,7 @@ impl Mixed {
         let writer = Arc::new(recording.write(&everybody(&raw)?));
         let mut mixed = Self {
             recording,
-            reports,
+            news,
             from_media,
             events: events.clone(),
             mix: Arc::new(mix),
@@ -292,24 +293,29 @@ impl Mixed {
                     }
                     MediaEvent::Failed(error) => return error.to_string(),
                 },
-                Some(report) = self.reports.recv() => self.on_report(&report),
+                Some(news) = self.news.recv() => self.on_news(&news),
                 else => std::future::pending().await,
             }
         }
     }
 
-    fn on_report(&mut self, report: &Report) {
-        self.recording.note(report);
-        if let Some(event) = report.job_event() {
+    fn on_news(&mut self, news: &News) {
+        self.recording.note(news);
+        if let Some(event) = news.job_event() {
             let _ = self.events.send(event);
         }
-        if matches!(report.event, recording::Event::KeyFrameNeeded) {
+        if let News::Visit(report) = news
+            && matches!(report.event, recording::Event::KeyFrameNeeded)
+        {
             self.wants_key_frame.store(true, Ordering::Relaxed);
         }
     }
 
     /// Ends the mix, finishes the file and the manifest.
-    pub async fn finish(mut self, because: Because) {
+    ///
+    /// # Errors
+    /// Where the manifest cannot be written, or nothing could be recorded.
+    pub async fn finish(mut self, because: Because) -> Result<(), RecordingError> {
         self.seats.clear();
         self.mix.stop().await;
         let (encodings, taps) = (self.encodings.clone(), std::mem::take(&mut self.taps));
@@ -325,14 +331,12 @@ impl Mixed {
             live.stop().await;
         }
         let finished = self.recording.finish(because).await;
-        while let Ok(report) = self.reports.try_recv() {
-            if let Some(event) = report.job_event() {
+        while let Ok(news) = self.news.try_recv() {
+            if let Some(event) = news.job_event() {
                 let _ = self.events.send(event);
             }
         }
-        if let Err(error) = finished {
-            tracing::error!(%error, "the manifest is not closed");
-        }
+        finished
     }
 }
 

@@ -29,7 +29,7 @@ use crate::media;
 use crate::peer::{PeerEvent, PeerSettings};
 use crate::pipeline::Description;
 use crate::pipeline::description::Fragments;
-use crate::recording::{Because, End, Recording};
+use crate::recording::{Because, End, Recording, RecordingError};
 use crate::signalling::ids::{Generation, ParticipantId, RoomName};
 use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
 use crate::worker::Requests;
@@ -82,8 +82,10 @@ pub async fn attend(
     tell(&events, JobState::Stopping, None);
     let because = *ended.as_ref().unwrap_or(&Because::Stopped);
     let records = role.recording().is_some();
-    role.finish(because).await;
+    let finished = role.finish(because).await;
     ended?;
+    // Trying again would begin another recording after the end of this one.
+    finished.map_err(|error| JobError::Hopeless(error.to_string()))?;
     if records {
         let _ = events.send(Event::Ended { because });
     }
@@ -372,10 +374,16 @@ impl RoleMedia {
         }
     }
 
-    async fn finish(self, because: Because) {
+    async fn finish(self, because: Because) -> Result<(), RecordingError> {
         match self {
-            Self::Kiosk(kiosk) => kiosk.finish().await,
-            Self::Filter(filter) => filter.finish().await,
+            Self::Kiosk(kiosk) => {
+                kiosk.finish().await;
+                Ok(())
+            }
+            Self::Filter(filter) => {
+                filter.finish().await;
+                Ok(())
+            }
             Self::Recorder(recorder) => recorder.finish(because).await,
             Self::Mixed(mixed) => mixed.finish(because).await,
         }

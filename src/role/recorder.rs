@@ -15,14 +15,14 @@ use crate::job::{Assignment, Event};
 use crate::media::{Codec, MediaKind};
 use crate::peer::{EncodedSink, Latency, Peer, PeerSettings, Receive, Wish};
 use crate::pipeline::Description;
-use crate::recording::{self, Because, End, Media, Recording, Report, Writer};
+use crate::recording::{self, Because, End, Media, News, Recording, RecordingError, Writer};
 use crate::signalling::ids::{Generation, ParticipantId};
 use crate::signalling::protocol::{Ice, Participant, Sends};
 
 /// A recorder at work.
 pub struct Recorder {
     recording: Recording,
-    reports: UnboundedReceiver<Report>,
+    news: UnboundedReceiver<News>,
     events: Events,
     visits: HashMap<ParticipantId, Visit>,
     finishing: JoinSet<()>,
@@ -54,8 +54,9 @@ impl Recorder {
         let settings = description.settings(&values)?;
         let how = description.recording(&values)?;
         let limits = description.limits(&values)?;
-        let (mut recording, reports) = Recording::create(recording::Settings {
+        let (mut recording, news) = Recording::create(recording::Settings {
             out: assignment.recordings.clone(),
+            second: assignment.second_folder.clone(),
             room: job.room.clone(),
             job: assignment.id.clone(),
             description: Some(job.description().to_owned()),
@@ -64,7 +65,7 @@ impl Recorder {
             format: how.format,
             beside: how.beside,
         })
-        .await?;
+        .await;
         if assignment.paused {
             recording.pause();
         }
@@ -75,7 +76,7 @@ impl Recorder {
         let _ = events.send(Event::Notice { message });
         let recorder = Self {
             recording,
-            reports,
+            news,
             events: events.clone(),
             visits: HashMap::new(),
             finishing: JoinSet::new(),
@@ -161,37 +162,40 @@ impl Recorder {
 
     /// Passes on what the writers tell. None of their troubles ends the recorder: the call goes on.
     pub async fn failed(&mut self) -> String {
-        while let Some(report) = self.reports.recv().await {
-            self.on_report(&report);
+        while let Some(news) = self.news.recv().await {
+            self.on_news(&news);
         }
         std::future::pending().await
     }
 
-    fn on_report(&mut self, report: &Report) {
-        self.recording.note(report);
-        if let Some(event) = report.job_event() {
+    fn on_news(&mut self, news: &News) {
+        self.recording.note(news);
+        if let Some(event) = news.job_event() {
             let _ = self.events.send(event);
         }
-        let waits = matches!(report.event, recording::Event::KeyFrameNeeded);
-        if let (true, Some(visit)) = (waits, self.visits.get(&report.stem.participant)) {
+        if let News::Visit(report) = news
+            && matches!(report.event, recording::Event::KeyFrameNeeded)
+            && let Some(visit) = self.visits.get(&report.stem.participant)
+        {
             visit.wants_key_frame.store(true, Ordering::Relaxed);
         }
     }
 
     /// Finishes all files and the manifest.
-    pub async fn finish(mut self, because: Because) {
+    ///
+    /// # Errors
+    /// Where the manifest cannot be written, or nothing could be recorded.
+    pub async fn finish(mut self, because: Because) -> Result<(), RecordingError> {
         let there: Vec<_> = self.visits.keys().cloned().collect();
         there.iter().for_each(|id| self.left(id, End::Stopped));
         while self.finishing.join_next().await.is_some() {}
         let finished = self.recording.finish(because).await;
-        while let Ok(report) = self.reports.try_recv() {
-            if let Some(event) = report.job_event() {
+        while let Ok(news) = self.news.try_recv() {
+            if let Some(event) = news.job_event() {
                 let _ = self.events.send(event);
             }
         }
-        if let Err(error) = finished {
-            tracing::error!(%error, "the manifest is not closed");
-        }
+        finished
     }
 }
 

@@ -49,6 +49,8 @@ pub struct Settings {
     pub recordings: PathBuf,
     /// The servers that live streams may go to.
     pub stream_hosts: Hosts,
+    /// The folder of what that does not take.
+    pub second_folder: Option<PathBuf>,
     /// What the operator says of encoders.
     pub encoders: Policy,
     /// Makes room tokens for workers, where the server has a room key.
@@ -85,6 +87,7 @@ impl Settings {
             elements: Allowed::default(),
             recordings,
             stream_hosts: Hosts::default(),
+            second_folder: None,
             encoders: Policy::default(),
             auth,
             jobs_at_most: 64,

@@ -209,6 +209,7 @@ impl Job {
             elements: self.settings.elements.clone(),
             recordings: self.settings.recordings.clone(),
             stream_hosts: self.settings.stream_hosts.clone(),
+            second_folder: self.settings.second_folder.clone(),
             encoders: self.settings.encoders.clone(),
             paused: view.paused,
         }

@@ -54,6 +54,8 @@ pub struct JobView {
     /// What went wrong last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// What went wrong, the last ones.
+    pub errors: Vec<String>,
     /// How often its worker was started again.
     pub restarts: u32,
     /// When the job was started.
@@ -152,6 +154,7 @@ impl JobView {
             paused: false,
             ended_because: None,
             last_error: None,
+            errors: Vec::new(),
             restarts: 0,
             started_at: OffsetDateTime::now_utc(),
             pid: None,
@@ -185,8 +188,15 @@ impl JobView {
         self.encoders.clear();
         self.stream = None;
         if let Some(error) = error {
-            self.last_error = Some(cut(error));
+            self.on_error(error);
         }
+    }
+
+    fn on_error(&mut self, error: String) {
+        let error = cut(error);
+        self.errors.push(error.clone());
+        keep_last(&mut self.errors);
+        self.last_error = Some(error);
     }
 
     /// The worker did what was asked: a new process begins with the same values.
@@ -271,7 +281,7 @@ impl JobView {
             Event::Ended { because } => self.ended_because = Some(because),
             Event::Paused => self.paused = true,
             Event::Resumed => self.paused = false,
-            Event::Error { message, fatal: _ } => self.last_error = Some(cut(message)),
+            Event::Error { message, fatal: _ } => self.on_error(message),
         }
     }
 

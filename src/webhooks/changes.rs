@@ -138,6 +138,7 @@ mod tests {
         let manifest = serde_json::from_value(manifest).unwrap();
         Arc::new(vec![Arc::new(StoredRecording::new(
             "a".to_owned(),
+            "a".into(),
             manifest,
         ))])
     }

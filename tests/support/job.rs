@@ -43,6 +43,7 @@ pub fn start(daemon: &Daemon, role: Role, pipelines: &Path, name: &str, room: &s
         elements: Default::default(),
         stream_hosts: Default::default(),
         recordings: daemon.folder.path().join("recordings"),
+        second_folder: None,
         encoders: Default::default(),
         paused: false,
     };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::super::aac;
 use super::super::container::Container;
 use super::super::frame::Content;
-use super::super::parts::LAST_PICTURE;
+use super::super::part::LAST_PICTURE;
 use super::super::track::{Block, Track};
 use crate::media::{Codec, MediaKind};
 

@@ -26,6 +26,7 @@ impl Manifest {
             room,
             job,
             description: None,
+            second_folder: None,
             state: State::Recording,
             ended: None,
             error: None,
@@ -105,12 +106,22 @@ impl Manifest {
                 return false;
             }
             Event::Finished(file) => visit.set_file(file, true),
-            Event::KeyFrameNeeded => return false,
+            Event::KeyFrameNeeded | Event::GoesOn(_) => return false,
             Event::Sends(sends) => visit.announces(*sends, now),
             Event::Generation(generation) => visit.delivers(*generation, now),
-            Event::Gap { kind, from, to } => {
-                visit.misses(&self.pauses, (*kind).into(), *from, *to);
-                return false;
+            Event::Gap {
+                kind,
+                from,
+                to,
+                disk,
+            } => {
+                let (kind, from, to) = ((*kind).into(), round(*from), round(*to));
+                let reason = match disk {
+                    true => GapReason::Disk,
+                    false => visit.reason(&self.pauses, kind, from, to),
+                };
+                visit.misses(kind, reason, from, to);
+                return *disk;
             }
             Event::Hls(told) => visit.has_playlist(told),
             Event::Thumbnail(told) => {
@@ -159,9 +170,19 @@ impl Manifest {
         }
     }
 
-    /// The recorder is done.
+    /// The recorder is done. Where the disk took nothing of what came, it has failed.
     pub fn finish(&mut self, because: Because, now: OffsetDateTime) {
-        self.state = State::Finished;
+        let nothing = self.visits.iter().all(|visit| visit.files.is_empty());
+        let trouble = self
+            .visits
+            .iter()
+            .rev()
+            .find_map(|visit| visit.error.clone());
+        self.error = trouble.filter(|_| nothing);
+        self.state = match self.error {
+            Some(_) => State::Failed,
+            None => State::Finished,
+        };
         self.ended = Some(because);
         self.finished = Some(round(now));
     }
@@ -231,16 +252,15 @@ impl Visit {
 
     fn misses(
         &mut self,
-        pauses: &[Span],
         kind: TrackKind,
+        reason: GapReason,
         from: OffsetDateTime,
         to: OffsetDateTime,
     ) {
         if self.gaps.len() < LISTED {
-            let (from, to) = (round(from), round(to));
             self.gaps.push(Gap {
                 kind,
-                reason: self.reason(pauses, kind, from, to),
+                reason,
                 from,
                 to,
             });

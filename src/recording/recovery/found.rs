@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use regex::Regex;
 use time::macros::format_description;
@@ -66,19 +66,19 @@ pub fn looks_like_a_recording(folder: &Path) -> bool {
     files(folder).iter().any(|path| Name::of(path).is_some())
 }
 
-/// Adds files that the manifest does not know; gives their number.
+/// Adds files that the manifest does not know, of both its folders; gives their number.
 pub fn take_in(manifest: &mut Manifest, folder: &Path, mode: Mode) -> usize {
     let mut count = 0;
-    let there = files(folder);
+    let here = files(folder);
+    let elsewhere = manifest.second_beside(folder).map(files);
+    let there = [here, elsewhere.unwrap_or_default()].concat();
     let settled = |path: &PathBuf| match draft::stands_for(path) {
         Some(file) => settle(path, file, &there, mode),
         None => Some(path.clone()),
     };
     for path in there.iter().filter_map(settled) {
+        let file = path.strip_prefix(folder).unwrap_or(&path).to_owned();
         let Some(name) = Name::of(&path) else {
-            continue;
-        };
-        let Some(file) = path.file_name().map(PathBuf::from) else {
             continue;
         };
         let known = |visit: &Visit| visit.files.iter().any(|entry| entry.file == file);
@@ -167,10 +167,16 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// When something was written into the folder's files last.
-pub fn last_change(folder: &Path) -> Option<SystemTime> {
+/// How long ago something was written into the recording's files.
+pub fn silent(folder: &Path) -> Option<Duration> {
+    let manifest = Manifest::load(folder).ok();
+    let second = manifest
+        .as_ref()
+        .and_then(|manifest| manifest.second_beside(folder));
+    let all = files(folder).into_iter();
+    let all = all.chain(second.into_iter().flat_map(files));
     let changed = |path: PathBuf| fs::metadata(path).ok()?.modified().ok();
-    files(folder).into_iter().filter_map(changed).max()
+    all.filter_map(changed).max()?.elapsed().ok()
 }
 
 #[cfg(test)]

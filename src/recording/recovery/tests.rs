@@ -16,18 +16,21 @@ const NAME: &str = "20261122T081531Z-7r2c";
 /// A folder of recordings.
 struct Trial {
     out: tempfile::TempDir,
+    second: tempfile::TempDir,
 }
 
 impl Trial {
     fn new() -> Self {
         Self {
             out: tempfile::tempdir().unwrap(),
+            second: tempfile::tempdir().unwrap(),
         }
     }
 
     fn roots(&self) -> Roots {
         Roots {
             out: self.out.path().to_owned(),
+            second: Some(self.second.path().to_owned()),
         }
     }
 

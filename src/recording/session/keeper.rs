@@ -2,8 +2,9 @@
 //!
 //! Nothing here waits for the disk but the end: what writers tell is passed on at once, however long a save takes.
 
-use std::io;
-use std::path::PathBuf;
+use std::mem::Discriminant;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -16,41 +17,84 @@ use tracing::warn;
 use super::{Command, RecordingError};
 use crate::recording::checksum::sha256;
 use crate::recording::lock::Lock;
-use crate::recording::manifest::{Because, Manifest};
-use crate::recording::report::{Event, Report};
+use crate::recording::manifest::{Because, Manifest, Saved};
+use crate::recording::places::{Place, Places};
+use crate::recording::report::{Event, News, Report};
 
 /// Growing files are brought up to date in the manifest so often.
 const SAVE: Duration = Duration::from_secs(5);
 /// The end of a recording waits so long for checksums; a manifest without them is as good.
 const CHECKSUMS: Duration = Duration::from_secs(4);
 
-/// Where a manifest is saved: the recording's folder, held.
+/// Where a manifest is saved: the recording's folders, held.
 #[derive(Debug)]
 pub struct Home {
-    folder: PathBuf,
-    lock: Lock,
+    places: Arc<Places>,
+    first: Option<Lock>,
+    second: Option<Lock>,
 }
 
 impl Home {
-    /// Of a folder whose lock is ours.
-    pub fn new(folder: PathBuf, lock: Lock) -> Self {
-        Self { folder, lock }
+    /// Of folders of which the first's lock is ours, if it is there.
+    pub fn new(places: Arc<Places>, lock: Option<Lock>) -> Self {
+        Self {
+            places,
+            first: lock,
+            second: None,
+        }
     }
 
-    fn save(&self, manifest: &Manifest) -> Result<(), RecordingError> {
-        manifest
-            .save(&self.folder)
-            .map_err(|source| RecordingError::Manifest {
-                path: self.folder.clone(),
-                source,
-            })
+    /// Saves it; says what is wrong with the first folder where it went to the second.
+    fn save(&mut self, manifest: &Manifest) -> Result<Option<RecordingError>, RecordingError> {
+        let path = self.places.first().to_owned();
+        // Why there is no folder says more than that there is none.
+        let unmade = self.places.make(Place::First).err();
+        match manifest.save(&path) {
+            Ok(Saved::Here) => {
+                hold(&mut self.first, &path);
+                Ok(None)
+            }
+            Ok(Saved::InSecond(source)) => {
+                let source = unmade.unwrap_or(source);
+                let second = self.places.folder(Place::Second).to_owned();
+                hold(&mut self.second, &second);
+                Ok(Some(RecordingError::Elsewhere {
+                    path,
+                    source,
+                    second,
+                }))
+            }
+            Err(source) => {
+                let source = source.because_of(unmade);
+                Err(RecordingError::Manifest { path, source })
+            }
+        }
+    }
+
+    /// The recording is closed.
+    fn leave(self) {
+        let locks = self.first.into_iter().chain(self.second);
+        locks.for_each(Lock::remove);
     }
 }
 
-/// A save that goes on.
-type Saving = JoinHandle<(Home, Result<(), RecordingError>)>;
+/// Takes the folder's lock where it is not held yet.
+fn hold(lock: &mut Option<Lock>, folder: &Path) {
+    if lock.is_none() {
+        match Lock::take(folder) {
+            Ok(taken) => *lock = taken,
+            Err(error) => warn!("{} is not locked: {error}", folder.display()),
+        }
+    }
+}
 
-async fn end_of(saving: &mut Option<Saving>) -> Option<(Home, Result<(), RecordingError>)> {
+/// What came of a save.
+type Outcome = Result<Option<RecordingError>, RecordingError>;
+
+/// A save that goes on.
+type Saving = JoinHandle<(Home, Outcome)>;
+
+async fn end_of(saving: &mut Option<Saving>) -> Option<(Home, Outcome)> {
     saving.as_mut()?.await.ok()
 }
 
@@ -58,10 +102,12 @@ async fn end_of(saving: &mut Option<Saving>) -> Option<(Home, Result<(), Recordi
 pub struct Keeper {
     manifest: Manifest,
     folder: PathBuf,
+    /// What is wrong with the folders, and was told.
+    trouble: Option<Discriminant<RecordingError>>,
     /// Absent while it is being saved.
     home: Option<Home>,
     saving: Option<Saving>,
-    to_role: UnboundedSender<Report>,
+    to_role: UnboundedSender<News>,
     /// Something is not saved yet; it is urgent.
     changed: bool,
     urgent: bool,
@@ -70,15 +116,12 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Saves the first manifest.
-    pub async fn begin(
-        manifest: Manifest,
-        home: Home,
-        to_role: UnboundedSender<Report>,
-    ) -> Result<Self, RecordingError> {
+    /// Saves the first manifest, where it can be.
+    pub async fn begin(manifest: Manifest, home: Home, to_role: UnboundedSender<News>) -> Self {
         let mut this = Self {
             manifest,
-            folder: home.folder.clone(),
+            folder: home.places.first().to_owned(),
+            trouble: None,
             home: Some(home),
             saving: None,
             to_role,
@@ -87,8 +130,9 @@ impl Keeper {
             checksums: JoinSet::new(),
             cancel: CancellationToken::new(),
         };
-        this.save().await?;
-        Ok(this)
+        let outcome = this.save().await;
+        this.note(outcome);
+        this
     }
 
     /// Until the recording is finished, or dropped and its writers have ended.
@@ -152,7 +196,7 @@ impl Keeper {
         if let Event::Finished(file) = &report.event {
             self.check(file.file.clone());
         }
-        let _ = self.to_role.send(report);
+        let _ = self.to_role.send(News::Visit(report));
     }
 
     /// Reads a finished file through, on a thread that may wait for the disk.
@@ -176,7 +220,7 @@ impl Keeper {
     }
 
     fn start_saving(&mut self) {
-        let Some(home) = self.home.take() else {
+        let Some(mut home) = self.home.take() else {
             return;
         };
         (self.changed, self.urgent) = (false, false);
@@ -187,43 +231,51 @@ impl Keeper {
         }));
     }
 
-    fn saved(&mut self, saved: Option<(Home, Result<(), RecordingError>)>) {
+    fn saved(&mut self, saved: Option<(Home, Outcome)>) {
         self.saving = None;
-        let Some((home, result)) = saved else {
-            return;
+        if let Some((home, outcome)) = saved {
+            self.home = Some(home);
+            self.note(outcome);
+        }
+    }
+
+    /// Tells what is wrong, once until something else is or it is right again. The next tick saves again.
+    fn note(&mut self, outcome: Outcome) {
+        let trouble = match outcome {
+            Ok(None) => {
+                self.trouble = None;
+                return;
+            }
+            Ok(Some(trouble)) | Err(trouble) => trouble,
         };
-        self.home = Some(home);
-        if let Err(error) = result {
-            warn!("the manifest is not up to date: {error}");
-            self.changed = true;
+        self.changed = true;
+        let kind = std::mem::discriminant(&trouble);
+        if self.trouble.replace(kind) != Some(kind) {
+            warn!("{trouble}");
+            let _ = self.to_role.send(News::Trouble(trouble));
         }
     }
 
     /// Saves now, after a save that goes on.
-    async fn save(&mut self) -> Result<(), RecordingError> {
+    async fn save(&mut self) -> Outcome {
         if let Some(saving) = self.saving.take() {
             self.saved(saving.await.ok());
         }
         self.start_saving();
         let Some(saving) = self.saving.take() else {
-            return Ok(());
+            return Ok(None);
         };
-        match saving.await {
-            Ok((home, result)) => {
-                self.home = Some(home);
-                result
-            }
-            Err(panic) => Err(RecordingError::Manifest {
-                path: self.folder.clone(),
-                source: io::Error::other(panic),
-            }),
-        }
+        let saved = saving.await;
+        let (home, outcome) =
+            saved.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        self.home = Some(home);
+        outcome
     }
 
     async fn finish(&mut self, because: Because) -> Result<(), RecordingError> {
         self.manifest.finish(because, OffsetDateTime::now_utc());
         // Before the checksums, which take their time: whoever ends us then finds a finished recording.
-        let finished = self.save().await;
+        let mut outcome = self.save().await;
         let all = async {
             while let Some(done) = self.checksums.join_next().await {
                 self.checked(done.ok().flatten());
@@ -236,14 +288,17 @@ impl Keeper {
                 "the files are too large to be read through now: the manifest has no checksum of some"
             );
         }
-        let result = if self.urgent {
-            self.save().await
-        } else {
-            finished
-        };
-        if let (Ok(()), Some(home)) = (&result, self.home.take()) {
-            home.lock.remove();
+        if self.urgent || outcome.is_err() {
+            outcome = self.save().await;
         }
-        result
+        let trouble = outcome?;
+        self.note(Ok(trouble));
+        if let Some(home) = self.home.take() {
+            home.leave();
+        }
+        match self.manifest.error.take() {
+            Some(error) => Err(RecordingError::Nothing(error)),
+            None => Ok(()),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What `attache serve` does with its recordings: each that is not uploaded has a task until it is.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -68,14 +68,8 @@ impl Uploads {
     }
 
     /// Uploads whatever is not uploaded, now and later, until the catalog ends.
-    pub async fn run(
-        self,
-        folder: PathBuf,
-        settings: UploadSettings,
-        mut recordings: watch::Receiver<Recordings>,
-    ) {
+    pub async fn run(self, settings: UploadSettings, mut recordings: watch::Receiver<Recordings>) {
         let service = Arc::new(Service {
-            folder,
             settings,
             slots: Semaphore::new(FILES_AT_ONCE),
             uploads: self,
@@ -107,7 +101,6 @@ impl Uploads {
 }
 
 struct Service {
-    folder: PathBuf,
     settings: UploadSettings,
     slots: Semaphore,
     uploads: Uploads,
@@ -116,7 +109,7 @@ struct Service {
 impl Service {
     /// One recording until it is uploaded or gone.
     async fn follow(self: Arc<Self>, name: String, mut recordings: watch::Receiver<Recordings>) {
-        let mut whole = Whole::new(self.folder.join(&name));
+        let mut whole: Option<Whole> = None;
         let mut finished_parts = 0;
         loop {
             let recording = find(&recordings.borrow_and_update(), &name);
@@ -124,16 +117,19 @@ impl Service {
                 self.uploads.lock().progress.remove(&name);
                 return;
             };
+            let whole = whole.get_or_insert_with(|| Whole::new(recording.folder.clone()));
+            // A disk that came back has it in its own folder again.
+            whole.moved_to(&recording.folder);
             match recording.state {
                 State::Recording if recording.finished_parts() > finished_parts => {
                     finished_parts = recording.finished_parts();
-                    self.show(&whole, &name);
-                    self.begin(&mut whole, &name).await;
+                    self.show(whole, &name);
+                    self.begin(whole, &name).await;
                 }
                 State::Recording => {}
                 State::Finished | State::Recovered => {
-                    self.show(&whole, &name);
-                    if self.complete(&mut whole, &recording).await {
+                    self.show(whole, &name);
+                    if self.complete(whole, &recording).await {
                         return;
                     }
                     tokio::time::sleep(AGAIN).await;
@@ -190,7 +186,7 @@ impl Service {
         if !recording.removed_here {
             return;
         }
-        let folder = self.folder.join(&recording.name);
+        let folder = recording.folder.clone();
         let removed = tokio::task::spawn_blocking(move || remove_again(&folder)).await;
         if let Ok(Err(error)) = removed {
             warn!(recording = recording.name, %error, "its files are uploaded, but cannot be removed here");

@@ -15,7 +15,7 @@ use super::progress::{Progress, UploadState};
 use super::target::Target;
 use super::transfer::{self, Content};
 use super::{Mode, UploadError, UploadSettings};
-use crate::recording::manifest::{FILE_NAME, Manifest, State, Upload};
+use crate::recording::manifest::{FILE_NAME, Manifest, MediaEntry, State, Upload};
 
 /// Files on their way at one time, over all recordings.
 pub const FILES_AT_ONCE: usize = 2;
@@ -40,6 +40,13 @@ impl Whole {
             folder,
             progress: Progress::default(),
             there: HashMap::new(),
+        }
+    }
+
+    /// The recording is known by this folder.
+    pub fn moved_to(&mut self, folder: &Path) {
+        if self.folder != folder {
+            folder.clone_into(&mut self.folder);
         }
     }
 
@@ -181,9 +188,11 @@ impl Whole {
         let mut total = 0;
         for file in files.values() {
             let metadata = tokio::fs::metadata(&file.path).await;
-            total += metadata.map_err(|error| local(&file.path, error))?.len();
+            total += metadata.map_or(0, |metadata| metadata.len());
         }
         self.progress.again(total);
+        // One whose disk is gone does not keep the others from being brought to safety.
+        let mut missing = None;
         for (name, file) in files {
             let key = (target.name.clone(), name.clone());
             if let Some(known) = self.there.get(&key) {
@@ -194,11 +203,17 @@ impl Whole {
             let _slot = slots.acquire().await;
             let object = target.object(&self.name, name);
             let moved = |bytes| self.progress.moved(bytes);
-            let content = transfer::ensure(target, &object, &file.path, &moved).await?;
+            let content = match transfer::ensure(target, &object, &file.path, &moved).await {
+                Err(error @ UploadError::Local { .. }) => {
+                    missing.get_or_insert(error);
+                    continue;
+                }
+                other => other?,
+            };
             file.check(&content)?;
             self.there.insert(key, content);
         }
-        Ok(())
+        missing.map_or(Ok(()), Err)
     }
 
     /// Writes down where everything is; from then on the files here are not needed.
@@ -272,11 +287,16 @@ impl LocalFile {
 /// By the name they get at the target, below the recording.
 type Files = BTreeMap<String, LocalFile>;
 
-/// The finished media files. One in the second folder has a whole path in the manifest.
+/// The finished media files.
 fn finished_files(folder: &Path, manifest: &Manifest) -> Files {
+    listed_files(folder, manifest, |entry| entry.finished)
+}
+
+/// Those of the manifest's media files. One in the second folder has a whole path in it.
+fn listed_files(folder: &Path, manifest: &Manifest, which: fn(&MediaEntry) -> bool) -> Files {
     let entries = manifest.visits.iter().flat_map(|visit| &visit.files);
     entries
-        .filter(|entry| entry.finished)
+        .filter(|entry| which(entry))
         .filter_map(|entry| {
             let name = entry.file.file_name()?.to_string_lossy().into_owned();
             let file = LocalFile {
@@ -290,7 +310,7 @@ fn finished_files(folder: &Path, manifest: &Manifest) -> Files {
 
 /// Those of the manifest, and whatever else is in the folder; but for the manifest itself and hidden files.
 fn all_files(folder: &Path, manifest: &Manifest) -> io::Result<Files> {
-    let mut files = finished_files(folder, manifest);
+    let mut files = listed_files(folder, manifest, |_| true);
     let mut folders = vec![(folder.to_owned(), String::new())];
     while let Some((inner, prefix)) = folders.pop() {
         for entry in fs::read_dir(&inner)? {
@@ -341,5 +361,10 @@ pub fn remove_files(folder: &Path, manifest: &Manifest) -> io::Result<()> {
 pub fn remove_recording(folder: &Path) -> io::Result<()> {
     let manifest = Manifest::load(folder)?;
     remove_files(folder, &manifest)?;
+    if let Some(second) = manifest.second_beside(folder) {
+        let _ = fs::remove_file(second.join(FILE_NAME));
+        // What else is in it is not ours to remove.
+        let _ = fs::remove_dir(second);
+    }
     fs::remove_dir_all(folder)
 }
