@@ -207,6 +207,16 @@ async fn a_full_disk_sends_the_recording_to_the_second_folder() {
         .max();
     println!("the longest gap is {}", gap.unwrap());
     assert_eq!(shown["parts"].as_array().unwrap().len(), 2, "{shown:#}");
+
+    // One film of both.
+    let film = call.second.join("film.mkv");
+    let mut mix = std::process::Command::new(env!("CARGO_BIN_EXE_attache"));
+    mix.arg("mix").arg(call.folder(&shown)).arg("-o").arg(&film);
+    let mixed = mix.args(["--size", "320x240"]).output().unwrap();
+    assert!(mixed.status.success(), "{mixed:?}");
+    let beeps = Content::of(&film).beeps();
+    let least = (before.duration_ms + after.duration_ms) / 1000;
+    assert!(beeps.len() as u64 >= least, "{least}: {beeps:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

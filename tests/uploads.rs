@@ -136,6 +136,40 @@ async fn the_second_target_takes_what_the_first_one_refuses() {
 }
 
 #[tokio::test]
+async fn a_part_whose_disk_is_gone_is_named_while_the_others_are_brought_to_the_target() {
+    let (target, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let second = other.path().join("second");
+    let daemon = Daemon::start(&format!(
+        "[recording]\nsecond_folder = {second:?}\n[[recording.upload]]\nurl = \"file://{}\"",
+        target.path().display()
+    ));
+    let recordings = daemon.folder.path().join("recordings");
+    let content = finished_recording(other.path(), NAME, 100_000);
+    let path = other.path().join(NAME).join("recording.json");
+    let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let files = manifest["visits"][0]["files"].as_array_mut().unwrap();
+    let mut part = files[0].clone();
+    let there = second
+        .join(NAME)
+        .join("20261122T081531Z-7t3kq0v5m2p9x1ab-2.webm");
+    part["file"] = there.to_str().unwrap().into();
+    part["part"] = 2.into();
+    files.push(part);
+    fs::write(&path, manifest.to_string()).unwrap();
+    fs::create_dir_all(&recordings).unwrap();
+    fs::rename(other.path().join(NAME), recordings.join(NAME)).unwrap();
+
+    let view = daemon
+        .until_at(PATH, "it is given up", upload_is("failed"))
+        .await;
+    let error = view["upload"]["error"].as_str().unwrap();
+    assert!(error.contains(there.to_str().unwrap()), "{error}");
+    assert_eq!(view["state"], "finished");
+    assert!(fs::read(target.path().join(NAME).join(FILE)).unwrap() == content);
+    assert!(!target.path().join(NAME).join("recording.json").exists());
+}
+
+#[tokio::test]
 async fn finished_parts_of_a_recording_that_goes_on_are_uploaded_and_it_cannot_be_removed() {
     let target = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(&format!(

@@ -331,6 +331,9 @@ fn upload_targets_arrive_as_written_and_mistakes_name_their_key() {
     assert!(found[0].contains(
         "recording.upload[0].access_key_id: access_key_id and secret_file belong together"
     ));
+    let found = mistakes("[jobs]\nrecordings = \"a\"\n[recording]\nsecond_folder = \"a\"\n");
+    assert!(found[0].contains("recording.second_folder"), "{found:?}");
+    assert!(found[0].contains("another disk"), "{found:?}");
     let found = mistakes("[recording]\nkeep_local = false\n");
     assert!(found[0].contains("recording.keep_local"), "{found:?}");
 }

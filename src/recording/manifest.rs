@@ -1,8 +1,9 @@
 //! `recording.json`: what was recorded, of whom, when and into which files. `docs/manifest.md` says the same in words.
 //!
 //! Here are its types; `keep` takes in what the writers tell; `recover` what is found where they were
-//! killed; `disk` writes and reads the file.
+//! killed; `close` is what both have in common; `disk` writes and reads the file.
 
+mod close;
 mod disk;
 mod keep;
 mod recover;

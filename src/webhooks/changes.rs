@@ -170,6 +170,22 @@ mod tests {
     }
 
     #[test]
+    fn a_recording_that_failed_is_told_with_the_reason() {
+        let mut seen = Seen::default();
+        assert_eq!(
+            news(&mut seen, &recordings(State::Recording, &[])),
+            ["recording.started"]
+        );
+        let mut now = recordings(State::Failed, &[]);
+        let failed = Arc::get_mut(&mut now).and_then(|all| Arc::get_mut(&mut all[0]));
+        failed.unwrap().error = Some("the disk is full".to_owned());
+        let told = changes(&mut seen, &now, &HashMap::new());
+        assert_eq!(told[0].name(), "recording.failed");
+        let body = told[0].body(time::OffsetDateTime::UNIX_EPOCH).unwrap();
+        assert!(body.contains("\"error\":\"the disk is full\""), "{body}");
+    }
+
+    #[test]
     fn what_was_there_before_the_first_look_is_no_news_but_what_came_while_nobody_looked_is() {
         let folder = tempfile::tempdir().unwrap();
         let mut seen = Seen::load(folder.path()).unwrap();

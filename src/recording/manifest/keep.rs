@@ -6,7 +6,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::{
-    Because, Delivered, End, Gap, GapReason, Manifest, MediaEntry, Mute, SizeChange, Span, State,
+    Because, Delivered, Gap, GapReason, Manifest, MediaEntry, Mute, SizeChange, Span, State,
     Thumbnail, TrackEntry, TrackKind, VERSION, Visit,
 };
 use crate::recording::hls::Told;
@@ -56,23 +56,11 @@ impl Manifest {
             span.to = Some(round(now));
         }
         self.visits.push(Visit {
-            participant: participant.id.clone(),
-            kind: participant.kind,
             name,
             enhances: participant.enhances.clone(),
-            arrived: round(now),
-            left: None,
-            ended: None,
-            forbidden: Vec::new(),
-            mutes: Vec::new(),
-            gaps: Vec::new(),
-            generations: Vec::new(),
-            dropped_frames: 0,
-            error: None,
-            hls: None,
-            files: Vec::new(),
             stem: Some(stem),
             sends: participant.sends,
+            ..Visit::begin(participant.id.clone(), participant.kind, now)
         });
     }
 
@@ -133,16 +121,7 @@ impl Manifest {
             }
             Event::Behind { dropped } => visit.dropped_frames = *dropped,
             Event::Failed(error) => visit.error = Some(error.to_string()),
-            Event::Ended(why) => {
-                visit.left = Some(round(now));
-                visit.ended = Some(*why);
-                if *why == End::Forbidden {
-                    visit.forbidden.push(Span {
-                        from: round(now),
-                        to: None,
-                    });
-                }
-            }
+            Event::Ended(why) => visit.end(*why, now),
         }
         true
     }
@@ -173,18 +152,14 @@ impl Manifest {
     /// The recorder is done. Where the disk took nothing of what came, it has failed.
     pub fn finish(&mut self, because: Because, now: OffsetDateTime) {
         let nothing = self.visits.iter().all(|visit| visit.files.is_empty());
-        let trouble = self
-            .visits
-            .iter()
-            .rev()
-            .find_map(|visit| visit.error.clone());
-        self.error = trouble.filter(|_| nothing);
-        self.state = match self.error {
+        let mut troubles = self.visits.iter().rev().map(|visit| &visit.error);
+        self.error = troubles.find_map(Clone::clone).filter(|_| nothing);
+        let state = match self.error {
             Some(_) => State::Failed,
             None => State::Finished,
         };
+        self.end(state, now);
         self.ended = Some(because);
-        self.finished = Some(round(now));
     }
 }
 

@@ -8,56 +8,25 @@ use time::OffsetDateTime;
 use super::keep::{milliseconds, round};
 use super::{End, Manifest, MediaEntry, State, Visit};
 use crate::recording::repair::Repaired;
-use crate::signalling::ids::ParticipantId;
-use crate::signalling::protocol::{Kind, Sends};
 
 impl Manifest {
     /// Its files are finished: what was open ends with the last media that there is.
     pub fn recover(&mut self, now: OffsetDateTime) {
         for visit in &mut self.visits {
             if visit.left.is_none() {
-                visit.left = Some(visit.last_media());
-                visit.ended = Some(End::Killed);
+                visit.end(End::Killed, visit.last_media());
             }
         }
         let last = self.visits.iter().filter_map(|visit| visit.left).max();
-        let last = last.unwrap_or(self.started).max(self.started);
-        for span in self.pauses.iter_mut().filter(|span| span.to.is_none()) {
-            span.to = Some(last.max(span.from));
-        }
-        for span in self.speakers.iter_mut().filter(|span| span.to.is_none()) {
-            span.to = Some(last.max(span.from));
-        }
-        self.state = State::Recovered;
-        self.finished = Some(last);
+        self.end(
+            State::Recovered,
+            last.unwrap_or(self.started).max(self.started),
+        );
         self.recovered = Some(round(now));
     }
 }
 
 impl Visit {
-    /// Of files that no manifest tells of: what their sender was is not known, and taken to be a person.
-    pub fn found(participant: ParticipantId, arrived: OffsetDateTime) -> Self {
-        Self {
-            participant,
-            kind: Kind::Person,
-            name: None,
-            enhances: None,
-            arrived: round(arrived),
-            left: None,
-            ended: None,
-            forbidden: Vec::new(),
-            mutes: Vec::new(),
-            gaps: Vec::new(),
-            generations: Vec::new(),
-            dropped_frames: 0,
-            error: None,
-            hls: None,
-            files: Vec::new(),
-            stem: None,
-            sends: Sends::default(),
-        }
-    }
-
     fn last_media(&self) -> OffsetDateTime {
         let end = |entry: &MediaEntry| entry.started + Duration::from_millis(entry.duration_ms);
         let last = self.files.iter().map(end).max();

@@ -18,6 +18,7 @@ use crate::recording::hls;
 use crate::recording::manifest::{Manifest, MediaEntry, Visit};
 use crate::recording::repair::{examine, is_media};
 use crate::signalling::ids::ParticipantId;
+use crate::signalling::protocol::Kind;
 
 /// A visit's name in its files is taken so much earlier than the manifest's `arrived`.
 const SAME_ARRIVAL: Duration = Duration::from_secs(5);
@@ -71,13 +72,18 @@ pub fn take_in(manifest: &mut Manifest, folder: &Path, mode: Mode) -> usize {
     let mut count = 0;
     let here = files(folder);
     let elsewhere = manifest.second_beside(folder).map(files);
+    // Only its second folder is there: its names are whole paths, should the first come back.
+    let is_second = manifest.second_folder.is_some() && elsewhere.is_none();
     let there = [here, elsewhere.unwrap_or_default()].concat();
     let settled = |path: &PathBuf| match draft::stands_for(path) {
         Some(file) => settle(path, file, &there, mode),
         None => Some(path.clone()),
     };
     for path in there.iter().filter_map(settled) {
-        let file = path.strip_prefix(folder).unwrap_or(&path).to_owned();
+        let file = match path.strip_prefix(folder) {
+            Ok(name) if !is_second => name.to_owned(),
+            Ok(_) | Err(_) => path.clone(),
+        };
         let Some(name) = Name::of(&path) else {
             continue;
         };
@@ -148,7 +154,8 @@ fn visit_of<'a>(manifest: &'a mut Manifest, name: &Name) -> &'a mut Visit {
     let index = found
         .or_else(|| visits.iter().position(is_its))
         .unwrap_or_else(|| {
-            let visit = Visit::found(name.participant.clone(), name.arrived);
+            // What its sender was is not known.
+            let visit = Visit::begin(name.participant.clone(), Kind::Person, name.arrived);
             manifest.visits.push(visit);
             manifest.visits.len() - 1
         });

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use super::*;
 use crate::media::MediaKind;
+use crate::recording::catalog::Catalog;
 use crate::recording::container::Container;
 use crate::recording::file::MediaFile;
-use crate::recording::manifest::{End, Visit};
+use crate::recording::manifest::{End, Saved, Visit};
 use crate::recording::track::{Block, Track};
+use crate::signalling::protocol::Kind;
 
 const STARTED: OffsetDateTime = time::macros::datetime!(2026-11-22 08:15:30 UTC);
 const NAME: &str = "20261122T081531Z-7r2c";
@@ -43,7 +45,7 @@ impl Trial {
         let arrived = STARTED + Duration::from_secs(1);
         manifest
             .visits
-            .push(Visit::found("7r2c".parse().unwrap(), arrived));
+            .push(Visit::begin("7r2c".parse().unwrap(), Kind::Person, arrived));
         manifest.save(&folder).unwrap();
         folder
     }
@@ -199,4 +201,103 @@ fn a_torn_or_missing_manifest_is_told_and_harms_nothing_else() {
         "{told:?}"
     );
     assert!(told[2].contains("lobby-3: 1 files"), "{told:?}");
+}
+
+/// An orphan whose second part is where its manifest says, known to nobody.
+fn orphan_in_both(trial: &Trial) -> (PathBuf, PathBuf) {
+    let folder = trial.orphan("lobby-20261122T081530Z");
+    let second = trial.second.path().join("lobby-20261122T081530Z");
+    fs::create_dir(&second).unwrap();
+    let mut manifest = Manifest::load(&folder).unwrap();
+    manifest.second_folder = Some(second.clone());
+    manifest.save(&folder).unwrap();
+    torn_file(&folder, NAME);
+    torn_file(&second, &format!("{NAME}-2"));
+    (folder, second)
+}
+
+fn parts(manifest: &Manifest) -> Vec<PathBuf> {
+    let files = manifest.visits.iter().flat_map(|visit| &visit.files);
+    files.map(|entry| entry.file.clone()).collect()
+}
+
+#[test]
+fn what_is_in_the_second_folder_belongs_to_the_same_recording() {
+    let trial = Trial::new();
+    let (folder, second) = orphan_in_both(&trial);
+    let results = trial.recover();
+    let [Ok(recovered)] = &results[..] else {
+        panic!("{results:?}")
+    };
+    assert_eq!((recovered.files, recovered.unknown), (2, 2));
+    let there = second.join(format!("{NAME}-2.webm"));
+    let manifest = Manifest::load(&folder).unwrap();
+    assert_eq!(parts(&manifest), [format!("{NAME}.webm").into(), there]);
+    assert_eq!(manifest.visits[0].files[1].duration_ms, 1000);
+    assert!(trial.recover().is_empty());
+}
+
+#[test]
+fn the_manifest_in_the_second_folder_is_the_newer_until_the_first_one_takes_it_again() {
+    let trial = Trial::new();
+    let (folder, second) = orphan_in_both(&trial);
+    let stale = fs::read(folder.join(FILE_NAME)).unwrap();
+    // As a recorder does whose disk is gone, and comes back with the old manifest.
+    let gone = trial.out.path().join("gone");
+    fs::rename(&folder, &gone).unwrap();
+    let mut newer: Manifest = serde_json::from_slice(&stale).unwrap();
+    let ended = time::macros::datetime!(2026-11-22 08:20:00 UTC);
+    newer.finish(crate::recording::Because::Stopped, ended);
+    assert!(matches!(newer.save(&folder).unwrap(), Saved::InSecond(_)));
+    fs::rename(&gone, &folder).unwrap();
+
+    let known = Manifest::load(&folder).unwrap();
+    assert_eq!(
+        (known.state, known.finished),
+        (State::Finished, Some(ended))
+    );
+    assert!(trial.recover().is_empty(), "it is closed");
+    assert_eq!(fs::read(folder.join(FILE_NAME)).unwrap(), stale);
+
+    assert!(matches!(known.save(&folder).unwrap(), Saved::Here));
+    assert!(!second.join(FILE_NAME).exists());
+    assert_eq!(Manifest::load(&folder).unwrap(), known);
+}
+
+#[test]
+fn a_recording_that_is_in_the_second_folder_alone_is_recovered_there() {
+    let trial = Trial::new();
+    let (folder, second) = orphan_in_both(&trial);
+    let manifest = Manifest::load(&folder).unwrap();
+    fs::remove_dir_all(&folder).unwrap();
+    assert!(matches!(
+        manifest.save(&folder).unwrap(),
+        Saved::InSecond(_)
+    ));
+    let results = trial.recover();
+    assert_eq!(results[0].as_ref().unwrap().files, 1);
+    let manifest = Manifest::load(&second).unwrap();
+    assert_eq!(manifest.state, State::Recovered);
+    assert_eq!(parts(&manifest), [second.join(format!("{NAME}-2.webm"))]);
+    assert!(
+        second.join(FILE_NAME).is_file(),
+        "whoever comes from there leaves it there"
+    );
+
+    let shown = Catalog::new(trial.roots()).scan();
+    assert_eq!(shown.len(), 1);
+    assert_eq!(
+        (&shown[0].folder, shown[0].state),
+        (&second, State::Recovered)
+    );
+}
+
+#[test]
+fn a_recorder_that_holds_only_the_second_folder_is_left_alone() {
+    let trial = Trial::new();
+    let (_, second) = orphan_in_both(&trial);
+    let lock = Lock::take(&second).unwrap().unwrap();
+    assert!(trial.recover().is_empty());
+    drop(lock);
+    assert_eq!(trial.recover().len(), 1);
 }
