@@ -25,7 +25,7 @@ use attache::media::timecode::{self, Luma};
 use attache::recording::report::{Event, Report, Stem};
 use attache::recording::thumbnails::Told;
 use attache::recording::writer::Writer;
-use attache::recording::{Beside, End, Format};
+use attache::recording::{Beside, End, Format, Places};
 use attache::signalling::protocol::Sends;
 use daemon::{Daemon, manifest};
 use encode::{audio, interleaved, video};
@@ -69,8 +69,9 @@ fn writer(folder: &TempDir) -> (Writer, UnboundedReceiver<Report>) {
     let (events, reports) = mpsc::unbounded_channel();
     let stem = Stem::new(EPOCH, "alice".parse().unwrap(), 1);
     let wall = Arc::new(|at: Duration| EPOCH + at);
-    let path = folder.path().to_owned();
-    let writer = Writer::with_wall_clock(path, stem, BOTH, Format::default(), events, wall);
+    let places = Places::alone(folder.path().to_owned());
+    let writer =
+        Writer::with_wall_clock(places.into(), stem, BOTH, Format::default(), events, wall);
     let beside = Beside {
         thumbnails: Some(Duration::from_secs(2)),
         ..Beside::default()

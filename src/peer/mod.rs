@@ -227,9 +227,9 @@ impl Peer {
         stats::ask(&self.webrtc, &self.reports, &self.events);
     }
 
-    /// How long the other side's media waits in the jitter buffer.
+    /// How long the other side's media waits in the jitter buffer; of one that follows the loss, while nothing is missing.
     pub fn latency(&self) -> Duration {
-        self.settings.latency
+        self.settings.latency.first()
     }
 
     /// Ends the connection; returns when its threads are gone.
