@@ -13,53 +13,91 @@ use crate::supervisor::{JobView, Supervisor};
 
 /// Runs them until nobody can wish for one any more.
 pub async fn serve(mut wishes: UnboundedReceiver<FilterWish>, hub: Hub, supervisor: Supervisor) {
-    let mut jobs: HashMap<ParticipantId, JobId> = HashMap::new();
-    let mut ends = JoinSet::new();
+    let mut filters = Filters {
+        hub,
+        supervisor,
+        running: HashMap::new(),
+        next: HashMap::new(),
+        ends: JoinSet::new(),
+    };
     loop {
         tokio::select! {
             wish = wishes.recv() => match wish {
-                Some(FilterWish { of, on: false, .. }) => {
-                    if let Some(job) = jobs.remove(&of) {
-                        supervisor.stop(&job);
-                    }
-                }
-                Some(wish) => {
-                    let of = wish.of.clone();
-                    match start(wish, &hub, &supervisor) {
-                        Ok(job) => {
-                            ends.spawn(end_of(of.clone(), job.id.clone(), supervisor.clone()));
-                            jobs.insert(of, job.id);
-                        }
-                        Err(why) => hub.filter_ended(&of, why),
-                    }
-                }
+                Some(wish) => filters.on_wish(wish),
                 None => return,
             },
-            Some(Ok((of, job, view))) = ends.join_next() => {
-                // One that was told to end is not waited for any more.
-                if jobs.get(&of) == Some(&job) {
-                    jobs.remove(&of);
-                    hub.filter_ended(&of, in_words(view.as_ref()));
-                }
-            }
+            Some(Ok((of, view))) = filters.ends.join_next() => filters.on_end(&of, view.as_ref()),
         }
     }
 }
 
-fn start(wish: FilterWish, hub: &Hub, supervisor: &Supervisor) -> Result<JobView, String> {
-    let present = hub.present(&wish.room);
-    let spec = JobSpec {
-        role: Role::Filter,
-        room: wish.room,
-        description: None,
-        parameters: Parameters::new(),
-        name: None,
-        of: Some(wish.of),
-    };
-    supervisor.start_if_room(spec, present).map_err(|error| {
-        info!(%error, "a filter that was asked for is not started");
-        format!("`filter`: {error}")
-    })
+/// One job for each participant at most: who switches to and fro starts no crowd of workers.
+struct Filters {
+    hub: Hub,
+    supervisor: Supervisor,
+    running: HashMap<ParticipantId, Running>,
+    /// Wishes that wait for the end of a former job.
+    next: HashMap<ParticipantId, FilterWish>,
+    ends: JoinSet<(ParticipantId, Option<JobView>)>,
+}
+
+/// A job that has not ended.
+struct Running {
+    job: JobId,
+    is_stopping: bool,
+}
+
+impl Filters {
+    fn on_wish(&mut self, wish: FilterWish) {
+        match (wish.on, self.running.get_mut(&wish.of)) {
+            (true, None) => self.start(wish),
+            (true, Some(_)) => drop(self.next.insert(wish.of.clone(), wish)),
+            (false, running) => {
+                self.next.remove(&wish.of);
+                if let Some(running) = running {
+                    running.is_stopping = true;
+                    self.supervisor.stop(&running.job);
+                }
+            }
+        }
+    }
+
+    fn on_end(&mut self, of: &ParticipantId, view: Option<&JobView>) {
+        let ended = self.running.remove(of);
+        match (self.next.remove(of), ended) {
+            (Some(wish), _) => self.start(wish),
+            (None, Some(ended)) if !ended.is_stopping => self.hub.filter_ended(of, in_words(view)),
+            (None, _) => {}
+        }
+    }
+
+    fn start(&mut self, wish: FilterWish) {
+        let present = self.hub.present(&wish.room);
+        let of = wish.of;
+        let spec = JobSpec {
+            role: Role::Filter,
+            room: wish.room,
+            description: None,
+            parameters: Parameters::new(),
+            name: None,
+            of: Some(of.clone()),
+        };
+        match self.supervisor.start_if_room(spec, present) {
+            Ok(view) => {
+                let end = end_of(of.clone(), view.id.clone(), self.supervisor.clone());
+                self.ends.spawn(end);
+                let running = Running {
+                    job: view.id,
+                    is_stopping: false,
+                };
+                self.running.insert(of, running);
+            }
+            Err(error) => {
+                info!(%error, "a filter that was asked for is not started");
+                self.hub.filter_ended(&of, format!("`filter`: {error}"));
+            }
+        }
+    }
 }
 
 /// Waits until a job has ended.
@@ -67,13 +105,13 @@ async fn end_of(
     of: ParticipantId,
     job: JobId,
     supervisor: Supervisor,
-) -> (ParticipantId, JobId, Option<JobView>) {
+) -> (ParticipantId, Option<JobView>) {
     let Some(mut view) = supervisor.watch(&job) else {
-        return (of, job, None);
+        return (of, None);
     };
     let ended = view.wait_for(JobView::ended).await.ok();
     let ended = ended.map(|view| view.clone());
-    (of, job, ended)
+    (of, ended)
 }
 
 fn in_words(view: Option<&JobView>) -> String {

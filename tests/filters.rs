@@ -10,6 +10,8 @@
 mod daemon;
 #[path = "support/job.rs"]
 mod job;
+#[path = "support/media.rs"]
+mod media;
 #[path = "filter/sound.rs"]
 #[allow(dead_code, reason = "each test takes what it needs")]
 mod sound;
@@ -19,9 +21,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use attache::job::Role;
+use attache::job::Value::String as Text;
 use daemon::{Daemon, LIMIT, kill, manifest};
 use gst::prelude::*;
 use gstreamer as gst;
+use media::Content;
 use serde_json::{Value, json};
 use support::{mono, named, next, pipeline, samples_of};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -29,8 +33,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 /// The other engine is too slow for a call where it is built without optimization.
 const LIGHT: &str = "rnnoise";
 
-/// The folder of a test's descriptions: `voice` speaks in noise, over and over; `tone` sounds; `ear` hears; `half` is a
-/// filter that anybody can tell from the original.
+/// The folder of a test's descriptions: `voice` speaks in noise, over and over, and `denoise` does so without its noise;
+/// `tone` sounds; `ear` hears; `dark` shows a dark picture; `half` is a filter that anybody can tell from the original.
 fn descriptions() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let clean = sound::speech();
@@ -52,11 +56,25 @@ fn descriptions() -> tempfile::TempDir {
         [playback]\naudio = 'interaudiosink channel=ear'\n";
     let half = "role = 'filter'\nsummary = 'half as loud'\n[settings]\nlatency_ms = 20\n\
         [chain]\naudio = 'volume volume=0.5'\n";
+    let dark = "role = 'kiosk'\nsummary = 'somebody in the dark'\n\
+        [settings.video]\nwidth = 320\nheight = 180\nframerate = 15\n[capture]\n\
+        video = 'videotestsrc pattern=solid-color foreground-color=0xff202020 ! clocksync'\n";
+    // The shipped kiosk without noise, a file in the place of its microphone.
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/kiosk-denoise.toml");
+    let denoise = std::fs::read_to_string(shipped)
+        .unwrap()
+        .replace(
+            "audio = \"{microphone}",
+            "audio = \"attacheclip location=noisy.mkv media=audio",
+        )
+        .replace("fallback = \"kiosk-test\"\n", "");
     for (name, text) in [
         ("voice", voice),
         ("tone", tone),
         ("ear", ear),
         ("half", half),
+        ("dark", dark),
+        ("denoise", &denoise),
     ] {
         std::fs::write(folder.path().join(format!("{name}.toml")), text).unwrap();
     }
@@ -81,6 +99,17 @@ fn written(recording: &Path, visit: &Value) -> Vec<f32> {
     sound[48_000.min(sound.len())..].to_vec()
 }
 
+/// A recorder has six seconds of two.
+fn both(view: &Value) -> bool {
+    let files = view["recordings"].as_array();
+    let long = |file: &&Value| file["duration_ms"].as_u64() >= Some(6000);
+    files.is_some_and(|files| files.iter().filter(long).count() == 2)
+}
+
+fn ended(view: &Value) -> bool {
+    view["state"] == "stopped"
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recorder_writes_a_voice_as_it_came_and_beside_it_without_its_noise() {
     let daemon = Daemon::start("");
@@ -93,14 +122,8 @@ async fn a_recorder_writes_a_voice_as_it_came_and_beside_it_without_its_noise() 
             json!({"role": "filter", "room": "lobby", "of": id, "parameters": { "engine": LIGHT }}),
         )
         .await;
-    let both = |view: &Value| {
-        let files = view["recordings"].as_array();
-        let long = |file: &&Value| file["duration_ms"].as_u64() >= Some(6000);
-        files.is_some_and(|files| files.iter().filter(long).count() == 2)
-    };
     daemon.until(&recorder, "both are written", both).await;
     voice.end().await;
-    let ended = |view: &Value| view["state"] == "stopped";
     daemon
         .until(&filter, "the filter has ended, too", ended)
         .await;
@@ -126,6 +149,84 @@ async fn a_recorder_writes_a_voice_as_it_came_and_beside_it_without_its_noise() 
         (speech - same_speech).abs() < 3.0,
         "{speech} -> {same_speech}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kiosk_takes_the_noise_out_of_its_own_microphone() {
+    let daemon = Daemon::start("");
+    let folder = descriptions();
+    let recorder = daemon.job("recorder", "recorder", "lobby").await;
+    let mut raw = job::start(&daemon, Role::Kiosk, folder.path(), "voice", "lobby");
+    let raw_id = raw.joined().await.to_string();
+    let light = [
+        ("engine".to_owned(), Text(LIGHT.to_owned())),
+        ("camera".to_owned(), Text("none".to_owned())),
+    ];
+    let mut kiosk = job::start_with(
+        &daemon,
+        Role::Kiosk,
+        folder.path(),
+        ("denoise", "lobby"),
+        light.into_iter().collect(),
+    );
+    kiosk.joined().await;
+    daemon.until(&recorder, "both are written", both).await;
+    for kiosk in [raw, kiosk] {
+        kiosk.end().await;
+    }
+    daemon.end(&recorder).await;
+    daemon
+        .until(&recorder, "the recorder has ended", ended)
+        .await;
+    let recording = daemon.recording();
+    let manifest = manifest(&recording);
+    let visits = manifest["visits"].as_array().unwrap();
+    let is_raw = |visit: &&Value| visit["participant"] == raw_id.as_str();
+    let raw = visits.iter().find(is_raw).expect("the voice");
+    let clean = visits
+        .iter()
+        .find(|visit| !is_raw(visit))
+        .expect("the kiosk");
+    let (noise, speech) = levels(&written(&recording, raw));
+    let (less_noise, same_speech) = levels(&written(&recording, clean));
+    println!("noise {noise:.1} -> {less_noise:.1} dB, speech {speech:.1} -> {same_speech:.1} dB");
+    assert!(less_noise < noise - 10.0, "{noise} -> {less_noise}");
+    assert!(
+        (speech - same_speech).abs() < 3.0,
+        "{speech} -> {same_speech}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_of_pictures_brightens_somebody_in_the_dark() {
+    let daemon = Daemon::start("");
+    let folder = descriptions();
+    let recorder = daemon.job("recorder", "recorder", "lobby").await;
+    let mut dark = job::start(&daemon, Role::Kiosk, folder.path(), "dark", "lobby");
+    let id = dark.joined().await.to_string();
+    let small = json!({"width": 320, "height": 180});
+    daemon
+        .job_with(json!({"role": "filter", "room": "lobby", "of": id,
+            "description": "filter-low-light", "parameters": small}))
+        .await;
+    daemon.until(&recorder, "both are written", both).await;
+    dark.end().await;
+    daemon.end(&recorder).await;
+    daemon
+        .until(&recorder, "the recorder has ended", ended)
+        .await;
+    let recording = daemon.recording();
+    let manifest = manifest(&recording);
+    let brightness = |kind: &str| {
+        let visits = manifest["visits"].as_array().unwrap();
+        let visit = visits.iter().find(|visit| visit["kind"] == kind).unwrap();
+        let file = visit["files"][0]["file"].as_str().unwrap();
+        let content = Content::of(&recording.join(file));
+        content.pictures[content.pictures.len() / 2].brightness
+    };
+    let (before, after) = (brightness("kiosk"), brightness("filter"));
+    println!("brightness {before:.0} -> {after:.0}");
+    assert!(after > before + 20.0, "{before} -> {after}");
 }
 
 /// What the kiosk `ear` plays, from now on.

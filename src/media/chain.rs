@@ -11,10 +11,10 @@ use gstreamer_utils::{ConsumptionLink, StreamProducer};
 use tokio::sync::oneshot;
 
 use super::bus::Watch;
-use super::elements::add_linked;
+use super::elements::{add_linked, capsfilter, make};
 use super::encodings::RawOutlets;
 use super::fanout::{Feed, Outlet};
-use super::source::{picture_form, sound_form};
+use super::source::sound_form;
 use super::{MediaError, MediaEvent, MediaEvents, MediaKind, clock};
 use crate::job::Parameters;
 use crate::pipeline::build::{self, Built};
@@ -354,6 +354,15 @@ impl Chain {
         let (_, least, _) = query.result();
         Some(least.into())
     }
+}
+
+/// Brings pictures into the size of the settings. They keep their rate, which no decoder of a peer's pictures tells.
+fn picture_form(settings: &Settings) -> Result<Vec<gst::Element>, MediaError> {
+    let convert = make("videoconvertscale", "gstreamer1.0-plugins-base")?;
+    let (width, height) = (settings.video.width, settings.video.height);
+    let caps =
+        format!("video/x-raw,format=I420,width={width},height={height},pixel-aspect-ratio=1/1");
+    Ok(vec![convert, capsfilter(&caps)?])
 }
 
 impl Drop for Chain {

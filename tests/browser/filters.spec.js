@@ -39,6 +39,42 @@ async function together(server, visit) {
 /** @param {import('@playwright/test').Locator} video */
 const volume = (video) => video.evaluate((element) => /** @type {HTMLVideoElement} */ (element).volume);
 
+/**
+ * By how many milliseconds a filter's sound comes out later than the original, by the likeness of how loud both are.
+ * @param {import('@playwright/test').Locator} tile
+ */
+function lateness(tile) {
+  return tile.evaluate(async (element) => {
+    const SECONDS = 6;
+    const context = new AudioContext();
+    await context.resume();
+    const merger = context.createChannelMerger(2);
+    for (const [index, name] of ['tile-video', 'enhanced-video'].entries()) {
+      const video = /** @type {HTMLVideoElement} */ (element.querySelector(`[data-testid="${name}"]`));
+      const sound = /** @type {MediaStream} */ (video.srcObject).getAudioTracks();
+      context.createMediaStreamSource(new MediaStream(sound)).connect(merger, 0, index);
+    }
+    const tap = context.createScriptProcessor(4096, 2, 2);
+    const step = Math.round(context.sampleRate / 1000);
+    /** @type {number[][]} samples of both */
+    const heard = [[], []];
+    tap.onaudioprocess = ({ inputBuffer }) => heard.forEach((samples, index) => samples.push(...inputBuffer.getChannelData(index)));
+    merger.connect(tap).connect(context.destination);
+    while (heard[0].length < SECONDS * context.sampleRate) await new Promise((resolve) => setTimeout(resolve, 100));
+    await context.close();
+    // How loud each millisecond is, over or under the mean.
+    const [original, enhanced] = heard.map((samples) => {
+      const loud = Array.from({ length: Math.floor(samples.length / step) }, (_, i) =>
+        samples.slice(i * step, (i + 1) * step).reduce((sum, sample) => sum + Math.abs(sample), 0));
+      const mean = loud.reduce((sum, one) => sum + one, 0) / loud.length;
+      return loud.map((one) => one - mean);
+    });
+    const like = (/** @type {number} */ lag) => original.slice(0, -500).reduce((sum, one, i) => sum + one * enhanced[i + lag], 0);
+    const lags = Array.from({ length: 500 }, (_, lag) => lag);
+    return lags.reduce((best, lag) => (like(lag) > like(best) ? lag : best), 0);
+  });
+}
+
 /** The filter's job. @param {Server} server */
 async function job(server) {
   const { jobs } = await server.api('jobs');
@@ -65,6 +101,11 @@ test.describe('where the server allows it', () => {
       await expect(page.getByTestId('count')).toHaveText('2 in this call');
     }
     await expect(ada.getByTestId('enhanced-video'), 'nobody hears herself').toHaveCount(0);
+
+    const later = await lateness(tile);
+    const { notices } = await job(server);
+    console.log(`the filter's sound is ${later} ms later than the original; ${JSON.stringify(notices)}`);
+    expect(later, 'milliseconds by way of the filter').toBeLessThan(250);
 
     await ada.getByTestId('call-clean').uncheck();
     await expect(tile).toHaveAttribute('data-sound', 'original');

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use attache::job::{Assignment, Event, JobSpec, JobState, Role, ServerAddress};
+use attache::job::{Assignment, Event, JobSpec, JobState, Parameters, Role, ServerAddress};
 use attache::signalling::client;
 use attache::signalling::ids::{JobId, ParticipantId};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -21,6 +21,17 @@ pub struct Job {
 
 /// Starts the description `name` of a folder; clips are those of its folder `media`, or the shipped ones.
 pub fn start(daemon: &Daemon, role: Role, pipelines: &Path, name: &str, room: &str) -> Job {
+    start_with(daemon, role, pipelines, (name, room), Parameters::new())
+}
+
+/// The same with values for its parameters.
+pub fn start_with(
+    daemon: &Daemon,
+    role: Role,
+    pipelines: &Path,
+    (name, room): (&str, &str),
+    parameters: Parameters,
+) -> Job {
     let own = pipelines.join("media");
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/media");
     let assignment = Assignment {
@@ -30,7 +41,7 @@ pub fn start(daemon: &Daemon, role: Role, pipelines: &Path, name: &str, room: &s
             role,
             room: room.parse().unwrap(),
             description: Some(name.to_owned()),
-            parameters: Default::default(),
+            parameters,
             name: None,
         },
         server: ServerAddress::Url {
