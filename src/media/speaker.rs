@@ -107,6 +107,11 @@ impl<K: Ord + Clone> Voices<K> {
         self.voices.get(who).is_some_and(|voice| voice.speaks(now))
     }
 
+    /// The beginning and the newest moment of what somebody says, or said last.
+    pub fn said(&self, who: &K) -> Option<(Instant, Instant)> {
+        self.voices.get(who)?.said
+    }
+
     /// Who spoke last; it may have fallen silent, or be gone.
     pub fn active(&self) -> Option<&K> {
         self.active.as_ref()

@@ -10,12 +10,14 @@ use gstreamer_webrtc::{
 };
 
 use super::Peer;
-use super::sdp::{Description, Direction as OpenWays, Format, MediaSection, TWCC};
+use super::sdp::{AudioLevel, Description, Direction as OpenWays, Format, MediaSection, TWCC};
 use super::send::Sender;
 use crate::media::{Codec, MediaKind};
 
 /// The id that our offers give the congestion control extension.
 const OFFERED_TWCC: u8 = 3;
+/// And the audio level.
+const OFFERED_LEVEL: u8 = 1;
 
 impl Peer {
     pub(super) async fn negotiate_offer(&mut self) -> Result<String> {
@@ -108,6 +110,7 @@ impl Peer {
             kind,
             ref formats,
             twcc,
+            level,
             direction,
         } = *section;
         let has = match kind {
@@ -125,10 +128,17 @@ impl Peer {
         let ssrc = sends.then(rand::random::<u32>);
         let preferences: gst::Caps = formats
             .iter()
-            .map(|format| preference(*format, offered, twcc, ssrc))
+            .map(|format| preference(*format, offered, (twcc, level), ssrc))
             .collect();
         let transceiver = if let Some(ssrc) = ssrc {
-            let sender = Sender::new(&self.pipeline, &self.webrtc, mline, kind, ssrc, twcc)?;
+            let sender = Sender::new(
+                &self.pipeline,
+                &self.webrtc,
+                mline,
+                kind,
+                ssrc,
+                (twcc, level),
+            )?;
             let transceiver = sender.transceiver();
             self.senders.push(sender);
             transceiver.set_property("direction", direction);
@@ -221,6 +231,11 @@ fn offered_sections(video_codecs: &[Codec]) -> [MediaSection; 2] {
         },
         formats: codecs.iter().copied().filter_map(offered_format).collect(),
         twcc: Some(OFFERED_TWCC),
+        level: (kind == MediaKind::Audio).then_some(AudioLevel {
+            id: OFFERED_LEVEL,
+            // Payloaders write the extension only where its attributes are named.
+            voice_flag: Some(true),
+        }),
     })
 }
 
@@ -247,7 +262,7 @@ fn offered_format(codec: Codec) -> Option<Format> {
 fn preference(
     format: Format,
     offered: bool,
-    twcc: Option<u8>,
+    (twcc, level): (Option<u8>, Option<AudioLevel>),
     ssrc: Option<u32>,
 ) -> gst::Structure {
     let picture = |caps: gst::structure::Builder, name: &str| {
@@ -294,6 +309,10 @@ fn preference(
         caps = caps
             .field("rtcp-fb-transport-cc", true)
             .field(format!("extmap-{id}"), TWCC);
+    }
+    if let Some(level) = level {
+        let (name, value) = level.field();
+        caps = caps.field(name, value);
     }
     if let Some(ssrc) = ssrc {
         caps = caps.field("ssrc", ssrc);

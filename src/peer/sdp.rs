@@ -2,6 +2,8 @@
 //!
 //! Remote SDP is checked here first: webrtcbin accepts much that cannot work and says nothing.
 
+use gst::glib::value::ToSendValue;
+use gstreamer as gst;
 use gstreamer_sdp as gst_sdp;
 
 use crate::media::{Codec, MediaKind};
@@ -9,6 +11,31 @@ use crate::media::{Codec, MediaKind};
 /// The header extension of transport-wide congestion control
 /// (draft-holmer-rmcat-transport-wide-cc-extensions-01).
 pub const TWCC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+
+/// The header extension that tells how loud the sound in a packet is (RFC 6464).
+pub const AUDIO_LEVEL: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+
+/// The audio level extension as a description has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AudioLevel {
+    /// Its id.
+    pub id: u8,
+    /// Whether the voice flag is of use (RFC 6464, 4); where nothing is said, it is.
+    pub voice_flag: Option<bool>,
+}
+
+impl AudioLevel {
+    /// As caps have it: webrtcbin reads the other side's description into the same form, and compares.
+    pub fn field(self) -> (String, gst::glib::SendValue) {
+        let map = |attributes| gst::Array::new(["", AUDIO_LEVEL, attributes]).to_send_value();
+        let value = match self.voice_flag {
+            None => AUDIO_LEVEL.to_send_value(),
+            Some(true) => map("vad=on"),
+            Some(false) => map("vad=off"),
+        };
+        (format!("extmap-{}", self.id), value)
+    }
+}
 
 /// Why a session description is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -91,6 +118,8 @@ pub struct MediaSection {
     pub formats: Vec<Format>,
     /// The id of the transport-wide congestion control extension.
     pub twcc: Option<u8>,
+    /// Of sound: the audio level extension.
+    pub level: Option<AudioLevel>,
 }
 
 /// What attache needs to know of a remote description.
@@ -166,6 +195,7 @@ impl Description {
             direction,
             formats: formats(media),
             twcc: twcc(media),
+            level: audio_level(media),
         });
         Ok(())
     }
@@ -254,15 +284,30 @@ fn baseline_rank(fmtp: &str) -> Option<u8> {
 }
 
 fn twcc(media: &gst_sdp::SDPMediaRef) -> Option<u8> {
-    media
-        .attributes()
-        .filter(|a| a.key() == "extmap")
-        .find_map(|a| {
-            let (id, rest) = a.value()?.split_once(' ')?;
-            if rest.split(' ').next()? != TWCC {
-                return None;
-            }
-            id.split('/').next()?.parse().ok()
+    let (id, _) = extension(media, TWCC)?;
+    id.split('/').next()?.parse().ok()
+}
+
+/// One that is for one direction alone, or has other attributes, is not taken.
+fn audio_level(media: &gst_sdp::SDPMediaRef) -> Option<AudioLevel> {
+    let (id, attributes) = extension(media, AUDIO_LEVEL)?;
+    let voice_flag = match attributes {
+        "" => None,
+        "vad=on" => Some(true),
+        "vad=off" => Some(false),
+        _ => return None,
+    };
+    let id = id.parse().ok()?;
+    Some(AudioLevel { id, voice_flag })
+}
+
+/// The id (and direction) of a header extension (RFC 8285, 5), and its attributes.
+fn extension<'a>(media: &'a gst_sdp::SDPMediaRef, name: &str) -> Option<(&'a str, &'a str)> {
+    let maps = media.attributes().filter(|a| a.key() == "extmap");
+    maps.filter_map(|map| map.value()?.split_once(' '))
+        .find_map(|(id, rest)| {
+            let (found, attributes) = rest.split_once(' ').unwrap_or((rest, ""));
+            (found == name).then_some((id, attributes.trim()))
         })
 }
 
@@ -274,6 +319,7 @@ mod tests {
     const PRINT: &str = "a=fingerprint:sha-256 00:11\r\n";
 
     fn parse(text: &str) -> Result<Description, SdpError> {
+        gst::init().unwrap();
         let sdp =
             gst_sdp::SDPMessage::parse_buffer(text.as_bytes()).map_err(|_| SdpError::Syntax)?;
         Description::parse(&sdp)
@@ -309,6 +355,28 @@ mod tests {
                 receives: true
             }
         );
+    }
+
+    #[test]
+    fn the_audio_level_is_taken_as_it_is_offered_and_left_out_where_it_is_for_one_direction() {
+        let level = |map: &str| {
+            let audio = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n";
+            let text = format!("{HEAD}{PRINT}{audio}a=extmap:{map}\r\n");
+            let description = parse(&text).unwrap();
+            description.section(MediaKind::Audio).unwrap().level
+        };
+        let found = |id, voice_flag| Some(AudioLevel { id, voice_flag });
+        assert_eq!(level(&format!("1 {AUDIO_LEVEL}")), found(1, None));
+        assert_eq!(
+            level(&format!("6 {AUDIO_LEVEL} vad=on")),
+            found(6, Some(true))
+        );
+        assert_eq!(
+            level(&format!("6 {AUDIO_LEVEL} vad=off")),
+            found(6, Some(false))
+        );
+        assert_eq!(level(&format!("6/recvonly {AUDIO_LEVEL}")), None);
+        assert_eq!(level("6 urn:ietf:params:rtp-hdrext:toffset"), None);
     }
 
     #[test]

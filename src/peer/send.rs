@@ -8,7 +8,7 @@ use gstreamer_utils::{ConsumptionLink, StreamProducer};
 use gstreamer_webrtc::WebRTCRTPTransceiver;
 
 use super::Producers;
-use super::sdp::{Format, TWCC};
+use super::sdp::{AudioLevel, Format, TWCC};
 use crate::media::{Codec, MediaKind};
 
 /// Payload per packet: with SRTP, TURN and tunnels it fits every usual path.
@@ -21,6 +21,7 @@ pub struct Sender {
     kind: MediaKind,
     ssrc: u32,
     twcc: Option<u8>,
+    level: Option<AudioLevel>,
     chain: Option<(Codec, gst_app::AppSrc)>,
     link: Option<ConsumptionLink>,
 }
@@ -33,7 +34,7 @@ impl Sender {
         mline: usize,
         kind: MediaKind,
         ssrc: u32,
-        twcc: Option<u8>,
+        (twcc, level): (Option<u8>, Option<AudioLevel>),
     ) -> Result<Self> {
         let template = webrtc
             .pad_template("sink_%u")
@@ -46,6 +47,7 @@ impl Sender {
             kind,
             ssrc,
             twcc,
+            level,
             chain: None,
             link: None,
         })
@@ -108,6 +110,10 @@ impl Sender {
             .field("payload", i32::from(format.payload_type));
         if let Some(id) = self.twcc {
             caps = caps.field(format!("extmap-{id}"), TWCC);
+        }
+        if let Some(level) = self.level {
+            let (name, value) = level.field();
+            caps = caps.field(name, value);
         }
         caps.build()
     }

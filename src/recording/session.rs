@@ -23,9 +23,11 @@ use super::limits::{Limits, Watch};
 use super::manifest::{Because, Manifest, SaveError};
 use super::places::{Places, make_private};
 use super::report::{News, Report, Stem, compact_utc};
+use super::speakers::Ear;
 use super::writer::Writer;
 use crate::media::clock;
-use crate::signalling::ids::{JobId, RoomName};
+use crate::media::speaker::Level;
+use crate::signalling::ids::{JobId, ParticipantId, RoomName};
 use crate::signalling::protocol::Participant;
 
 use self::keeper::{Home, Keeper};
@@ -110,7 +112,7 @@ pub struct Recording {
 }
 
 #[derive(Debug)]
-enum Command {
+pub(super) enum Command {
     Paused,
     Resumed,
     Arrived {
@@ -118,6 +120,7 @@ enum Command {
         participant: Participant,
         name: Option<String>,
     },
+    Heard(ParticipantId, Level, Duration),
     Finish(Because, oneshot::Sender<Result<(), RecordingError>>),
 }
 
@@ -238,6 +241,13 @@ impl Recording {
     /// To be set by whoever hears somebody.
     pub fn ears(&self) -> Arc<AtomicBool> {
         self.ears.clone()
+    }
+
+    /// Hears who speaks. A filter has no voice of its own.
+    pub fn ear(&self, participant: &Participant) -> Option<Ear> {
+        let (gate, keeper) = (self.gate.clone(), self.commands.clone());
+        let is_heard = participant.enhances.is_none();
+        is_heard.then(|| Ear::new(participant.id.clone(), gate, keeper))
     }
 
     /// Looks at the limits; `others` are those in the room. To be called several times in a second.

@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use anyhow::Result;
 use gstreamer as gst;
+use gstreamer_audio as gst_audio;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
 use super::Events;
 use crate::job::{Assignment, Event};
+use crate::media::speaker::Level;
 use crate::media::{Codec, MediaKind};
 use crate::peer::{EncodedSink, Latency, Peer, PeerSettings, Receive, Wish};
 use crate::pipeline::Description;
-use crate::recording::{self, Because, End, Media, News, Recording, RecordingError, Writer};
+use crate::recording::{self, Because, Ear, End, Media, News, Recording, RecordingError, Writer};
 use crate::signalling::ids::{Generation, ParticipantId};
 use crate::signalling::protocol::{Ice, Participant, Sends};
 
@@ -40,6 +42,8 @@ struct Visit {
     wants_key_frame: Arc<AtomicBool>,
     /// Hear whether there is sound.
     ears: Arc<AtomicBool>,
+    /// Hears who speaks.
+    ear: Option<Arc<Ear>>,
 }
 
 impl Recorder {
@@ -112,6 +116,7 @@ impl Recorder {
                 playing: Arc::default(),
                 wants_key_frame: Arc::default(),
                 ears: self.recording.ears(),
+                ear: self.recording.ear(other).map(Arc::new),
             },
         );
     }
@@ -204,6 +209,7 @@ impl Visit {
     fn sink(&self, generation: Generation, media: Media) -> EncodedSink {
         let (writer, playing) = (self.writer.clone(), self.playing.clone());
         let (wants_key_frame, ears) = (self.wants_key_frame.clone(), self.ears.clone());
+        let ear = self.ear.clone();
         Arc::new(move |kind, sample| {
             if !media.takes(kind) {
                 return Wish::Nothing;
@@ -218,6 +224,9 @@ impl Visit {
             if kind == MediaKind::Audio && is_sound(&sample) {
                 ears.store(true, Ordering::Relaxed);
             }
+            if let (Some(ear), Some((level, at))) = (&ear, loudness(&sample)) {
+                ear.hear(level, at);
+            }
             writer.push(kind, sample);
             match kind == MediaKind::Video && wants_key_frame.swap(false, Ordering::Relaxed) {
                 true => Wish::KeyFrame,
@@ -231,4 +240,12 @@ impl Visit {
 /// byte or two (RFC 6716 2.1.9); how loud the others are only a decoder knows.
 fn is_sound(sample: &gst::Sample) -> bool {
     sample.buffer().is_some_and(|buffer| buffer.size() > 2)
+}
+
+/// How loud a sender says that a frame is (RFC 6464), and the running time of its capture.
+fn loudness(sample: &gst::Sample) -> Option<(Level, Duration)> {
+    let buffer = sample.buffer()?;
+    let levels = buffer.iter_meta::<gst_audio::AudioLevelMeta>();
+    let loudest = levels.map(|meta| meta.level()).min()?;
+    Some((Level::new(loudest), buffer.pts()?.into()))
 }

@@ -58,6 +58,13 @@ test('a person who does not want to be recorded is left out, until she says othe
   expect(await recorder.stop()).toBe(0);
   const visits = manifest(out).visits.filter((/** @type {{participant: string}} */ { participant }) => participant === adaId);
   expect(visits.map((/** @type {{ended: string}} */ { ended }) => ended)).toEqual(['forbidden']);
+  // Browsers tell how loud they are; both hear the same speech.
+  const spans = manifest(out).speakers;
+  const of = (/** @type {string} */ id) => spans.filter((/** @type {{participant: string}} */ { participant }) => participant === id);
+  expect(of(benId).length, 'Ben speaks').toBeGreaterThan(0);
+  for (const { from, to } of of(adaId)) {
+    expect(from >= visits[0].arrived && to <= visits[0].left, 'Ada speaks while she is recorded').toBe(true);
+  }
 });
 
 test('a person who forbids it before the recorder comes is not called by it', async ({ server, visit }) => {

@@ -91,6 +91,13 @@ impl Choice {
             chain.push(make(convert, "gstreamer1.0-plugins-base")?);
             chain.push(capsfilter(input)?);
         }
+        if codec.kind() == MediaKind::Audio {
+            // Each frame carries its loudness, for the header extension of RFC 6464.
+            let level = make("level", "gstreamer1.0-plugins-good")?;
+            level.set_property("post-messages", false);
+            level.set_property("audio-level-meta", true);
+            chain.push(level);
+        }
         if let Some(pad) = encoder.static_pad("src") {
             let early = *priming * gst::ClockTime::SECOND.nseconds() / SOUND_RATE;
             pad.set_offset(-i64::try_from(early).unwrap_or_default());

@@ -6,8 +6,8 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::{
-    Because, Delivered, Gap, GapReason, Manifest, MediaEntry, Mute, SizeChange, Span, State,
-    Thumbnail, TrackEntry, TrackKind, VERSION, Visit,
+    Because, Delivered, Gap, GapReason, Manifest, MediaEntry, Mute, SizeChange, Span, Speaker,
+    State, Thumbnail, TrackEntry, TrackKind, VERSION, Visit,
 };
 use crate::recording::hls::Told;
 use crate::recording::report::{Event, FileReport, Report, Stem, TrackReport};
@@ -78,6 +78,31 @@ impl Manifest {
     pub fn resumed(&mut self, now: OffsetDateTime) {
         if let Some(pause) = self.pauses.last_mut() {
             pause.to.get_or_insert(round(now));
+        }
+    }
+
+    /// Somebody began to speak.
+    pub fn speaks(&mut self, participant: ParticipantId, from: OffsetDateTime) {
+        if self.speakers.len() >= LISTED {
+            return;
+        }
+        let from = round(from);
+        // Whoever began at the same time may have been told before.
+        let place = self.speakers.partition_point(|span| span.from <= from);
+        let span = Speaker {
+            participant,
+            from,
+            to: None,
+        };
+        self.speakers.insert(place, span);
+    }
+
+    /// Somebody was heard for the last time.
+    pub fn fell_silent(&mut self, participant: &ParticipantId, to: OffsetDateTime) {
+        let mut spans = self.speakers.iter_mut().rev();
+        let open = spans.find(|span| span.participant == *participant);
+        if let Some(span) = open.filter(|span| span.to.is_none()) {
+            span.to = Some(round(to).max(span.from));
         }
     }
 

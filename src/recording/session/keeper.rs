@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use gstreamer as gst;
 use time::OffsetDateTime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::{JoinHandle, JoinSet};
@@ -15,11 +16,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{Command, RecordingError};
+use crate::media::clock;
 use crate::recording::checksum::sha256;
 use crate::recording::lock::Lock;
 use crate::recording::manifest::{Because, Manifest, Saved};
 use crate::recording::places::{Place, Places};
 use crate::recording::report::{Event, News, Report};
+use crate::recording::speakers::{Speakers, Spoke};
 
 /// Growing files are brought up to date in the manifest so often.
 const SAVE: Duration = Duration::from_secs(5);
@@ -101,6 +104,7 @@ async fn end_of(saving: &mut Option<Saving>) -> Option<(Home, Outcome)> {
 /// Owns the manifest.
 pub struct Keeper {
     manifest: Manifest,
+    speakers: Speakers,
     folder: PathBuf,
     /// What is wrong with the folders, and was told.
     trouble: Option<Discriminant<RecordingError>>,
@@ -120,6 +124,7 @@ impl Keeper {
     pub async fn begin(manifest: Manifest, home: Home, to_role: UnboundedSender<News>) -> Self {
         let mut this = Self {
             manifest,
+            speakers: Speakers::default(),
             folder: home.places.first().to_owned(),
             trouble: None,
             home: Some(home),
@@ -159,6 +164,10 @@ impl Keeper {
                         let _ = answer.send(self.finish(because).await);
                         return;
                     }
+                    Some(Command::Heard(who, level, at)) => {
+                        let spoke = self.speakers.heard(&who, level, at);
+                        self.spoke(spoke);
+                    }
                     Some(command) => self.obey(command),
                     None => dropped = true,
                 },
@@ -169,7 +178,21 @@ impl Keeper {
                 },
                 Some(done) = self.checksums.join_next() => self.checked(done.ok().flatten()),
                 saved = end_of(&mut self.saving), if self.saving.is_some() => self.saved(saved),
-                _ = tick.tick() => self.urgent |= self.changed,
+                _ = tick.tick() => {
+                    let spoke = self.speakers.look(clock::running_time().into());
+                    self.spoke(spoke);
+                    self.urgent |= self.changed;
+                }
+            }
+        }
+    }
+
+    fn spoke(&mut self, told: impl IntoIterator<Item = Spoke>) {
+        for spoke in told {
+            self.changed = true;
+            match spoke {
+                Spoke::From(who, at) => self.manifest.speaks(who, wall_clock(at)),
+                Spoke::To(who, at) => self.manifest.fell_silent(&who, wall_clock(at)),
             }
         }
     }
@@ -185,7 +208,7 @@ impl Keeper {
             Command::Paused => self.manifest.paused(now),
             Command::Resumed => self.manifest.resumed(now),
             // The loop's own.
-            Command::Finish(..) => {}
+            Command::Heard(..) | Command::Finish(..) => {}
         }
         self.urgent = true;
     }
@@ -195,6 +218,10 @@ impl Keeper {
         self.urgent |= self.manifest.apply(&report, OffsetDateTime::now_utc());
         if let Event::Finished(file) = &report.event {
             self.check(file.file.clone());
+        }
+        if let Event::Ended(_) = &report.event {
+            let spoke = self.speakers.left(&report.stem.participant);
+            self.spoke(spoke);
         }
         let _ = self.to_role.send(News::Visit(report));
     }
@@ -273,6 +300,8 @@ impl Keeper {
     }
 
     async fn finish(&mut self, because: Because) -> Result<(), RecordingError> {
+        let spoke = self.speakers.end();
+        self.spoke(spoke);
         self.manifest.finish(because, OffsetDateTime::now_utc());
         // Before the checksums, which take their time: whoever ends us then finds a finished recording.
         let mut outcome = self.save().await;
@@ -301,4 +330,8 @@ impl Keeper {
             None => Ok(()),
         }
     }
+}
+
+fn wall_clock(at: Duration) -> OffsetDateTime {
+    clock::wall_clock(gst::ClockTime::try_from(at).unwrap_or_default())
 }
