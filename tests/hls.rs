@@ -11,112 +11,54 @@ mod encode;
 mod media;
 #[path = "support/playlist.rs"]
 mod playlist;
+#[path = "support/trial.rs"]
+mod trial;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use attache::media::Codec;
-use attache::media::MediaKind::{self, Audio, Video};
+use attache::media::MediaKind::{Audio, Video};
 use attache::recording::hls::Told;
-use attache::recording::report::{Event, Report, Stem};
-use attache::recording::writer::Writer;
-use attache::recording::{Beside, Containers, End, Format, Media, Places, hls};
+use attache::recording::report::Event;
+use attache::recording::{Beside, hls};
 use attache::signalling::ids::Generation;
-use attache::signalling::protocol::Sends;
 use encode::{audio, interleaved, video};
-use gstreamer as gst;
 use media::{Content, SecondOpinion};
 use playlist::Playlist;
-use tempfile::TempDir;
-use time::OffsetDateTime;
-use time::macros::datetime;
-use tokio::sync::mpsc::{self, UnboundedReceiver};
+use trial::{BOTH, SMALL, Trial, assert_times};
 
-const BOTH: Sends = Sends {
-    audio: true,
-    video: true,
-};
-const SMALL: (u32, u32) = (160, 120);
-/// When running time was zero.
-const EPOCH: OffsetDateTime = datetime!(2026-11-22 08:15:30 UTC);
-const LIMIT: Duration = Duration::from_secs(20);
 const PLAYLIST: &str = "20261122T081530Z-alice.hls/index.m3u8";
 
 /// A writer that makes HLS, too.
-struct Trial {
-    folder: TempDir,
-    writer: Writer,
-    reports: UnboundedReceiver<Report>,
+fn making_hls(segment_s: u64, keep: usize) -> Trial {
+    let settings = hls::Settings {
+        segment: Duration::from_secs(segment_s),
+        keep,
+    };
+    Trial::new(BOTH).making(Beside {
+        hls: Some(settings),
+        ..Beside::default()
+    })
 }
 
-impl Trial {
-    fn new(segment_s: u64, keep: usize) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (events, reports) = mpsc::unbounded_channel();
-        let stem = Stem::new(EPOCH, "alice".parse().unwrap(), 1);
-        let wall = Arc::new(|at: Duration| EPOCH + at);
-        let format = Format {
-            containers: Containers::Auto,
-            media: Media::All,
-        };
-        let places = Places::alone(folder.path().to_owned());
-        let settings = hls::Settings {
-            segment: Duration::from_secs(segment_s),
-            keep,
-        };
-        let beside = Beside {
-            hls: Some(settings),
-            thumbnails: None,
-        };
-        let writer = Writer::with_wall_clock(places.into(), stem, BOTH, format, events, wall);
-        Self {
-            folder,
-            writer: writer.making(beside),
-            reports,
-        }
-    }
-
-    fn push(&self, samples: &[(MediaKind, gst::Sample)]) {
-        for (kind, sample) in samples {
-            self.writer.push(*kind, sample.clone());
-        }
-    }
-
-    async fn finish(&self) -> PathBuf {
-        let finished = tokio::time::timeout(LIMIT, self.writer.finish(End::Left)).await;
-        let summary = finished.expect("the writer finishes");
-        assert!(summary.error.is_none(), "{summary:?}");
-        self.folder.path().join(&summary.files[0].file)
-    }
-
-    fn playlist(&self) -> Playlist {
-        Playlist::read(&self.folder.path().join(PLAYLIST))
-    }
-
-    /// What was told of the playlist.
-    fn told(&mut self) -> Vec<Told> {
-        let mut told = Vec::new();
-        while let Ok(report) = self.reports.try_recv() {
-            if let Event::Hls(one) = report.event {
-                told.push(one);
-            }
-        }
-        told
-    }
+async fn finished(trial: &Trial) -> PathBuf {
+    let summary = trial.finish().await;
+    assert!(summary.error.is_none(), "{summary:?}");
+    trial.path(&summary.files[0])
 }
 
-#[track_caller]
-fn assert_times(found: &[Duration], expected_ms: &[u64], tolerance_ms: u64) {
-    let found: Vec<u64> = found
-        .iter()
-        .map(|at| u64::try_from(at.as_millis()).unwrap())
-        .collect();
-    let near = |(found, expected): (&u64, &u64)| found.abs_diff(*expected) <= tolerance_ms;
-    assert!(
-        found.len() == expected_ms.len() && found.iter().zip(expected_ms).all(near),
-        "found {found:?}, expected {expected_ms:?}"
-    );
+fn read(trial: &Trial) -> Playlist {
+    Playlist::read(&trial.folder().join(PLAYLIST))
+}
+
+/// What was told of the playlist.
+fn told(trial: &mut Trial) -> Vec<Told> {
+    let of_it = |event| match event {
+        Event::Hls(told) => Some(told),
+        _ => None,
+    };
+    trial.events().into_iter().filter_map(of_it).collect()
 }
 
 #[tokio::test]
@@ -127,14 +69,14 @@ async fn every_codec_that_hls_carries_is_in_segments_that_begin_with_key_frames(
         (Codec::Vp9, "vp9"),
         (Codec::Av1, "av1"),
     ] {
-        let mut trial = Trial::new(2, 0);
+        let mut trial = making_hls(2, 0);
         // The encoder of the test makes a key frame every two seconds.
         trial.push(&interleaved([
             (Video, video(codec, SMALL, 2500..9500)),
             (Audio, audio(2500..9500)),
         ]));
-        let file = trial.finish().await;
-        let playlist = trial.playlist();
+        let file = finished(&trial).await;
+        let playlist = read(&trial);
         println!("{}", playlist.text);
         assert_eq!(playlist.durations.len(), 4);
         for (found, expected) in playlist.durations.iter().zip([2.0, 2.0, 2.0, 1.0]) {
@@ -165,7 +107,7 @@ async fn every_codec_that_hls_carries_is_in_segments_that_begin_with_key_frames(
             let alone = playlist.content_of(&playlist.runs[0].0, std::slice::from_ref(segment));
             assert!(alone.pictures.len() >= 29, "{segment}");
         }
-        let path = trial.folder.path().join(PLAYLIST);
+        let path = trial.folder().join(PLAYLIST);
         let played = Content::of(&path);
         assert_eq!(played.flashes(), content.flashes());
         assert_eq!(played.beeps(), content.beeps());
@@ -176,13 +118,16 @@ async fn every_codec_that_hls_carries_is_in_segments_that_begin_with_key_frames(
         // The recording itself is as without it.
         assert_eq!(Content::of(&file).pictures.len(), 210);
         let path = PathBuf::from(PLAYLIST);
-        assert_eq!(trial.told(), [Told::Begun(path.clone()), Told::Ended(path)]);
+        assert_eq!(
+            told(&mut trial),
+            [Told::Begun(path.clone()), Told::Ended(path)]
+        );
     }
 }
 
 #[tokio::test]
 async fn another_size_and_another_connection_begin_anew_and_a_gap_does_too() {
-    let mut trial = Trial::new(2, 0);
+    let mut trial = making_hls(2, 0);
     trial.push(&interleaved([
         (Video, video(Codec::H264, SMALL, 0..2000)),
         (Audio, audio(0..2000)),
@@ -200,8 +145,8 @@ async fn another_size_and_another_connection_begin_anew_and_a_gap_does_too() {
         (Video, video(Codec::H264, (320, 240), 10_000..12_000)),
         (Audio, audio(10_000..12_000)),
     ]));
-    trial.finish().await;
-    let playlist = trial.playlist();
+    finished(&trial).await;
+    let playlist = read(&trial);
     println!("{}", playlist.text);
     assert_eq!(playlist.count("#EXT-X-DISCONTINUITY"), 3);
     assert_eq!(playlist.runs.len(), 4);
@@ -223,7 +168,7 @@ async fn another_size_and_another_connection_begin_anew_and_a_gap_does_too() {
             content.offsets()
         );
     }
-    let told = trial.told();
+    let told = told(&mut trial);
     assert!(
         matches!(told[..], [Told::Begun(_), Told::Ended(_)]),
         "{told:?}"
@@ -232,13 +177,13 @@ async fn another_size_and_another_connection_begin_anew_and_a_gap_does_too() {
 
 #[tokio::test]
 async fn a_window_removes_old_segments_and_the_rest_plays() {
-    let trial = Trial::new(2, 3);
+    let trial = making_hls(2, 3);
     trial.push(&interleaved([
         (Video, video(Codec::H264, SMALL, 0..40_000)),
         (Audio, audio(0..40_000)),
     ]));
-    trial.finish().await;
-    let playlist = trial.playlist();
+    finished(&trial).await;
+    let playlist = read(&trial);
     println!("{}", playlist.text);
     // Six of two seconds are three target durations.
     assert_eq!(playlist.count("#EXT-X-MEDIA-SEQUENCE:15"), 1);
@@ -255,44 +200,44 @@ async fn a_window_removes_old_segments_and_the_rest_plays() {
 
 #[tokio::test]
 async fn vp8_is_told_to_be_left_out_and_the_sound_is_there() {
-    let mut trial = Trial::new(2, 0);
+    let mut trial = making_hls(2, 0);
     trial.push(&interleaved([
         (Video, video(Codec::Vp8, SMALL, 0..5000)),
         (Audio, audio(0..5000)),
     ]));
-    let file = trial.finish().await;
-    let playlist = trial.playlist();
+    let file = finished(&trial).await;
+    let playlist = read(&trial);
     let content = playlist.content(0);
     assert_eq!(content.pictures, []);
     assert_times(&content.beeps(), &[0, 1000, 2000, 3000, 4000], 12);
     assert_eq!(Content::of(&file).flashes().len(), 5);
-    assert_eq!(trial.told()[0], Told::LeftOut(Codec::Vp8));
+    assert_eq!(told(&mut trial)[0], Told::LeftOut(Codec::Vp8));
 }
 
 #[tokio::test]
 async fn a_sender_without_key_frames_is_asked_in_time_and_the_target_is_kept() {
-    let mut trial = Trial::new(1, 0);
+    let mut trial = making_hls(1, 0);
     // One key frame in two seconds: less than is wanted.
     trial.push(&interleaved([
         (Video, video(Codec::H264, SMALL, 0..6000)),
         (Audio, audio(0..6000)),
     ]));
-    trial.finish().await;
+    finished(&trial).await;
     let mut asked = 0;
-    while let Ok(report) = trial.reports.try_recv() {
-        asked += u32::from(matches!(report.event, Event::KeyFrameNeeded));
+    for event in trial.events() {
+        asked += u32::from(matches!(event, Event::KeyFrameNeeded));
     }
     assert!((3..=7).contains(&asked), "asked {asked} times");
-    let playlist = trial.playlist();
+    let playlist = read(&trial);
     println!("{}", playlist.text);
     assert_eq!(playlist.content(0).pictures.len(), 180);
 }
 
 #[tokio::test]
 async fn hls_that_cannot_be_written_is_told_and_the_recording_is_whole() {
-    let mut trial = Trial::new(2, 0);
+    let mut trial = making_hls(2, 0);
     // A file where its folder would be.
-    let folder = trial.folder.path().join(PLAYLIST);
+    let folder = trial.folder().join(PLAYLIST);
     let folder = folder.parent().unwrap();
     std::fs::write(folder, "in the way").unwrap();
     let media = |range: std::ops::Range<u64>| {
@@ -302,25 +247,21 @@ async fn hls_that_cannot_be_written_is_told_and_the_recording_is_whole() {
         ])
     };
     trial.push(&media(0..4000));
-    let told = async {
-        loop {
-            let report = trial.reports.recv().await.expect("more");
-            if let Event::Hls(Told::Stuck(why)) = report.event {
-                return why;
-            }
-        }
+    let stuck = |event| match event {
+        Event::Hls(Told::Stuck(why)) => Some(why),
+        _ => None,
     };
-    let why = tokio::time::timeout(LIMIT, told).await.expect("it is told");
+    let why = trial.until(stuck).await;
     assert!(why.contains("alice.hls"), "{why}");
     // The place is free again: HLS goes on.
     std::fs::remove_file(folder).unwrap();
     trial.push(&media(4000..9000));
-    let file = trial.finish().await;
-    let told = trial.told();
+    let file = finished(&trial).await;
+    let told = told(&mut trial);
     assert!(
         matches!(told[..], [Told::Begun(_), Told::GoesOn, Told::Ended(_)]),
         "{told:?}"
     );
     assert_eq!(Content::of(&file).flashes().len(), 9);
-    assert!(trial.playlist().content(0).flashes().len() >= 4);
+    assert!(read(&trial).content(0).flashes().len() >= 4);
 }

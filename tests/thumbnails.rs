@@ -14,38 +14,28 @@ mod media;
 #[path = "support/record.rs"]
 mod record;
 mod support;
+#[path = "support/trial.rs"]
+mod trial;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use attache::media::Codec;
 use attache::media::MediaKind::{Audio, Video};
 use attache::media::timecode::{self, Luma};
-use attache::recording::report::{Event, Report, Stem};
+use attache::recording::Beside;
+use attache::recording::report::Event;
 use attache::recording::thumbnails::Told;
-use attache::recording::writer::Writer;
-use attache::recording::{Beside, End, Format, Places};
-use attache::signalling::protocol::Sends;
 use daemon::{Daemon, manifest};
 use encode::{audio, interleaved, video};
 use gst::prelude::*;
 use gstreamer as gst;
-use media::Content;
 use record::Recorder;
 use serde_json::Value;
-use support::{LIMIT, with_luma};
-use tempfile::TempDir;
+use support::with_luma;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use time::macros::datetime;
-use tokio::sync::mpsc::{self, UnboundedReceiver};
-
-const EPOCH: OffsetDateTime = datetime!(2026-11-22 08:15:30 UTC);
-const BOTH: Sends = Sends {
-    audio: true,
-    video: true,
-};
+use trial::{BOTH, EPOCH, SMALL, Trial};
 
 /// Decodes a JPEG and looks at its luma.
 fn look<T>(file: &Path, look: impl FnOnce(&Luma<'_>) -> T) -> T {
@@ -65,54 +55,39 @@ fn look<T>(file: &Path, look: impl FnOnce(&Luma<'_>) -> T) -> T {
 }
 
 /// A writer that makes a thumbnail every two seconds.
-fn writer(folder: &TempDir) -> (Writer, UnboundedReceiver<Report>) {
-    let (events, reports) = mpsc::unbounded_channel();
-    let stem = Stem::new(EPOCH, "alice".parse().unwrap(), 1);
-    let wall = Arc::new(|at: Duration| EPOCH + at);
-    let places = Places::alone(folder.path().to_owned());
-    let writer =
-        Writer::with_wall_clock(places.into(), stem, BOTH, Format::default(), events, wall);
-    let beside = Beside {
+fn trial() -> Trial {
+    Trial::new(BOTH).making(Beside {
         thumbnails: Some(Duration::from_secs(2)),
         ..Beside::default()
-    };
-    (writer.making(beside), reports)
+    })
 }
 
-async fn told(reports: &mut UnboundedReceiver<Report>) -> Told {
-    let wait = async {
-        loop {
-            let report = reports.recv().await.expect("there is more to be told");
-            if let Event::Thumbnail(told) = report.event {
-                return told;
-            }
-        }
+async fn told(trial: &mut Trial) -> Told {
+    let of_it = |event| match event {
+        Event::Thumbnail(told) => Some(told),
+        _ => None,
     };
-    tokio::time::timeout(LIMIT, wait).await.expect("it is told")
+    trial.until(of_it).await
 }
 
 #[tokio::test]
 async fn a_key_frame_of_every_codec_becomes_a_small_picture_of_its_moment() {
     for codec in [Codec::Vp8, Codec::H264, Codec::H265, Codec::Vp9, Codec::Av1] {
-        let folder = tempfile::tempdir().unwrap();
-        let (writer, mut reports) = writer(&folder);
+        let mut trial = trial();
         // Key frames: one in a flash, one in the dark.
         for (number, start, is_bright) in [(1_u32, 0, true), (2, 2500, false)] {
-            let media = interleaved([
+            trial.push(&interleaved([
                 (Video, video(codec, (640, 360), start..start + 1000)),
                 (Audio, audio(start..start + 1000)),
-            ]);
-            for (kind, sample) in media {
-                writer.push(kind, sample);
-            }
-            let (file, at) = match told(&mut reports).await {
+            ]));
+            let (file, at) = match told(&mut trial).await {
                 Told::Made { file, at } => (file, at),
                 other => panic!("{codec:?}: no thumbnail {number}: {other:?}"),
             };
             assert_eq!(at, EPOCH + Duration::from_millis(start));
             let name = format!("20261122T081530Z-alice-{number:05}.jpg");
             assert_eq!(file.to_str().unwrap(), name);
-            let (size, mean) = look(&folder.path().join(file), |luma| {
+            let (size, mean) = look(&trial.folder().join(file), |luma| {
                 let lines = luma.data.chunks(luma.stride).take(luma.height);
                 let pixels = lines.flat_map(|line| &line[..luma.width]);
                 let sum: usize = pixels.map(|&pixel| usize::from(pixel)).sum();
@@ -122,39 +97,33 @@ async fn a_key_frame_of_every_codec_becomes_a_small_picture_of_its_moment() {
             assert_eq!(size, (320, 180));
             assert_eq!(mean > 128, is_bright, "{codec:?}: brightness {mean}");
         }
-        writer.finish(End::Left).await;
+        trial.finish().await;
     }
 }
 
 #[tokio::test]
 async fn a_thumbnail_that_cannot_be_written_is_told_and_the_recording_is_whole() {
-    let folder = tempfile::tempdir().unwrap();
-    let (writer, mut reports) = writer(&folder);
+    let mut trial = trial();
     // Where the first one would be.
-    std::fs::create_dir(folder.path().join("20261122T081530Z-alice-00001.jpg")).unwrap();
+    std::fs::create_dir(trial.folder().join("20261122T081530Z-alice-00001.jpg")).unwrap();
     let media = |range: std::ops::Range<u64>| {
         interleaved([
-            (Video, video(Codec::Vp8, (160, 120), range.clone())),
+            (Video, video(Codec::Vp8, SMALL, range.clone())),
             (Audio, audio(range)),
         ])
     };
-    let push = |samples: Vec<_>| {
-        for (kind, sample) in samples {
-            writer.push(kind, sample);
-        }
-    };
-    push(media(0..2000));
-    let first = told(&mut reports).await;
+    trial.push(&media(0..2000));
+    let first = told(&mut trial).await;
     let Told::Failed(why) = first else {
         panic!("{first:?}")
     };
     assert!(why.contains("alice-00001.jpg"), "{why}");
-    push(media(2000..4000));
-    let second = told(&mut reports).await;
+    trial.push(&media(2000..4000));
+    let second = told(&mut trial).await;
     assert!(matches!(second, Told::Made { .. }), "{second:?}");
-    let summary = writer.finish(End::Left).await;
+    let summary = trial.finish().await;
     assert!(summary.error.is_none(), "{summary:?}");
-    let content = Content::of(&folder.path().join(&summary.files[0].file));
+    let content = trial.content(&summary.files[0]);
     assert_eq!(content.flashes().len(), 4);
 }
 

@@ -307,8 +307,10 @@ impl Parts {
 
     fn write(&mut self, block: Block, content: &Content) -> Result<(), WriteError> {
         let Some(open) = &mut self.open else {
-            let at = (self.wall)(self.begun + block.at);
-            self.holes.miss(block.kind, at, at);
+            if self.outage.is_some() {
+                let at = (self.wall)(self.begun + block.at);
+                self.holes.miss(block.kind, at, at);
+            }
             return Ok(());
         };
         let (landed, gap) = open.write(block, content)?;
@@ -380,6 +382,8 @@ impl Parts {
         };
         let place = open.place();
         let Some((report, ending)) = open.finish() else {
+            // Nothing came into it, and it is no more.
+            self.part -= 1;
             return;
         };
         self.summary.files.push(report.clone());

@@ -10,9 +10,7 @@ use attache::media::MediaKind;
 use attache::recording::beside::Beside;
 use attache::recording::report::{Event, News, Report, Stem, WriteError};
 use attache::recording::writer::{Summary, Writer};
-use attache::recording::{
-    End, FileReport, Format, Gate, Limits, Manifest, Places, Recording, Settings,
-};
+use attache::recording::{End, FileReport, Format, Gate, Limits, Places, Recording, Settings};
 use attache::signalling::protocol::{Kind, Participant, Sends};
 use gstreamer as gst;
 use tempfile::TempDir;
@@ -82,6 +80,12 @@ impl Trial {
         }
     }
 
+    /// Makes this beside the files, too.
+    pub fn making(mut self, beside: Beside) -> Self {
+        self.writer = self.writer.making(beside);
+        self
+    }
+
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -118,13 +122,10 @@ impl Trial {
         done.await.expect("the queue is taken");
     }
 
-    /// Those that have come so far.
-    pub fn gaps(&mut self) -> Vec<Event> {
-        let events = std::iter::from_fn(|| self.reports.try_recv().ok());
-        let events = events.map(|report| report.event);
-        events
-            .filter(|event| matches!(event, Event::Gap { .. }))
-            .collect()
+    /// What was told so far.
+    pub fn events(&mut self) -> Vec<Event> {
+        let reports = std::iter::from_fn(|| self.reports.try_recv().ok());
+        reports.map(|report| report.event).collect()
     }
 }
 
@@ -192,10 +193,6 @@ pub fn participant(id: &str, name: &str) -> Participant {
         recordable: true,
         enhances: None,
     }
-}
-
-pub fn manifest(recording: &Recording) -> Manifest {
-    Manifest::load(recording.folder()).unwrap()
 }
 
 /// Full seconds, as the test media flashes and beeps, moved so that the file's first sample is at zero.
