@@ -69,6 +69,26 @@ async fn pictures(file: &Path) -> Vec<Look> {
     looks
 }
 
+/// When it begins to flash, as `is` sees it; a flash that moves to another place is one.
+fn flashes(pictures: &[Look], is: impl Fn(&Look) -> bool) -> Vec<Duration> {
+    let mut flashes: Vec<Duration> = Vec::new();
+    for look in pictures.iter().filter(|look| is(look)) {
+        let is_new = |last: &Duration| look.at - *last > Duration::from_millis(500);
+        if flashes.last().is_none_or(is_new) {
+            flashes.push(look.at);
+        }
+    }
+    flashes
+}
+
+/// Of what happens each second, 99 of 100 are there between the first and the last.
+fn assert_nearly_all(what: &str, times: &[Duration]) {
+    let lasted = times[times.len() - 1] - times[0];
+    let expected = lasted.as_secs_f64().round() + 1.0;
+    println!("{what}: {} of {expected}", times.len());
+    assert!(times.len() as f64 >= 0.99 * expected, "{what}: {times:?}");
+}
+
 fn recorded(view: &Value) -> u64 {
     view["recordings"][0]["duration_ms"].as_u64().unwrap_or(0)
 }
@@ -120,24 +140,21 @@ async fn everybody_is_in_one_picture_and_one_sound_while_they_are_there() {
         longest < Duration::from_millis(300),
         "{longest:?} without a picture"
     );
-    let count = |is: fn(&Look) -> bool| {
-        pictures
-            .windows(2)
-            .filter(|pair| !is(&pair[0]) && is(&pair[1]))
-            .count()
-    };
     // Alone, or with somebody at the other's side; each flashes at the full seconds of its own clock.
-    let alone = count(|look| look.whole);
-    let left = count(|look| look.left && !look.whole);
-    let right = count(|look| look.right && !look.whole);
-    println!("flashes: {alone} alone, {left} at the left, {right} at the right");
-    assert!(
-        alone >= 3 && left >= 2 && right >= 2,
-        "flashes: {alone} alone, {left} left, {right} right"
+    let (first, second) = (
+        flashes(&pictures, |look| look.whole || look.left),
+        flashes(&pictures, |look| look.right && !look.whole),
     );
+    assert!(
+        first.len() >= 10 && second.len() >= 3,
+        "{first:?} {second:?}"
+    );
+    assert_nearly_all("flashes of who was there first", &first);
+    assert_nearly_all("flashes of who came later and left", &second);
     let content = Content::of(&files[0]);
     let beeps = content.beeps();
-    assert!(beeps.len() >= 8, "{beeps:?}");
+    assert!(beeps.len() >= 10, "{beeps:?}");
+    assert_nearly_all("beeps", &beeps);
     let manifest = manifest(&recording);
     assert_eq!(manifest["state"], "finished", "{manifest:#}");
 }
@@ -168,7 +185,8 @@ async fn a_mix_in_mp4_has_its_sound_as_aac_in_step_with_the_picture() {
         content.beeps().len()
     );
     assert!(content.beeps().len() >= 6, "{:?}", content.beeps());
-    assert!(offsets[offsets.len() / 2] <= 40.0, "{offsets:?}");
+    // Up to a picture of the film, and as much of the mixer's tolerance.
+    assert!(offsets[offsets.len() / 2] <= 80.0, "{offsets:?}");
     let second = SecondOpinion::of(&files[0]);
     assert_eq!(second.codecs, ["h264", "aac"], "{second:?}");
     assert_eq!(second.complaints, "");

@@ -158,8 +158,8 @@ fn assert_every_second(name: &str, content: &Content, at_least: usize) {
     let mut offsets: Vec<f64> = content.offsets().iter().map(|ms| ms.abs()).collect();
     offsets.sort_by(f64::total_cmp);
     let middle = offsets[offsets.len() / 2];
-    // A picture lasts 40 ms here.
-    assert!(middle <= 60.0, "{name}: apart by {offsets:.0?} ms");
+    // Up to a picture of the film, and as much of the mixer's tolerance.
+    assert!(middle <= 80.0, "{name}: apart by {offsets:.0?} ms");
 }
 
 fn file_of(daemon: &Daemon) -> Content {
