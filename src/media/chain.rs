@@ -292,6 +292,8 @@ struct Chain {
     watch: Watch,
     link: ConsumptionLink,
     feed: Feed,
+    /// Where frames come in, and where they leave.
+    ends: Option<(gst::Pad, gst::Pad)>,
 }
 
 impl Chain {
@@ -324,6 +326,8 @@ impl Chain {
             MediaKind::Video => picture_form(&plan.settings)?,
             MediaKind::Audio => sound_form(&plan.settings)?,
         });
+        let end = elements.last().and_then(|last| last.static_pad("src"));
+        let ends = source.static_pad("src").zip(end);
         elements.push(feed.appsink().upcast());
         add_linked(&pipeline, &elements)?;
         let events = events.clone();
@@ -342,17 +346,19 @@ impl Chain {
             watch,
             link,
             feed,
+            ends,
         }))
     }
 
     /// By how much frames come out later than they went in, as the elements say.
     fn latency(&self) -> Option<Duration> {
-        let mut query = gst::query::Latency::new();
-        if !self.pipeline.query(&mut query) {
-            return None;
-        }
-        let (_, least, _) = query.result();
-        Some(least.into())
+        let least = |pad: &gst::Pad| {
+            let mut query = gst::query::Latency::new();
+            pad.query(&mut query).then(|| query.result().1)
+        };
+        // What comes in was delayed before, and a sink that does not wait for its frames' time says nothing.
+        let (start, end) = self.ends.as_ref()?;
+        Some(least(end)?.saturating_sub(least(start)?).into())
     }
 }
 

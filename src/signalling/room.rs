@@ -11,14 +11,16 @@ use super::protocol::{
 };
 use crate::auth::Grants;
 
+mod filters;
 #[cfg(test)]
 mod properties;
 mod rules;
 #[cfg(test)]
 mod tests;
 
+use filters::{followers, following};
 use rules::{
-    already_joined, check_description, check_filter, check_grants, check_recording, checked_name,
+    already_joined, check_description, check_grants, check_recording, checked_name,
     unknown_participant,
 };
 
@@ -395,38 +397,6 @@ impl Rooms {
         actions
     }
 
-    /// The filter of somebody has ended by itself: it may ask again.
-    pub fn filter_ended(&mut self, of: &ParticipantId) {
-        let room = self.whereabouts.get(of);
-        let members = room.and_then(|room| self.rooms.get_mut(room));
-        let mut members = members.into_iter().flatten();
-        if let Some(member) = members.find(|member| member.participant.id == *of) {
-            member.filtered = false;
-        }
-    }
-
-    fn filter(
-        &mut self,
-        room: &RoomName,
-        of: &ParticipantId,
-        on: bool,
-    ) -> Result<Vec<Action>, Refusal> {
-        let members = self.rooms.get_mut(room);
-        let mut members = members.into_iter().flatten();
-        let Some(member) = members.find(|member| member.participant.id == *of) else {
-            return Ok(Vec::new());
-        };
-        check_filter(&self.limits, &member.grants)?;
-        if std::mem::replace(&mut member.filtered, on) == on {
-            return Ok(Vec::new());
-        }
-        Ok(vec![Action::Filter {
-            room: room.clone(),
-            of: of.clone(),
-            on,
-        }])
-    }
-
     /// Removes somebody from this room and ends its connection; `None` if it is not there.
     pub fn remove(&mut self, room: &RoomName, id: &ParticipantId) -> Option<Vec<Action>> {
         if self.whereabouts.get(id) != Some(room) {
@@ -548,23 +518,6 @@ impl Rooms {
         }
         Ok(actions)
     }
-}
-
-/// Whether a filter's media may be recorded is for the one to say whose media it is.
-fn following(mut participant: Participant, members: &[Member]) -> Participant {
-    let mut others = members.iter().map(|member| &member.participant);
-    let source = participant.enhances.as_ref();
-    if let Some(source) = source.and_then(|id| others.find(|other| other.id == *id)) {
-        participant.recordable = source.recordable;
-    }
-    participant
-}
-
-/// The filters of a participant.
-fn followers(members: &[Member], id: &ParticipantId) -> Vec<Participant> {
-    let participants = members.iter().map(|member| &member.participant);
-    let of_it = participants.filter(|other| other.enhances.as_ref() == Some(id));
-    of_it.cloned().collect()
 }
 
 /// Puts a participant's new state in the place of its old one, and tells the others if it is another.
