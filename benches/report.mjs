@@ -89,7 +89,7 @@ are processor seconds per second.
   decoded ${kiosk.one_viewer.pictures_per_second} and ${kiosk.one_person.pictures_per_second} pictures per second.
 - **Recorder**: ${recorder.seconds} s of one Chromium that sends 720p VP8 and Opus; ${Math.round(recorder.written_kbps)} kb/s were written.
 - **Mixed recorder**: ${mixed.seconds} s of ${mixed.people} kiosks with 1280x720 at 30 pictures per second, VP8; the film has 1280x720 at 25. For comparison
-  \`gst-launch-1.0\` decodes what an ordinary recorder wrote of both, and encodes one of them with the same settings. The rest is
+  \`gst-launch-1.0\` decodes what an ordinary recorder wrote of both, and encodes the film once more with the same settings. The rest is
   reception (ICE, DTLS, SRTP, jitter buffers: what that ordinary recorder costs, ${mixed.received.cores} cores), scaling, names, clock and sound mixing.
 - **Recorder killed**: \`kill -9\` at ${crash.kills} random instants in the first six seconds, of recordings in WebM, MP4, Matroska
   and Ogg, one of a sender of sound alone. From the instant to the last picture (by its time code) or sound in the file.
