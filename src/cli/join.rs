@@ -1,11 +1,13 @@
 //! `attache kiosk`, `attache record` and `attache filter`: one job from the shell, in a room of any attache server.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::Context;
 use clap::Args;
 use tokio::sync::mpsc;
 
+use super::live::LiveLine;
 use super::values::{RoomUrl, element, parameter, room_url};
 use super::{Failure, StopSignals, print_line, upload};
 use crate::config::{check_job, default_pipelines};
@@ -159,9 +161,17 @@ async fn recover_others(roots: Roots) {
 async fn attend((assignment, json): (Assignment, bool)) -> Result<(), Failure> {
     let mut signals = StopSignals::new()?;
     let (events, mut received) = mpsc::unbounded_channel();
+    let is_watched = assignment.job.role == Role::Recorder && !json;
     let printer = tokio::spawn(async move {
+        let mut line = is_watched.then(LiveLine::new);
         while let Some(event) = received.recv().await {
-            print_event(&event, json);
+            let Some(line) = &mut line else {
+                print_event(&event, json);
+                continue;
+            };
+            if !line.note(&event, Instant::now()) {
+                line.aside(|| print_event(&event, json));
+            }
         }
     });
     let (_, no_requests) = mpsc::unbounded_channel();

@@ -9,6 +9,7 @@ mod denoise;
 mod doctor;
 mod job;
 mod join;
+mod live;
 mod mix;
 mod pipelines;
 mod prove;

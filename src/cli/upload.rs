@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use tokio::sync::Semaphore;
 
-use super::{Failure, print_line};
+use super::{Failure, StopSignals, print_line};
 use crate::recording::catalog::Catalog;
 use crate::recording::manifest::State;
 use crate::recording::recovery::Roots;
@@ -20,13 +20,18 @@ pub fn target(text: &str) -> Result<TargetUrl, String> {
     TargetUrl::try_from(text.to_owned())
 }
 
-/// Uploads the recordings of this job; shows how far it is where somebody looks at a terminal.
+/// Uploads the recordings of this job; shows how far it is where somebody looks at a terminal. A signal to stop is
+/// answered with what is going on; a second one ends the upload at once.
+///
+/// # Errors
+/// Where a recording is not uploaded; it stays as it is.
 pub async fn upload(roots: Roots, job: &JobId, targets: Vec<TargetUrl>) -> Result<(), Failure> {
     let settings = UploadSettings {
         targets: targets.into_iter().map(TargetSettings::new).collect(),
         ..UploadSettings::default()
     };
     let slots = Semaphore::new(FILES_AT_ONCE);
+    let mut signals = StopSignals::new()?;
     let recordings = Catalog::new(roots).scan();
     let finished = recordings
         .iter()
@@ -36,7 +41,13 @@ pub async fn upload(roots: Roots, job: &JobId, targets: Vec<TargetUrl>) -> Resul
         let progress = whole.progress.clone();
         let uploaded = tokio::select! {
             uploaded = whole.upload(&settings, &slots) => uploaded,
-            never = show(progress) => match never {},
+            never = show(progress.clone()) => match never {},
+            () = twice(&mut signals, &progress) => {
+                return Err(Failure::Failed(anyhow::anyhow!(
+                    "the upload was ended by a second signal; the recording is whole in {}",
+                    recording.folder.display()
+                )));
+            }
         };
         uploaded.map_err(|error| {
             Failure::Failed(anyhow::anyhow!(
@@ -48,6 +59,17 @@ pub async fn upload(roots: Roots, job: &JobId, targets: Vec<TargetUrl>) -> Resul
         print_line(&format!("uploaded to {target}/{}", recording.name));
     }
     Ok(())
+}
+
+/// Waits for the second signal; says at the first one what is still to do.
+async fn twice(signals: &mut StopSignals, progress: &Progress) {
+    signals.next().await;
+    let view = progress.view();
+    let left = HumanBytes(view.bytes_total.saturating_sub(view.bytes_done));
+    print_line(&format!(
+        "the upload goes on, {left} are left; a second signal ends it at once"
+    ));
+    signals.next().await;
 }
 
 /// Nothing is drawn where standard error is no terminal.
