@@ -52,6 +52,7 @@ async fn push(writer: &Writer, pictures: Vec<gst::Sample>, sound: Vec<gst::Sampl
 }
 
 async fn begin(out: &Path) -> Recording {
+    attache::media::init().unwrap();
     let settings = Settings {
         out: out.to_owned(),
         second: None,
