@@ -153,8 +153,18 @@ struct Call {
 
 impl Call {
     async fn new(offerer: PeerSettings, answerer: PeerSettings) -> Self {
+        Self::with_offer(offerer, answerer, |offer| offer).await
+    }
+
+    /// The answerer gets the offer as `edit` makes it.
+    async fn with_offer(
+        offerer: PeerSettings,
+        answerer: PeerSettings,
+        edit: impl Fn(String) -> String,
+    ) -> Self {
         attache::media::init().expect("GStreamer starts");
         let (mut a, offer, a_events) = Peer::offer(offerer).await.expect("an offer");
+        let offer = edit(offer);
         let (b, answer, b_events) = Peer::answer(answerer, &offer).await.expect("an answer");
         if std::env::var_os("SHOW_SDP").is_some() {
             println!("{offer}\n-----\n{answer}");
@@ -220,6 +230,30 @@ async fn a_call_both_ways(offered: Vec<Codec>) -> String {
     call.offerer.peer.close().await;
     call.answerer.peer.close().await;
     call.answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audio_level_without_attributes_as_browsers_offer_it_does_no_harm() {
+    let decoded = Receive::Decoded {
+        audio: true,
+        video: true,
+    };
+    let plain = |offer: String| {
+        assert!(offer.contains("ssrc-audio-level vad=on"), "{offer}");
+        offer.replace("ssrc-audio-level vad=on", "ssrc-audio-level")
+    };
+    let mut call = Call::with_offer(
+        settings("a", vec![Codec::Vp8], decoded.clone()),
+        settings("b", vec![Codec::Vp8], decoded),
+        plain,
+    )
+    .await;
+    call.run_until("sound and pictures of who answers", |a, _| {
+        a.frames(MediaKind::Audio) > 50 && a.frames(MediaKind::Video) > 20
+    })
+    .await;
+    call.offerer.peer.close().await;
+    call.answerer.peer.close().await;
 }
 
 /// What both sides count by now.

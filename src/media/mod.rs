@@ -8,7 +8,7 @@
 //! * [`chain`]: what a filter does with a track; [`choice`]: whether that or the original is heard.
 //! * [`playback`]: what others send, mixed; `seat`: one of them in it; `fade`: whether it is heard; [`grid`], [`layout`]: where each picture lies.
 //! * [`scene`]: what a recorded mix shows; [`speaker`]: who speaks; `overlay`, `paint`, `ink`: names and signs.
-//! * [`decoder`]: what decodes others' frames. [`devices`]: cameras, microphones, speakers and displays of this machine.
+//! * [`decoder`]: what decodes others' frames; [`opus`]: packets of sound, and how late their decoder is. [`devices`]: cameras, microphones, speakers and displays of this machine.
 //! * [`rtsp`]: a camera of the network, as an element; [`clip`]: a file; `feed`: what these two have in common.
 //! * [`timecode`]: what the test picture tells machines; [`marks`]: the elements that draw it, flash and beep.
 
@@ -34,6 +34,7 @@ pub mod key_frames;
 pub mod layout;
 pub mod marks;
 pub(crate) mod notice;
+pub mod opus;
 mod overlay;
 mod paint;
 pub mod playback;

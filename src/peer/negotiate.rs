@@ -119,6 +119,8 @@ impl Peer {
         };
         let sends = has && self.settings.producers.is_some() && direction.receives;
         let receives = direction.sends && self.settings.receive.opens(kind);
+        // A payloader that finds the extension without its attributes does not negotiate: browsers name none.
+        let level = level.filter(|level| !sends || level.voice_flag.is_some());
         let direction = match (sends, receives) {
             (true, true) => Direction::Sendrecv,
             (true, false) => Direction::Sendonly,

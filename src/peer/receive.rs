@@ -15,7 +15,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::timing::{PeerClock, TrackTiming};
 use super::{Counters, PeerEvent};
-use crate::media::{Codec, MediaKind, decoder};
+use crate::media::{Codec, MediaKind, decoder, opus};
 
 /// Takes encoded frames on a streaming thread; must not block. Its answer goes back to the sender.
 pub type EncodedSink = Arc<dyn Fn(MediaKind, gst::Sample) -> Wish + Send + Sync>;
@@ -114,6 +114,14 @@ fn link(
     let kind = codec.kind();
     let decoded = receive.decodes(kind);
     let bin = gst::parse::bin_from_description(&chain(codec, decoded)?, true)?;
+    for element in bin.iterate_elements().into_iter().flatten() {
+        if element
+            .factory()
+            .is_some_and(|factory| factory.name() == "opusdec")
+        {
+            opus::tell_true_latency(&element);
+        }
+    }
     let sink = gst_app::AppSink::builder()
         .sync(false)
         .async_(false)

@@ -8,6 +8,7 @@ use super::av1::TemporalUnit;
 use super::h264::AccessUnit;
 use super::report::{Size, WriteError};
 use super::{aac, h265, vp9};
+pub(super) use crate::media::opus::duration as opus_duration;
 use crate::media::{Codec, MediaKind};
 
 /// 20 ms of Opus that say nothing: CELT, full band, one channel, one frame.
@@ -176,23 +177,6 @@ fn opus(at: Duration, bytes: &[u8]) -> Option<Frame> {
         content: Content::Opus { duration },
         data: bytes.to_vec(),
     })
-}
-
-/// RFC 6716, 3.1 and 3.2: the first byte names the frames' length and how many there are.
-pub(super) fn opus_duration(packet: &[u8]) -> Option<Duration> {
-    let toc = *packet.first()?;
-    let configuration = toc >> 3;
-    let frame = match configuration {
-        0..12 => [10_000, 20_000, 40_000, 60_000][usize::from(configuration % 4)],
-        12..16 => [10_000, 20_000][usize::from(configuration % 2)],
-        16.. => [2_500, 5_000, 10_000, 20_000][usize::from(configuration % 4)],
-    };
-    let frames = match toc & 3 {
-        0 => 1,
-        1 | 2 => 2,
-        _ => packet.get(1)? & 0x3f,
-    };
-    Some(Duration::from_micros(frame) * u32::from(frames))
 }
 
 fn vp8(at: Duration, bytes: &[u8]) -> Option<Frame> {
