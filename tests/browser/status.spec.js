@@ -31,8 +31,9 @@ test('a call shows with its rates, its path and its pipelines, in the page and i
   await expect(status.getByTestId('rooms')).toContainText('sends sound and picture');
 
   await job.getByTestId('pipeline').click();
-  const picture = job.getByAltText('The elements of this job');
+  const picture = status.getByAltText('The elements of this job');
   await expect.poll(() => picture.evaluate((image) => /** @type {HTMLImageElement} */ (image).naturalWidth)).toBeGreaterThan(100);
+  await expect(job.getByTestId('pipeline'), 'a new state leaves the keyboard where it is').toBeFocused();
   await expectAccessible(status);
 
   const metrics = await (await fetch(`${server.url}/metrics`)).text();

@@ -1,5 +1,6 @@
 // Jobs and rooms as cards.
 
+import { get } from './dom.js';
 import { graph } from './status-graphs.js';
 
 /** @import {Job, JobPeer, Room} from './status-stream.js' */
@@ -7,9 +8,6 @@ import { graph } from './status-graphs.js';
 
 /** @type {Record<string, string>} */
 const GRADES = { joined: 'good', connected: 'good', failed: 'bad', restarting: 'bad', disconnected: 'bad', reconnecting: 'fair', connecting: 'fair', starting: 'fair', stopping: 'fair' };
-
-/** @type {Map<string, string>} pictures of pipelines that are open, by job */
-const pictures = new Map();
 
 /** @param {string} tag @param {{class?: string, text?: string, testid?: string}} of */
 export function node(tag, { class: name, text, testid }) {
@@ -103,36 +101,28 @@ function files(recordings) {
   return list;
 }
 
-/** A button for the picture of the pipelines, and the picture while it is open. @param {string} id @param {string|null} token */
+/** Shows the picture of a job's pipelines in its own place, which stays while the cards are made anew. @param {string} id @param {string|null} token */
+async function showPipelines(id, token) {
+  const headers = token ? { authorization: `Bearer ${token}` } : undefined;
+  const response = await fetch(`/api/v1/jobs/${encodeURIComponent(id)}/graph`, { headers });
+  const words = get('pipelines-title', HTMLElement);
+  const picture = get('pipelines-picture', HTMLImageElement);
+  get('pipelines', HTMLElement).hidden = false;
+  URL.revokeObjectURL(picture.src);
+  picture.hidden = !response.ok;
+  words.textContent = response.ok ? `The pipelines of ${id}` : `The pipelines of ${id} cannot be shown now`;
+  if (response.ok) picture.src = URL.createObjectURL(await response.blob());
+  get('pipelines', HTMLElement).scrollIntoView({ block: 'nearest' });
+}
+
+/** @param {string} id @param {string|null} token */
 function pipeline(id, token) {
-  const place = node('div', {});
   const button = document.createElement('button');
   button.className = 'button small';
   button.type = 'button';
   button.dataset.testid = 'pipeline';
-  const open = pictures.get(id);
-  button.textContent = open ? 'Hide the pipelines' : 'Show the pipelines';
-  button.onclick = async () => {
-    if (pictures.has(id)) {
-      URL.revokeObjectURL(pictures.get(id) ?? '');
-      pictures.delete(id);
-      return place.replaceWith(pipeline(id, token));
-    }
-    const headers = token ? { authorization: `Bearer ${token}` } : undefined;
-    const response = await fetch(`/api/v1/jobs/${encodeURIComponent(id)}/graph`, { headers });
-    if (!response.ok) return button.replaceChildren('The pipelines cannot be shown now');
-    pictures.set(id, URL.createObjectURL(await response.blob()));
-    place.replaceWith(pipeline(id, token));
-  };
-  place.append(button);
-  if (open) {
-    const frame = node('div', { class: 'pipeline-frame' });
-    const picture = document.createElement('img');
-    picture.className = 'pipeline';
-    picture.alt = 'The elements of this job and how they are linked';
-    picture.src = open;
-    frame.append(picture);
-    place.append(frame);
-  }
-  return place;
+  button.dataset.focus = id;
+  button.textContent = 'Show the pipelines';
+  button.onclick = () => showPipelines(id, token);
+  return button;
 }

@@ -1,6 +1,6 @@
 // The status page: rooms, jobs, peers with their graphs, what happened; as the server tells it.
 
-import { get } from './dom.js';
+import { button, get } from './dom.js';
 import { card, node } from './status-cards.js';
 import { History } from './status-graphs.js';
 import { StatusStream, Refused } from './status-stream.js';
@@ -24,6 +24,10 @@ form.onsubmit = (event) => {
   sessionStorage.setItem(TOKEN, get('token', HTMLInputElement).value.trim());
   form.hidden = true;
   follow();
+};
+
+button('pipelines-close').onclick = () => {
+  get('pipelines', HTMLElement).hidden = true;
 };
 
 /** Shows what comes until the server wants a token; a lost server is looked for again. */
@@ -79,7 +83,11 @@ function show(status) {
 
 /** @param {string} id @param {HTMLElement[]} cards @param {string} nothing */
 function fill(id, cards, nothing) {
+  const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset.focus : undefined;
   get(id, HTMLElement).replaceChildren(...(cards.length ? cards : [node('p', { class: 'nothing', text: nothing })]));
+  // Whoever uses the keyboard stays where she is.
+  const again = focused && get(id, HTMLElement).querySelector(`[data-focus="${focused}"]`);
+  if (again instanceof HTMLElement) again.focus({ preventScroll: true });
 }
 
 /** Adds what is new since the last state. @param {Status} status */
