@@ -301,7 +301,13 @@ fn on_one_clock(looks: &[Look]) {
         .filter(is_off)
         .map(|pair| (pair[0].at, pair[1].at))
         .collect();
-    assert!(off.is_empty(), "not {step:?} apart: {off:?}");
+    // When the first one comes, GStreamer's mixers make everything since their start again, in a burst; a machine that is
+    // busy with something else then loses a few pictures, once (docs/development.md).
+    let is_burst = |(from, to): &(Duration, Duration)| *to - *from <= Duration::from_millis(250);
+    assert!(
+        off.len() <= 1 && off.iter().all(is_burst),
+        "not {step:?} apart: {off:?}"
+    );
     let (first, last) = (looks[0].layout, looks.last().unwrap().layout);
     assert_eq!(
         (first, last),
