@@ -92,6 +92,18 @@ fn levels(sound: &[f32]) -> (f32, f32) {
     (levels[levels.len() / 10], levels[levels.len() * 19 / 20])
 }
 
+/// The noise is less by 10 dB, and the speech as loud as it was.
+fn noise_is_less(raw: &[f32], enhanced: &[f32]) {
+    let (noise, speech) = levels(raw);
+    let (less_noise, same_speech) = levels(enhanced);
+    println!("noise {noise:.1} -> {less_noise:.1} dB, speech {speech:.1} -> {same_speech:.1} dB");
+    assert!(less_noise < noise - 10.0, "{noise} -> {less_noise}");
+    assert!(
+        (speech - same_speech).abs() < 3.0,
+        "{speech} -> {same_speech}"
+    );
+}
+
 /// The file of a visit, decoded, without its first second.
 fn written(recording: &Path, visit: &Value) -> Vec<f32> {
     let file = visit["files"][0]["file"].as_str().expect("a file");
@@ -147,14 +159,7 @@ async fn a_recorder_writes_a_voice_as_it_came_and_beside_it_without_its_noise() 
     assert_eq!(raw["participant"], id.as_str());
     assert_eq!(enhanced["kind"], "filter");
     assert_eq!(enhanced["enhances"], id.as_str());
-    let (noise, speech) = levels(&written(&recording, raw));
-    let (less_noise, same_speech) = levels(&written(&recording, enhanced));
-    println!("noise {noise:.1} -> {less_noise:.1} dB, speech {speech:.1} -> {same_speech:.1} dB");
-    assert!(less_noise < noise - 10.0, "{noise} -> {less_noise}");
-    assert!(
-        (speech - same_speech).abs() < 3.0,
-        "{speech} -> {same_speech}"
-    );
+    noise_is_less(&written(&recording, raw), &written(&recording, enhanced));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,14 +198,7 @@ async fn a_kiosk_takes_the_noise_out_of_its_own_microphone() {
         .iter()
         .find(|visit| !is_raw(visit))
         .expect("the kiosk");
-    let (noise, speech) = levels(&written(&recording, raw));
-    let (less_noise, same_speech) = levels(&written(&recording, clean));
-    println!("noise {noise:.1} -> {less_noise:.1} dB, speech {speech:.1} -> {same_speech:.1} dB");
-    assert!(less_noise < noise - 10.0, "{noise} -> {less_noise}");
-    assert!(
-        (speech - same_speech).abs() < 3.0,
-        "{speech} -> {same_speech}"
-    );
+    noise_is_less(&written(&recording, raw), &written(&recording, clean));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Events;
 use super::reload::Parts;
-use crate::job::{Assignment, Event};
+use crate::job::Assignment;
 use crate::media::chain::{Chains, Plan};
 use crate::media::encoder::Encoders;
 use crate::media::encoder::prover::own_program;
@@ -158,19 +158,7 @@ impl Filter {
 
     /// Passes notices on until a chain or an encoder fails.
     pub async fn failed(&mut self) -> String {
-        loop {
-            match self.from_media.recv().await {
-                Some(MediaEvent::Notice(message)) => {
-                    let _ = self.events.send(Event::Notice { message });
-                }
-                Some(MediaEvent::Encoder(encoder)) => {
-                    let _ = self.events.send(Event::Encoder(encoder));
-                }
-                Some(MediaEvent::Failed(error)) => return error.to_string(),
-                // Chains and encoders hold the other end as long as the filter lives.
-                None => std::future::pending().await,
-            }
-        }
+        super::failed(&mut self.from_media, &self.events).await
     }
 
     /// Ends chains and encoders.

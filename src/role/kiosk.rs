@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::Events;
 use super::attract::Show;
 use super::reload::Parts;
-use crate::job::{Assignment, Event};
+use crate::job::Assignment;
 use crate::media::capture::{Capture, Context};
 use crate::media::choice::Track;
 use crate::media::encoder::Encoders;
@@ -144,19 +144,7 @@ impl Kiosk {
 
     /// Passes notices on until capture or playback fails.
     pub async fn failed(&mut self) -> String {
-        loop {
-            match self.from_media.recv().await {
-                Some(MediaEvent::Notice(message)) => {
-                    let _ = self.events.send(Event::Notice { message });
-                }
-                Some(MediaEvent::Encoder(encoder)) => {
-                    let _ = self.events.send(Event::Encoder(encoder));
-                }
-                Some(MediaEvent::Failed(error)) => return error.to_string(),
-                // Capture and playback hold the other end as long as the kiosk lives.
-                None => std::future::pending().await,
-            }
-        }
+        super::failed(&mut self.from_media, &self.events).await
     }
 
     /// Frees the devices.

@@ -19,13 +19,13 @@ mod reload;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::call::Call;
 use self::over::Over;
 use crate::job::{Assignment, Event, JobState, Role};
-use crate::media;
+use crate::media::{self, MediaEvent};
 use crate::peer::{PeerEvent, PeerSettings};
 use crate::pipeline::Description;
 use crate::pipeline::description::Fragments;
@@ -152,6 +152,23 @@ async fn wait_alone(wait: Duration, role: &mut RoleMedia, inbox: &mut Inbox) {
         order.carry_out_alone(role);
     }
     tokio::time::sleep_until(until).await;
+}
+
+/// Passes on what media reports until something of it fails: why.
+async fn failed(from_media: &mut UnboundedReceiver<MediaEvent>, events: &Events) -> String {
+    loop {
+        match from_media.recv().await {
+            Some(MediaEvent::Notice(message)) => {
+                let _ = events.send(Event::Notice { message });
+            }
+            Some(MediaEvent::Encoder(encoder)) => {
+                let _ = events.send(Event::Encoder(encoder));
+            }
+            Some(MediaEvent::Failed(error)) => return error.to_string(),
+            // What captures, plays and encodes holds the other end as long as the role lives.
+            None => std::future::pending().await,
+        }
+    }
 }
 
 fn tell(events: &Events, state: JobState, participant: Option<ParticipantId>) {
