@@ -65,10 +65,10 @@ fn assert_flash_and_beep(content: &Content, at_least: usize) {
             "a flash per second: {flashes:?}"
         );
     }
-    let offsets: Vec<_> = flashes.iter().zip(content.offsets()).collect();
+    let offsets = content.offsets_at();
     println!("by how much a beep is later than its flash, in ms: {offsets:.1?}");
     for (at, offset) in offsets {
-        let tolerance = if *at >= SETTLED { 40.0 } else { 150.0 };
+        let tolerance = if at >= SETTLED { 40.0 } else { 150.0 };
         assert!(
             offset.abs() <= tolerance,
             "sound and picture belong together: {offset} ms at {at:?}"

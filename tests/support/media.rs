@@ -19,6 +19,8 @@ use time::OffsetDateTime;
 /// Decoding a test file takes no longer than this, or it hangs.
 const LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(30);
 const RATE: u64 = 48_000;
+/// A beep is as long as its flash.
+const BEEP: Duration = Duration::from_millis(100);
 
 /// One decoded picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -131,15 +133,32 @@ impl Content {
     }
 
     /// For each flash, by how many milliseconds the nearest beep comes later (negative: earlier).
+    ///
+    /// Not of a flash at the edge of the file whose beep is not, or not whole, in the file.
     pub fn offsets(&self) -> Vec<f64> {
+        self.offsets_at().into_iter().map(|(_, ms)| ms).collect()
+    }
+
+    /// Flashes that are in the file together with the time of their beep, and the [offset](Self::offsets) of each.
+    pub fn offsets_at(&self) -> Vec<(Duration, f64)> {
         let beeps = self.beeps();
-        let offset = |flash: &Duration| {
+        let (Some(first), Some(last)) = (self.sound.first(), self.sound.last()) else {
+            return Vec::new();
+        };
+        let is_whole = |flash: &Duration| first.at <= *flash && *flash + BEEP <= last.at;
+        let offset = |flash: Duration| {
             let differences = beeps
                 .iter()
                 .map(|beep| (beep.as_secs_f64() - flash.as_secs_f64()) * 1000.0);
-            differences.min_by(|a, b| a.abs().total_cmp(&b.abs()))
+            let nearest = differences.min_by(|a, b| a.abs().total_cmp(&b.abs()))?;
+            Some((flash, nearest))
         };
-        self.flashes().iter().filter_map(offset).collect()
+        let flashes = self.flashes();
+        flashes
+            .into_iter()
+            .filter(is_whole)
+            .filter_map(offset)
+            .collect()
     }
 
     /// Largest pause between two milliseconds of sound, and where it begins.
