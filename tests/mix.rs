@@ -64,7 +64,9 @@ async fn begin(out: &Path) -> Recording {
         format: attache::recording::Format::default(),
         beside: Default::default(),
     };
-    Recording::create(settings).await.0
+    let (mut recording, _) = Recording::create(settings).await;
+    recording.entered();
+    recording
 }
 
 fn participant(id: &str) -> Participant {

@@ -109,6 +109,7 @@ pub struct Recording {
     gate: Arc<Gate>,
     watch: Watch,
     ears: Arc<AtomicBool>,
+    entered: bool,
 }
 
 #[derive(Debug)]
@@ -122,6 +123,7 @@ pub(super) enum Command {
     },
     Heard(ParticipantId, Level, Duration),
     Finish(Because, oneshot::Sender<Result<(), RecordingError>>),
+    Discard(oneshot::Sender<Result<(), RecordingError>>),
 }
 
 impl Recording {
@@ -156,6 +158,7 @@ impl Recording {
             gate: Arc::default(),
             watch,
             ears: Arc::default(),
+            entered: false,
         };
         (recording, told)
     }
@@ -163,6 +166,11 @@ impl Recording {
     /// The recording's own folder.
     pub fn folder(&self) -> &Path {
         self.places.first()
+    }
+
+    /// The recorder is in its room. Without this, [`Recording::finish`] leaves no folder: there was nothing to record.
+    pub fn entered(&mut self) {
+        self.entered = true;
     }
 
     /// A writer for a participant that arrives, or comes back. Makes no file before media comes.
@@ -268,7 +276,10 @@ impl Recording {
     /// Where the manifest cannot be written, or nothing could be recorded.
     pub async fn finish(self, because: Because) -> Result<(), RecordingError> {
         let (answer, done) = oneshot::channel();
-        let _ = self.commands.send(Command::Finish(because, answer));
+        let _ = self.commands.send(match self.entered {
+            true => Command::Finish(because, answer),
+            false => Command::Discard(answer),
+        });
         // The keeper answers before it ends.
         done.await.unwrap_or(Ok(()))
     }

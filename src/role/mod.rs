@@ -103,6 +103,7 @@ async fn stay(
 ) -> Result<Because, JobError> {
     tokio::pin!(stop);
     let mut wait = FIRST_WAIT;
+    let mut was_there = false;
     loop {
         let joined = tokio::select! {
             () = &mut stop => return Ok(Because::Stopped),
@@ -111,6 +112,8 @@ async fn stay(
         let over = match joined {
             Ok(mut call) => {
                 wait = FIRST_WAIT;
+                was_there = true;
+                role.entered();
                 let over = tokio::select! {
                     () = &mut stop => Over::Asked,
                     over = call.run(role, inbox) => over,
@@ -125,7 +128,10 @@ async fn stay(
             Over::Limit(because) => return Ok(because),
             Over::Refused(message) => return Err(JobError::Hopeless(message)),
             Over::Broken(message) => return Err(JobError::Broken(message)),
-            Over::Lost(reason) => reason,
+            Over::Untrusted(message) if !was_there && role.gives_up() => {
+                return Err(JobError::Hopeless(message));
+            }
+            Over::Lost(reason) | Over::Untrusted(reason) => reason,
         };
         if let Some(because) = role.look(0) {
             return Ok(because);
@@ -240,6 +246,22 @@ impl RoleMedia {
             }
             Self::Recorder(recorder) => Ok(recorder.recording_mut()),
             Self::Mixed(mixed) => Ok(mixed.recording_mut()),
+        }
+    }
+
+    /// It is in its room, for the first time or again.
+    fn entered(&mut self) {
+        if let Ok(recording) = self.recording_mut() {
+            recording.entered();
+        }
+    }
+
+    /// Whether somebody waits for it who can put a wrong address or certificate right. A kiosk starts with its machine,
+    /// maybe before that has the time of day by which a certificate is valid.
+    fn gives_up(&self) -> bool {
+        match self {
+            Self::Kiosk(_) => false,
+            Self::Recorder(_) | Self::Mixed(_) | Self::Filter(_) => true,
         }
     }
 

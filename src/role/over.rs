@@ -17,6 +17,8 @@ pub enum Over {
     Refused(String),
     /// The server was lost.
     Lost(String),
+    /// The server shows no certificate that we trust, or does not speak TLS at all.
+    Untrusted(String),
     /// Our own media side broke.
     Broken(String),
 }
@@ -28,6 +30,7 @@ impl Over {
             ConnectError::Address { .. } | ConnectError::Certificates { .. } => {
                 Self::Refused(error.to_string())
             }
+            ConnectError::Tls { .. } if error.is_distrust() => Self::Untrusted(error.to_string()),
             ConnectError::Unreachable { .. }
             | ConnectError::Tls { .. }
             | ConnectError::Status { .. }

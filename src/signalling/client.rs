@@ -61,7 +61,7 @@ pub enum ConnectError {
     },
     /// TLS failed, most often because the certificate is not trusted.
     #[error(
-        "no secure connection to {place}: {source} (a self-signed certificate must be named as `ca`)"
+        "no secure connection to {place}: {source} (a certificate that the system does not know is given with `--ca`)"
     )]
     Tls {
         /// Host and port.
@@ -91,6 +91,21 @@ pub enum ConnectError {
         /// Host and port, or the socket's path.
         place: String,
     },
+}
+
+impl ConnectError {
+    /// Whether the other side is not who it should be: its certificate is not trusted, or it does not speak TLS. What
+    /// else goes wrong with TLS (a connection that breaks, an overloaded server) may be better in a moment.
+    pub fn is_distrust(&self) -> bool {
+        let Self::Tls { source, .. } = self else {
+            return false;
+        };
+        let said = source.get_ref().and_then(|error| error.downcast_ref());
+        matches!(
+            said,
+            Some(rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidMessage(_))
+        )
+    }
 }
 
 /// Why a connection ended before its time.

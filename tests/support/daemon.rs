@@ -34,7 +34,7 @@ fn launch(config: &Path, environment: &[(String, String)]) -> (Child, String) {
     let url = lines
         .map_while(Result::ok)
         .find_map(|line| {
-            let url = &line[line.find("http://")?..];
+            let url = &line[line.find("http")?..];
             Some(url.trim().trim_end_matches('/').to_owned())
         })
         .expect("attache prints its address");

@@ -179,7 +179,9 @@ pub fn settings(out: &Path) -> Settings {
 }
 
 pub async fn recording(settings: Settings) -> (Recording, UnboundedReceiver<News>) {
-    Recording::create(settings).await
+    let (mut recording, news) = Recording::create(settings).await;
+    recording.entered();
+    (recording, news)
 }
 
 pub fn participant(id: &str, name: &str) -> Participant {

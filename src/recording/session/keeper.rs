@@ -2,6 +2,7 @@
 //!
 //! Nothing here waits for the disk but the end: what writers tell is passed on at once, however long a save takes.
 
+use std::fs;
 use std::mem::Discriminant;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use super::{Command, RecordingError};
 use crate::media::clock;
 use crate::recording::checksum::sha256;
 use crate::recording::lock::Lock;
-use crate::recording::manifest::{Because, Manifest, Saved};
+use crate::recording::manifest::{Because, FILE_NAME, Manifest, Saved, Visit};
 use crate::recording::places::{Place, Places};
 use crate::recording::report::{Event, News, Report};
 use crate::recording::speakers::{Speakers, Spoke};
@@ -78,6 +79,24 @@ impl Home {
     fn leave(self) {
         let locks = self.first.into_iter().chain(self.second);
         locks.for_each(Lock::remove);
+    }
+
+    /// Nothing was recorded: the folders go, but for what others put there.
+    fn vanish(self) {
+        let places = self.places.clone();
+        for folder in [Some(places.first()), places.second()]
+            .into_iter()
+            .flatten()
+        {
+            let _ = fs::remove_file(folder.join(FILE_NAME));
+        }
+        self.leave();
+        for folder in [Some(places.first()), places.second()]
+            .into_iter()
+            .flatten()
+        {
+            let _ = fs::remove_dir(folder);
+        }
     }
 }
 
@@ -164,6 +183,10 @@ impl Keeper {
                         let _ = answer.send(self.finish(because).await);
                         return;
                     }
+                    Some(Command::Discard(answer)) => {
+                        let _ = answer.send(self.discard().await);
+                        return;
+                    }
                     Some(Command::Heard(who, level, at)) => {
                         let spoke = self.speakers.heard(&who, level, at);
                         self.spoke(spoke);
@@ -208,7 +231,7 @@ impl Keeper {
             Command::Paused => self.manifest.paused(now),
             Command::Resumed => self.manifest.resumed(now),
             // The loop's own.
-            Command::Heard(..) | Command::Finish(..) => {}
+            Command::Heard(..) | Command::Finish(..) | Command::Discard(..) => {}
         }
         self.urgent = true;
     }
@@ -297,6 +320,23 @@ impl Keeper {
             saved.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
         self.home = Some(home);
         outcome
+    }
+
+    /// Ends a recording whose recorder never came into its room; one that was taken up is finished as it is.
+    async fn discard(&mut self) -> Result<(), RecordingError> {
+        let has_files = |visit: &Visit| !visit.files.is_empty();
+        if self.manifest.visits.iter().any(has_files) {
+            return self.finish(Because::Stopped).await;
+        }
+        if let Some(saving) = self.saving.take() {
+            self.saved(saving.await.ok());
+        }
+        let Some(home) = self.home.take() else {
+            return Ok(());
+        };
+        // The task cannot be cancelled and does not panic.
+        let _ = tokio::task::spawn_blocking(|| home.vanish()).await;
+        Ok(())
     }
 
     async fn finish(&mut self, because: Because) -> Result<(), RecordingError> {
