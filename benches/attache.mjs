@@ -40,6 +40,12 @@ export class Attache extends Server {
     });
   }
 
+  /** Gives a running job other values. */
+  set(id, parameters) {
+    const init = { method: 'PATCH', headers: { 'content-type': 'application/json' }, body: JSON.stringify(parameters) };
+    return this.api(`jobs/${id}/parameters`, init);
+  }
+
   /** Waits until a job uses this encoder. */
   encoder(id, name) {
     return until(`the encoder ${name}`, async () => (await this.job(id)).encoders.some(({ encoder }) => encoder === name));

@@ -21,11 +21,12 @@ function watchJoin() {
   new MutationObserver(look).observe(document, { subtree: true, childList: true, attributes: true });
 }
 
-/** A page in the lobby with its camera on, or with nothing to send. */
-export async function openLobby(browser, url, { sends = true } = {}) {
+/** A page in the lobby with its camera on, or with nothing to send. `before` runs in it before its own code. */
+export async function openLobby(browser, url, { sends = true, before = null } = {}) {
   const context = await browser.newContext({ permissions: ['camera', 'microphone'] });
   const page = await context.newPage();
   await page.addInitScript(watchJoin);
+  if (before) await page.addInitScript(before);
   await page.goto(url);
   await page.waitForFunction(() => document.querySelector('[data-testid=preview-video]').videoWidth > 0);
   if (!sends) {

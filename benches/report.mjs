@@ -31,7 +31,7 @@ const percent = (part) => `${Math.round(part * 100)} %`;
 
 const engine = (measured) => `${cores(measured.real_time_factor)}, ${measured.mean_us} µs, ${measured.p99_us} µs`;
 
-function rows({ join, latency, kiosk, recorder, mixed, crash, changes, filter }) {
+function rows({ join, latency, kiosk, recorder, mixed, crash, changes, filter, hop }) {
   const { bare_encoder: bare, one_viewer: viewer, one_person: person } = kiosk;
   return [
     ['join: "Start" to first frame, p50', milliseconds(join.first_frame_ms.p50), '300 ms'],
@@ -61,11 +61,14 @@ function rows({ join, latency, kiosk, recorder, mixed, crash, changes, filter })
     ['noise suppression, rnnoise: cores, time per frame, p99', engine(filter.rnnoise), '0.03'],
     ['noise suppression, nsnet2: cores, time per frame, p99', engine(filter.nsnet2), '0.15'],
     ['noise suppression, webrtcdsp: cores, time per frame, p99', engine(filter.webrtcdsp), ''],
+    ['a voice by way of a filter, browser to browser: later than without, p50', milliseconds(hop.added_ms.p50), ''],
+    ['a voice by way of a filter, browser to browser: later than without, p95', milliseconds(hop.added_ms.p95), '100 ms'],
+    ['by way of a filter: sound after picture, p50 (without a filter)', `${milliseconds(hop.filtered_after_picture_ms.p50)} (${milliseconds(hop.original_after_picture_ms.p50)})`, ''],
   ];
 }
 
 export function page(results) {
-  const { machine, join, latency, kiosk, recorder, mixed, crash, changes, filter } = results;
+  const { machine, join, latency, kiosk, recorder, mixed, crash, changes, filter, hop } = results;
   return `# Numbers
 
 \`make bench\` measures these and writes this page and \`target/bench/results.json\`. Nothing here is typed by hand.
@@ -98,6 +101,10 @@ are processor seconds per second.
   over. The page notes the longest time between two pictures (33 ms where nothing happens).
 - **Noise suppression**: \`attache denoise\` over ${Math.round(filter.rnnoise.sound_seconds)} s of speech, one channel, frames of 10 ms; the time in the engine alone.
   What it does for speech is in [filters.md](filters.md).
+- **By way of a filter**: one Chromium speaks, the server's filter (nsnet2) takes the noise out, another page plays both. The lag
+  at which the loudness of the filtered voice is most like that of the original, ${hop.lags} times over 3 s of speech; the page
+  was kept from holding anything back for it. Sound and picture: ${hop.beeps} beeps that belong to flashes, of what the page
+  plays once it holds the picture back.
 
 Browser, server and worker share the machine's cores, so every number contains their competition.
 

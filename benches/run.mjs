@@ -6,6 +6,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { measureChanges } from './changes.mjs';
 import { measureCrash } from './crash.mjs';
 import { measureFilter } from './filter.mjs';
+import { measureHop } from './hop.mjs';
 import { measureJoin } from './join.mjs';
 import { measureKiosk } from './kiosk.mjs';
 import { measureLatency } from './latency.mjs';
@@ -14,7 +15,7 @@ import { measureMixed } from './mixed.mjs';
 import { measureRecorder } from './recorder.mjs';
 import { page, rounded } from './report.mjs';
 
-const MEASUREMENTS = { join: measureJoin, latency: measureLatency, kiosk: measureKiosk, recorder: measureRecorder, mixed: measureMixed, crash: measureCrash, changes: measureChanges, filter: measureFilter };
+const MEASUREMENTS = { join: measureJoin, latency: measureLatency, kiosk: measureKiosk, recorder: measureRecorder, mixed: measureMixed, crash: measureCrash, changes: measureChanges, filter: measureFilter, hop: measureHop };
 const ROOT = new URL('..', import.meta.url).pathname;
 
 const wanted = process.argv[2];

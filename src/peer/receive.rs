@@ -46,7 +46,8 @@ pub enum Receive {
         /// Pictures are wanted.
         video: bool,
     },
-    /// Raw frames likewise; the m-line of what is not wanted does not receive, so that nobody sends it in vain.
+    /// Raw frames likewise, at once: lost sound is made up for, not waited for. The m-line of what is not wanted does not
+    /// receive, so that nobody sends it in vain.
     Only {
         /// Sound is wanted.
         audio: bool,
@@ -62,6 +63,15 @@ impl Receive {
             Self::Nothing => false,
             Self::Encoded(_) | Self::Decoded { .. } => true,
             Self::Only { .. } => self.decodes(kind),
+        }
+    }
+
+    /// Whether each packet of sound waits for the next one, which has a rough copy of it in case it is lost (RFC 6716,
+    /// 2.1.7). What a filter gives back is heard in the place of the original: it must not be a packet later.
+    fn mends_sound(&self) -> bool {
+        match self {
+            Self::Only { .. } => false,
+            Self::Nothing | Self::Encoded(_) | Self::Decoded { .. } => true,
         }
     }
 
@@ -115,11 +125,14 @@ fn link(
     let decoded = receive.decodes(kind);
     let bin = gst::parse::bin_from_description(&chain(codec, decoded)?, true)?;
     for element in bin.iterate_elements().into_iter().flatten() {
-        if element
-            .factory()
-            .is_some_and(|factory| factory.name() == "opusdec")
-        {
+        let factory = element.factory();
+        if factory.is_none_or(|factory| factory.name() != "opusdec") {
+            continue;
+        }
+        if receive.mends_sound() {
             opus::tell_true_latency(&element);
+        } else {
+            element.set_property("use-inband-fec", false);
         }
     }
     let sink = gst_app::AppSink::builder()

@@ -123,7 +123,7 @@ test('a lost server interrupts nobody, and all meet again when it is back', asyn
   await server.start();
   for (const page of [ada, ben]) await expect(page.getByTestId('banner')).toBeHidden({ timeout: 30_000 });
   await expect(ada.getByTestId('tile')).not.toHaveAttribute('data-participant', String(before), { timeout: 30_000 });
-  await expect(ada.getByTestId('incoming-video')).toHaveCount(0);
+  await expect(ada.getByTestId('incoming-tile-video')).toHaveCount(0);
   for (const page of [ada, ben]) {
     await expect(page.getByTestId('tile')).toHaveCount(1);
     await expectMovingPicture(page.getByTestId('tile-video'));

@@ -222,7 +222,11 @@ export class Call {
     const tile = this.#links.get(source)?.tile;
     if (!(tile instanceof Tile)) return null;
     const { speaker } = this.#settings.media.chosen;
-    return new Enhanced(tile, speaker, (kind) => this.#links.get(filter)?.peer?.played(kind) ?? null);
+    return new Enhanced(tile, speaker, {
+      played: (kind) => this.#links.get(filter)?.peer?.played(kind) ?? null,
+      waited: async () => await this.#links.get(source)?.peer?.waited() ?? null,
+      hold: (milliseconds) => this.#links.get(source)?.hold(milliseconds),
+    });
   }
 
   /** @param {string|null} code why there is no filter, if somebody wants one */

@@ -41,6 +41,8 @@ export class Link {
   #closed = false;
   /** No PeerConnection is wanted at the moment. */
   #resting = false;
+  /** What the other one sends waits at least so many milliseconds. */
+  #hold = 0;
   /** @type {Map<number, {candidate: string, mline: number}[]>} */
   #early = new Map();
 
@@ -130,6 +132,13 @@ export class Link {
     if (this.#playing && !this.#peers.has(this.#playing.generation)) this.#playing.replaceTrack(kind);
   }
 
+  /** Lets what the other one sends wait, now and in later generations. @param {number} milliseconds at least */
+  hold(milliseconds) {
+    this.#hold = milliseconds;
+    this.#playing?.hold(milliseconds);
+    for (const peer of this.#peers.values()) peer.hold(milliseconds);
+  }
+
   /** @param {string} text */
   sendText(text) {
     return [...this.#peers.values()].some((peer) => peer.connected && peer.sendText(text));
@@ -174,6 +183,7 @@ export class Link {
       message,
     });
     for (const other of this.#peers.values()) if (other !== this.#playing) this.#discard(other);
+    peer.hold(this.#hold);
     this.#peers.set(generation, peer);
     this.tile?.prepare(peer.stream, () => this.#plays(peer));
     return peer;

@@ -5,8 +5,6 @@
 /** A short interruption of the path heals by itself; after this it counts as failed. */
 const DISCONNECTED_LIMIT_MS = 4000;
 const CONNECT_LIMIT_MS = 15000;
-/** Milliseconds the browser may hold media back: as little as the network allows. */
-const JITTER_BUFFER_TARGET_MS = 0;
 const LONGEST_TEXT = 4000;
 
 /**
@@ -45,6 +43,8 @@ export class Peer {
   /** @type {RTCIceCandidateInit[]|null} candidates that came before the description they belong to */
   #early = [];
   #limit = 0;
+  /** Milliseconds the browser has to hold media back: as little as the network allows, until somebody wants more. */
+  #hold = 0;
 
   /** @param {PeerSettings} settings @param {PeerEvents} events */
   constructor(settings, events) {
@@ -62,7 +62,7 @@ export class Peer {
     };
     connection.ontrack = ({ track, receiver }) => {
       this.stream.addTrack(track);
-      if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = JITTER_BUFFER_TARGET_MS;
+      hold(receiver, this.#hold);
     };
     connection.ondatachannel = ({ channel }) => this.#adopt(channel);
     connection.onconnectionstatechange = () => this.#moved();
@@ -158,6 +158,21 @@ export class Peer {
     return source?.rtpTimestamp ?? null;
   }
 
+  /** How many seconds each sample of the other's sound has waited in the browser so far, together, and how many there were. */
+  async waited() {
+    for (const entry of (await this.stats()).values()) {
+      if (entry.type !== 'inbound-rtp' || entry.kind !== 'audio') continue;
+      return { seconds: entry.jitterBufferDelay ?? 0, count: entry.jitterBufferEmittedCount ?? 0 };
+    }
+    return null;
+  }
+
+  /** Lets what the other one sends wait. @param {number} milliseconds at least */
+  hold(milliseconds) {
+    this.#hold = milliseconds;
+    for (const receiver of this.#connection.getReceivers()) hold(receiver, milliseconds);
+  }
+
   close() {
     clearTimeout(this.#limit);
     this.#connection.onconnectionstatechange = null;
@@ -236,6 +251,11 @@ function readText(data) {
   } catch {
     return null;
   }
+}
+
+/** @param {RTCRtpReceiver} receiver @param {number} milliseconds */
+function hold(receiver, milliseconds) {
+  if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = milliseconds;
 }
 
 /** @param {RTCRtpTransceiver} transceiver @param {string} codec */

@@ -1,5 +1,6 @@
 // One participant's tile: picture, name, what it does, and how good the connection is.
 
+import { Player, streamOf } from './player.js';
 import { describe } from './stats.js';
 
 /** @import {Kind, MediaKind, Participant} from './types.js' */
@@ -26,26 +27,25 @@ export function paintAvatar(avatar, name) {
 
 export class Tile {
   element;
-  #media;
   #state;
   #quality;
-  /** @type {HTMLVideoElement|null} */
-  #shown = null;
-  /** @type {HTMLVideoElement|null} plays hidden until it takes over */
-  #incoming = null;
-  #speaker;
-  /** Of the sound that comes from this participant itself. */
-  #volume = 1;
+  #player;
 
   /** @param {Participant} participant @param {string} speaker the output device, empty for the default */
   constructor(participant, speaker) {
     const template = /** @type {HTMLTemplateElement} */ (document.getElementById('tile-template'));
     const copy = /** @type {DocumentFragment} */ (template.content.cloneNode(true));
     this.element = /** @type {HTMLElement} */ (copy.querySelector('.tile'));
-    this.#media = this.#part('.tile-media');
     this.#state = this.#part('.tile-state');
     this.#quality = this.#part('.quality');
-    this.#speaker = speaker;
+    this.#player = new Player({
+      place: this.#part('.tile-media'),
+      name: 'tile-video',
+      speaker,
+      volume: 1,
+      blocked: () => { this.#state.textContent = 'Click or press a key to hear'; },
+      heard: () => this.steady(),
+    });
     this.#state.textContent = 'Connecting…';
     this.update(participant);
   }
@@ -71,45 +71,32 @@ export class Tile {
    * @param {MediaStream} stream @param {() => void} firstPicture
    */
   prepare(stream, firstPicture) {
-    this.#incoming?.remove();
-    const video = document.createElement('video');
-    video.autoplay = true;
-    video.playsInline = true;
-    video.muted = true;
-    video.dataset.testid = 'incoming-video';
-    video.srcObject = stream;
-    video.requestVideoFrameCallback?.(firstPicture);
-    this.#incoming = video;
-    this.#media.append(video);
+    this.#player.prepare(stream, firstPicture);
   }
 
   /** Lets the prepared stream take over. @param {MediaStream} stream */
   show(stream) {
-    const video = this.#incoming;
-    if (!video || video.srcObject !== stream) return;
-    this.#incoming = null;
-    this.#shown?.remove();
-    this.#shown = video;
-    video.dataset.testid = 'tile-video';
-    video.muted = false;
-    video.volume = this.#volume;
-    this.#route(video);
-    this.#play(video);
+    const video = this.#player.show(stream);
+    if (!video) return;
     const live = () => this.element.classList.add('live');
     if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(live);
     else live();
     this.steady();
   }
 
-  /** Lays what a filter gives back over the picture. @param {HTMLVideoElement} video */
-  lay(video) {
-    this.#media.append(video);
+  /** Where what a filter gives back is laid over the picture. */
+  get place() {
+    return this.#part('.tile-media');
+  }
+
+  /** What comes from this participant itself; null: nothing yet. */
+  get stream() {
+    return streamOf(this.#player.video);
   }
 
   /** How loud this participant's own sound is, 0 to 1: less while a filter's is heard instead. @param {number} volume */
   setVolume(volume) {
-    this.#volume = volume;
-    if (this.#shown) this.#shown.volume = volume;
+    this.#player.setVolume(volume);
   }
 
   /** Says whether sound or picture come from a filter. @param {MediaKind} kind @param {boolean} enhanced @returns {boolean} whether that is new */
@@ -123,7 +110,7 @@ export class Tile {
 
   /** The path is interrupted. */
   waver() {
-    this.#state.textContent = this.#shown ? 'Connection lost, trying again…' : 'Cannot connect, trying again…';
+    this.#state.textContent = this.#player.video ? 'Connection lost, trying again…' : 'Cannot connect, trying again…';
   }
 
   steady() {
@@ -152,39 +139,12 @@ export class Tile {
 
   /** @param {string} speaker */
   setSpeaker(speaker) {
-    this.#speaker = speaker;
-    if (this.#shown) this.#route(this.#shown);
+    this.#player.setSpeaker(speaker);
   }
 
   remove() {
-    for (const video of [this.#shown, this.#incoming]) if (video) video.srcObject = null;
+    this.#player.remove();
     this.element.remove();
-  }
-
-  /** @param {HTMLVideoElement} video */
-  #route(video) {
-    if ('setSinkId' in video) video.setSinkId(this.#speaker).catch(() => {
-      // Unplugged since it was chosen: the system's speaker plays on.
-    });
-  }
-
-  /** @param {HTMLVideoElement} video */
-  async #play(video) {
-    try {
-      await video.play();
-    } catch (error) {
-      if (!(error instanceof DOMException) || error.name !== 'NotAllowedError') return;
-      // The browser wants a gesture before it makes sound: show the picture without, until there is one.
-      video.muted = true;
-      video.play().catch(() => {});
-      this.#state.textContent = 'Click or press a key to hear';
-      const hear = () => {
-        video.muted = false;
-        video.play().catch(() => {});
-        this.steady();
-      };
-      for (const gesture of ['pointerdown', 'keydown']) document.addEventListener(gesture, hear, { once: true });
-    }
   }
 
   /** @param {string} selector @returns {HTMLElement} */
