@@ -97,7 +97,22 @@ impl Grants {
         }
     }
 
-    fn with(mut self, permission: Permission) -> Self {
+    /// The permissions that are given.
+    pub fn permissions(&self) -> Vec<Permission> {
+        let all = [
+            (self.join, Permission::Join),
+            (self.send, Permission::Send),
+            (self.record, Permission::Record),
+            (self.manage, Permission::Manage),
+            (self.filter, Permission::Filter),
+        ];
+        let given = all.into_iter().filter(|(given, _)| *given);
+        given.map(|(_, permission)| permission).collect()
+    }
+
+    /// The same and this.
+    #[must_use]
+    pub fn with(mut self, permission: Permission) -> Self {
         match permission {
             Permission::Join => self.join = true,
             Permission::Send => self.send = true,

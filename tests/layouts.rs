@@ -48,6 +48,7 @@ async fn onlooker(daemon: &Daemon, room: &str, name: &str) -> impl Sized {
         recording: false,
         recordable: true,
         enhances: None,
+        session: None,
     };
     sender.send(join).await.unwrap();
     // A client that does not read loses its connection.

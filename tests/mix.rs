@@ -82,6 +82,7 @@ fn participant(id: &str) -> Participant {
         recording: false,
         recordable: true,
         enhances: None,
+        away: false,
     }
 }
 

@@ -388,6 +388,7 @@ fn everybody(raw: &RawOutlets) -> Result<Participant> {
         recording: true,
         recordable: true,
         enhances: None,
+        away: false,
     })
 }
 

@@ -3,6 +3,7 @@
 use crate::recording::Because;
 use crate::signalling::client::ConnectError;
 use crate::signalling::protocol::ErrorCode;
+use crate::signalling::rejoin::StayError;
 
 /// Why a stay is over.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ pub enum Over {
 
 impl Over {
     /// There is no connection.
-    pub fn unreachable(error: &ConnectError) -> Self {
+    fn unreachable(error: &ConnectError) -> Self {
         match error {
             ConnectError::Address { .. } | ConnectError::Certificates { .. } => {
                 Self::Refused(error.to_string())
@@ -39,8 +40,17 @@ impl Over {
         }
     }
 
+    /// The stay did not begin, or was ended by the other side.
+    pub fn ended(error: &StayError) -> Self {
+        match error {
+            StayError::Unreachable(error) => Self::unreachable(error),
+            StayError::Lost(why) => Self::Lost(why.clone()),
+            StayError::Refused { code, message } => Self::refused(*code, message),
+        }
+    }
+
     /// The server sent a fatal error: it is final, or a matter of time.
-    pub fn refused(code: ErrorCode, message: &str) -> Self {
+    fn refused(code: ErrorCode, message: &str) -> Self {
         match code {
             ErrorCode::Unauthorized
             | ErrorCode::Forbidden
@@ -52,6 +62,7 @@ impl Over {
             | ErrorCode::NotJoined
             | ErrorCode::AlreadyJoined
             | ErrorCode::UnknownParticipant
+            | ErrorCode::SessionTaken
             | ErrorCode::Removed => Self::Refused(format!("the server refused: {message}")),
             ErrorCode::MessageTooLarge
             | ErrorCode::JoinTimeout
@@ -60,6 +71,7 @@ impl Over {
             | ErrorCode::RateLimited
             | ErrorCode::TooSlow
             | ErrorCode::IdleTimeout
+            | ErrorCode::SessionOver
             | ErrorCode::ServerStopping => Self::Lost(format!("the server said: {message}")),
         }
     }

@@ -131,7 +131,7 @@ pub struct Ended;
 /// the connection is closed.
 #[derive(Debug, Clone)]
 pub struct Sender {
-    queue: mpsc::Sender<ClientMessage>,
+    queue: mpsc::Sender<String>,
 }
 
 impl Sender {
@@ -140,19 +140,44 @@ impl Sender {
     /// # Errors
     /// [`Ended`] when the connection is over.
     pub async fn send(&self, message: ClientMessage) -> Result<(), Ended> {
-        self.queue.send(message).await.map_err(|_| Ended)
+        self.send_text(text_of(&message)).await
+    }
+
+    /// Sends the text of a message.
+    pub(super) async fn send_text(&self, text: String) -> Result<(), Ended> {
+        self.queue.send(text).await.map_err(|_| Ended)
     }
 }
 
 /// Receives what the server sends. It must be read all the time: pings are answered meanwhile.
 #[derive(Debug)]
 pub struct Receiver {
-    queue: mpsc::Receiver<Result<ServerMessage, LinkError>>,
+    queue: mpsc::Receiver<Result<Received, LinkError>>,
+}
+
+/// What the server has sent.
+#[derive(Debug)]
+pub(super) enum Received {
+    /// A message of the protocol.
+    Message(Box<ServerMessage>),
+    /// One that this version does not know; a session counts it all the same.
+    Unknown,
 }
 
 impl Receiver {
     /// The next message; after an error or a close there is nothing more but `None`.
     pub async fn next(&mut self) -> Option<Result<ServerMessage, LinkError>> {
+        loop {
+            match self.next_of_any().await? {
+                Ok(Received::Message(message)) => return Some(Ok(*message)),
+                Ok(Received::Unknown) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
+    /// The next message, known or not.
+    pub(super) async fn next_of_any(&mut self) -> Option<Result<Received, LinkError>> {
         self.queue.recv().await
     }
 }
@@ -290,8 +315,8 @@ where
 /// The one owner of the connection.
 async fn run<S>(
     mut websocket: WebSocketStream<S>,
-    mut outgoing: mpsc::Receiver<ClientMessage>,
-    incoming: mpsc::Sender<Result<ServerMessage, LinkError>>,
+    mut outgoing: mpsc::Receiver<String>,
+    incoming: mpsc::Sender<Result<Received, LinkError>>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -302,7 +327,7 @@ async fn run<S>(
                     Err(_) => break Some(LinkError::Silent),
                     Ok(None) => break None,
                     Ok(Some(Err(error))) => break broken(error),
-                    Ok(Some(Ok(Message::Text(text)))) => read(&text),
+                    Ok(Some(Ok(Message::Text(text)))) => Some(read(&text)),
                     Ok(Some(Ok(Message::Close(_)))) => break None,
                     // Pings are answered by the WebSocket layer with the next read.
                     Ok(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_)))) => None,
@@ -313,8 +338,8 @@ async fn run<S>(
                 }
             }
             message = outgoing.recv() => {
-                let Some(message) = message else { break None };
-                if let Err(error) = websocket.send(text_of(&message)).await {
+                let Some(text) = message else { break None };
+                if let Err(error) = websocket.send(Message::text(text)).await {
                     break broken(error);
                 }
             }
@@ -342,16 +367,14 @@ fn broken(error: tungstenite::Error) -> Option<LinkError> {
 }
 
 /// Messages of a type that this version does not know are passed over, as the protocol asks.
-fn read(text: &str) -> Option<Result<ServerMessage, LinkError>> {
+fn read(text: &str) -> Result<Received, LinkError> {
     match serde_json::from_str(text) {
-        Ok(message) => Some(Ok(message)),
+        Ok(message) => Ok(Received::Message(Box::new(message))),
         Err(error) if error.to_string().starts_with("unknown variant") => {
             debug!("message of an unknown type passed over");
-            None
+            Ok(Received::Unknown)
         }
-        Err(error) => Some(Err(LinkError::Invalid(parse::without_value(
-            &error.to_string(),
-        )))),
+        Err(error) => Err(LinkError::Invalid(parse::without_value(&error.to_string()))),
     }
 }
 
@@ -359,6 +382,6 @@ fn read(text: &str) -> Option<Result<ServerMessage, LinkError>> {
     clippy::expect_used,
     reason = "the messages have text keys only and no maps of other kinds"
 )]
-fn text_of(message: &ClientMessage) -> Message {
-    Message::text(serde_json::to_string(message).expect("a message of the protocol is JSON"))
+pub(super) fn text_of(message: &ClientMessage) -> String {
+    serde_json::to_string(message).expect("a message of the protocol is JSON")
 }

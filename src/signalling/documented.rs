@@ -10,7 +10,7 @@ use super::protocol::{ClientMessage, ErrorCode, ServerMessage};
 
 const PAGE: &str = include_str!("../../docs/protocol.md");
 
-const CLIENT_TYPES: [&str; 9] = [
+const CLIENT_TYPES: [&str; 10] = [
     "join",
     "offer",
     "answer",
@@ -19,10 +19,13 @@ const CLIENT_TYPES: [&str; 9] = [
     "update",
     "filter",
     "ice_servers",
+    "ack",
     "leave",
 ];
-const SERVER_TYPES: [&str; 10] = [
+const SERVER_TYPES: [&str; 12] = [
     "welcome",
+    "resumed",
+    "ack",
     "joined",
     "updated",
     "left",
@@ -151,6 +154,7 @@ fn the_table_of_limits_has_the_defaults() {
         limits.messages_per_second.to_string(),
         limits.queue_messages.to_string(),
         limits.queue_bytes.to_string(),
+        milliseconds(limits.resume_within),
         limits.participants_per_room.to_string(),
         limits.rooms.to_string(),
         limits.connections.to_string(),

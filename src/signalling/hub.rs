@@ -1,8 +1,8 @@
 //! The one owner of all rooms and of everybody's outbox: asks the room machine, delivers what it says.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::extract::ws::{Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
@@ -13,13 +13,20 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use super::ids::{ParticipantId, RoomName};
+use super::keys::SessionKeys;
 use super::limits::Limits;
-use super::outbox::{Farewell, Outbox, Outgoing, outbox};
-use super::protocol::{ClientMessage, ErrorCode, Kind, LeaveReason, ServerMessage, VERSION};
-use super::room::{Action, Join, Refusal, RoomView, Rooms};
+use super::outbox::{Farewell, Outbox, Outgoing};
+use super::protocol::{
+    ClientMessage, ErrorCode, Kind, LeaveReason, Participant, ServerMessage, SessionGrant, VERSION,
+};
+use super::room::{Action, Place, Refusal, RoomView, Rooms};
 use super::socket;
-use crate::auth::{Auth, Grants};
+use crate::auth::Auth;
 use crate::ice::IceSettings;
+
+mod stay;
+
+pub(super) use stay::Request;
 
 /// Where a connection came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +59,7 @@ struct Shared {
     limits: Limits,
     auth: Auth,
     ice: IceSettings,
+    keys: SessionKeys,
     /// Who runs filters.
     filters: Option<UnboundedSender<FilterWish>>,
     /// Held for one message at a time and never across an await: the queues behind it are not waited for.
@@ -66,6 +74,9 @@ struct Shared {
 struct State {
     rooms: Rooms,
     outboxes: HashMap<ParticipantId, Outbox>,
+    connections: u64,
+    /// Those whom a former server had let in: who of them leaves does not come back as the same.
+    restored: HashSet<ParticipantId>,
     stopping: bool,
 }
 
@@ -77,28 +88,32 @@ pub(super) struct Membership {
 }
 
 /// A connection's place among those that are allowed; free again when dropped.
-pub(super) struct Place {
+pub(super) struct Admission {
     _connection: Option<OwnedSemaphorePermit>,
     /// Given back with the join.
     pub not_joined: Option<OwnedSemaphorePermit>,
 }
 
 impl Hub {
-    /// A hub without rooms, and nobody who runs filters.
+    /// A hub without rooms, and nobody who runs filters; its sessions end with it.
     pub fn new(limits: Limits, auth: Auth, ice: IceSettings) -> Self {
-        Self::with_filters(limits, auth, ice, None)
+        Self::with_filters(limits, auth, ice, SessionKeys::passing(), None)
     }
 
-    /// A hub without rooms; wishes for filters go to whoever runs them.
+    /// A hub without rooms; wishes for filters go to whoever runs them. Who has a token that is signed with these keys
+    /// comes back as who it was.
     pub fn with_filters(
         limits: Limits,
         auth: Auth,
         ice: IceSettings,
+        keys: SessionKeys,
         filters: Option<UnboundedSender<FilterWish>>,
     ) -> Self {
         let state = State {
-            rooms: Rooms::new(&limits),
+            rooms: Rooms::new(&limits, first_place()),
             outboxes: HashMap::new(),
+            connections: 0,
+            restored: HashSet::new(),
             stopping: false,
         };
         let shared = Shared {
@@ -107,6 +122,7 @@ impl Hub {
             limits,
             auth,
             ice,
+            keys,
             filters,
             state: Mutex::new(state),
             stopping: CancellationToken::new(),
@@ -177,7 +193,7 @@ impl Hub {
         {
             let mut state = self.state();
             state.stopping = true;
-            state.rooms = Rooms::new(&self.shared.limits);
+            state.rooms = Rooms::new(&self.shared.limits, first_place());
             for (_, outbox) in state.outboxes.drain() {
                 outbox.close(Some(server_stopping()));
             }
@@ -196,7 +212,7 @@ impl Hub {
     }
 
     /// A place for one more connection, or the refusal.
-    pub(super) fn place(&self, entrance: Entrance) -> Result<Place, Refusal> {
+    pub(super) fn admission(&self, entrance: Entrance) -> Result<Admission, Refusal> {
         let take = |places: &Arc<Semaphore>, what: &str| match entrance {
             Entrance::Private => Ok(None),
             Entrance::Public => Arc::clone(places)
@@ -208,70 +224,49 @@ impl Hub {
                     Refusal::new(ErrorCode::ServerFull, message)
                 }),
         };
-        Ok(Place {
+        Ok(Admission {
             _connection: take(&self.shared.connections, "connections")?,
             not_joined: take(&self.shared.not_joined, "connections that have not joined")?,
         })
     }
 
-    /// What the token allows in this room.
-    pub(super) fn grants(&self, room: &RoomName, token: Option<&str>) -> Result<Grants, Refusal> {
-        let refused = |error| {
-            Refusal::new(
-                ErrorCode::Unauthorized,
-                format!("`join`: field `token`: {error}"),
-            )
+    /// What a connection has received of a participant: it is counted, done or refused. Nothing comes of it where another
+    /// connection has taken over meanwhile.
+    pub(super) fn receive(
+        &self,
+        from: &ParticipantId,
+        connection: u64,
+        message: Result<ClientMessage, Refusal>,
+    ) {
+        let mut state = self.state();
+        let outbox = state.outboxes.get(from);
+        let Some(outbox) = outbox.filter(|outbox| outbox.is_current(connection)) else {
+            return;
         };
-        self.shared.auth.room(room, token).map_err(refused)
-    }
-
-    /// Lets a newcomer in; its welcome is the first message of its outbox.
-    pub(super) fn join(&self, join: Join) -> Result<Membership, Refusal> {
-        let id = ParticipantId::random();
-        let (room, kind) = (join.room.clone(), join.kind);
-        let mut state = self.state();
-        if state.stopping {
-            return Err(server_stopping());
-        }
-        let actions = state.rooms.join(id.clone(), join)?;
-        let (outbox, outgoing, farewell) = outbox(&self.shared.limits);
-        state.outboxes.insert(id.clone(), outbox);
-        self.perform(&mut state, actions);
-        drop(state);
-        info!(participant = %id, %room, ?kind, "joined");
-        Ok(Membership {
-            id,
-            outgoing,
-            farewell,
-        })
-    }
-
-    /// A message of somebody who joined.
-    pub(super) fn handle(&self, from: &ParticipantId, message: ClientMessage) {
-        let mut state = self.state();
-        let actions = state.rooms.handle(from, message);
+        let actions = match message {
+            Ok(ClientMessage::Ack { received }) => match outbox.on_ack(received) {
+                Ok(()) => return,
+                Err(wrong) => {
+                    let message = format!("`ack`: field `received`: {wrong}");
+                    complaint(from, Refusal::new(ErrorCode::InvalidMessage, message))
+                }
+            },
+            Ok(message) => {
+                outbox.on_message();
+                state.rooms.handle(from, message)
+            }
+            Err(refusal) => {
+                outbox.on_message();
+                complaint(from, refusal)
+            }
+        };
         self.perform(&mut state, actions);
     }
 
-    /// Tells a participant that something it sent was refused; it stays.
-    pub(super) fn complain(&self, to: &ParticipantId, refusal: Refusal) {
+    /// Tells a participant that something it asked for is refused; it stays.
+    fn complain(&self, to: &ParticipantId, refusal: Refusal) {
         let mut state = self.state();
-        let message = refusal.into_message(false);
-        self.perform(
-            &mut state,
-            vec![Action::Send {
-                to: vec![to.clone()],
-                message,
-            }],
-        );
-    }
-
-    /// A connection is ending by itself; its outbox takes nothing more.
-    pub(super) fn leave(&self, id: &ParticipantId, reason: LeaveReason) {
-        let mut state = self.state();
-        state.outboxes.remove(id);
-        let actions = state.rooms.leave(id, reason);
-        self.perform(&mut state, actions);
+        self.perform(&mut state, complaint(to, refusal));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -286,18 +281,7 @@ impl Hub {
         let mut actions = VecDeque::from(actions);
         while let Some(action) = actions.pop_front() {
             match action {
-                Action::Welcome { you, participants } => {
-                    let to = [you.id.clone()];
-                    let ice = self.shared.ice.for_participant(&you.id, SystemTime::now());
-                    let message = ServerMessage::Welcome {
-                        protocol: VERSION,
-                        you,
-                        participants,
-                        ice,
-                        filters: self.shared.limits.filters,
-                    };
-                    actions.extend(send(state, &to, &message));
-                }
+                Action::Welcome { you, participants } => self.welcome(state, you, participants),
                 Action::IceServers { to } => {
                     let ice = self.shared.ice.for_participant(&to, SystemTime::now());
                     actions.extend(send(state, &[to], &ServerMessage::IceServers { ice }));
@@ -318,6 +302,45 @@ impl Hub {
             }
         }
     }
+
+    /// Puts the welcome before everything else that a newcomer hears.
+    fn welcome(&self, state: &State, you: Participant, participants: Vec<Participant>) {
+        let id = you.id.clone();
+        let Some(outbox) = state.outboxes.get(&id) else {
+            return;
+        };
+        let standing = state.rooms.standing(&id).filter(|_| outbox.keeps());
+        let session = standing.map(|it| SessionGrant {
+            token: self
+                .shared
+                .keys
+                .sign(&id, it.room, it.kind, it.place, it.grants),
+            seconds: self.shared.limits.resume_within.as_secs(),
+        });
+        outbox.begin_with(text_of(&ServerMessage::Welcome {
+            protocol: VERSION,
+            ice: self.shared.ice.for_participant(&you.id, SystemTime::now()),
+            you,
+            participants,
+            filters: self.shared.limits.filters,
+            session,
+        }));
+    }
+}
+
+/// Places count from the microsecond of the server's start: nobody joins a million times in a second, so they are above
+/// those of all servers before.
+fn first_place() -> Place {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let micros = since.unwrap_or(Duration::ZERO).as_micros();
+    Place(u64::try_from(micros).unwrap_or(u64::MAX))
+}
+
+fn complaint(to: &ParticipantId, refusal: Refusal) -> Vec<Action> {
+    vec![Action::Send {
+        to: vec![to.clone()],
+        message: refusal.into_message(false),
+    }]
 }
 
 /// Queues a message for each addressee; who has no room for it is taken out.

@@ -34,9 +34,11 @@ pub struct Limits {
     pub message_burst: u32,
     /// Messages per second a client may send on and on.
     pub messages_per_second: u32,
-    /// Messages that wait for a client that reads slowly.
+    /// How long a participant whose connection was lost may come back to its session.
+    pub resume_within: Duration,
+    /// Messages that wait for a client that reads slowly, is away, or has not said that it received them.
     pub queue_messages: usize,
-    /// Bytes that wait for a client that reads slowly.
+    /// Bytes of these.
     pub queue_bytes: usize,
 }
 
@@ -55,6 +57,7 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(40),
             message_burst: 1000,
             messages_per_second: 100,
+            resume_within: Duration::from_secs(30),
             // Above `message_burst`: one participant alone cannot fill another's queue.
             queue_messages: 2000,
             queue_bytes: 8 * 1024 * 1024,

@@ -30,7 +30,8 @@ fn check_bare(message: &ClientMessage, text: &str) -> Result<(), String> {
         | ClientMessage::Candidate { .. }
         | ClientMessage::Renew { .. }
         | ClientMessage::Update { .. }
-        | ClientMessage::Filter { .. } => return Ok(()),
+        | ClientMessage::Filter { .. }
+        | ClientMessage::Ack { .. } => return Ok(()),
     };
     let fields: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
     match fields.keys().find(|key| *key != "type") {
@@ -89,7 +90,7 @@ fn diagnose(text: &str, error: &serde_json::Error) -> String {
 }
 
 const TYPES: &str =
-    "use one of join, offer, answer, candidate, renew, update, filter, ice_servers, leave";
+    "use one of join, offer, answer, candidate, renew, update, filter, ice_servers, ack, leave";
 
 fn has_unknown_type(fields: &Map<String, Value>) -> bool {
     let mut bare = Map::new();

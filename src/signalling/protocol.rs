@@ -59,6 +59,48 @@ pub struct Participant {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub enhances: Option<ParticipantId>,
+    /// Its connection to the server is lost, and it may come back; its media goes on. Absent in JSON: it is there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub away: bool,
+}
+
+/// A session, as a client asks for it or goes on with it.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionWish {
+    /// The session to go on with; absent: a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// How many of the session's messages the client has received.
+    #[serde(default)]
+    pub received: u64,
+}
+
+impl std::fmt::Debug for SessionWish {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The token is as good as the participant itself: never in a log.
+        f.debug_struct("SessionWish")
+            .field("received", &self.received)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A session that the server grants.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionGrant {
+    /// What to come back with.
+    pub token: String,
+    /// For how many seconds after the connection was lost.
+    pub seconds: u64,
+}
+
+impl std::fmt::Debug for SessionGrant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionGrant")
+            .field("seconds", &self.seconds)
+            .finish_non_exhaustive()
+    }
 }
 
 /// From a client to the server.
@@ -91,6 +133,9 @@ pub enum ClientMessage {
         /// Whose media it improves.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         enhances: Option<ParticipantId>,
+        /// Asks for a session, or goes on with one; absent: a lost connection is the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<SessionWish>,
     },
     /// An SDP offer (RFC 8829) for one other participant. Of two, the one that joined later offers.
     Offer {
@@ -150,6 +195,11 @@ pub enum ClientMessage {
     },
     /// Asks for ICE servers with fresh credentials.
     IceServers,
+    /// Within a session: so many of the server's messages have arrived.
+    Ack {
+        /// How many, since the welcome.
+        received: u64,
+    },
     /// Goodbye.
     Leave,
 }
@@ -240,11 +290,28 @@ pub enum ServerMessage {
         /// The server runs a filter for those who ask by `filter`. Absent in JSON: it does not.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         filters: bool,
+        /// What to come back with, where the client asked for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<SessionGrant>,
+    },
+    /// The session goes on: what came meanwhile follows.
+    Resumed {
+        /// How many of the client's messages have arrived, since the welcome.
+        received: u64,
+    },
+    /// Within a session: so many of the client's messages have arrived.
+    Ack {
+        /// How many, since the welcome.
+        received: u64,
     },
     /// Somebody came: it will offer.
     Joined {
         /// The newcomer.
         participant: Participant,
+        /// It was in the room before, and came back after the server was started anew: the addressee offers, if the
+        /// two have no peer. Absent in JSON: it has just come.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        earlier: bool,
     },
     /// Somebody changed.
     Updated {
@@ -315,6 +382,8 @@ impl ServerMessage {
     pub fn type_name(&self) -> &'static str {
         match self {
             Self::Welcome { .. } => "welcome",
+            Self::Resumed { .. } => "resumed",
+            Self::Ack { .. } => "ack",
             Self::Joined { .. } => "joined",
             Self::Updated { .. } => "updated",
             Self::Left { .. } => "left",
@@ -368,13 +437,17 @@ pub enum ErrorCode {
     IdleTimeout,
     /// A manager of the room removed the participant.
     Removed,
+    /// The session goes on over another connection.
+    SessionTaken,
+    /// There is no such session any more: join anew.
+    SessionOver,
     /// The server stops; come back.
     ServerStopping,
 }
 
 impl ErrorCode {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::InvalidMessage,
         Self::MessageTooLarge,
         Self::UnsupportedProtocol,
@@ -393,6 +466,8 @@ impl ErrorCode {
         Self::TooSlow,
         Self::IdleTimeout,
         Self::Removed,
+        Self::SessionTaken,
+        Self::SessionOver,
         Self::ServerStopping,
     ];
 
@@ -417,6 +492,8 @@ impl ErrorCode {
             Self::TooSlow => "too_slow",
             Self::IdleTimeout => "idle_timeout",
             Self::Removed => "removed",
+            Self::SessionTaken => "session_taken",
+            Self::SessionOver => "session_over",
             Self::ServerStopping => "server_stopping",
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::ids::{Generation, ParticipantId, RoomName};
 use super::limits::Limits;
@@ -14,6 +14,7 @@ use crate::auth::Grants;
 mod filters;
 #[cfg(test)]
 mod properties;
+mod returning;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -127,15 +128,23 @@ pub struct RoomView {
 #[derive(Debug, PartialEq)]
 struct Member {
     participant: Participant,
+    /// Grows with every join, over restarts of the server, too.
+    place: Place,
     grants: Grants,
     /// It asked for a filter.
     filtered: bool,
 }
 
+/// A participant's place in the order of joining, among all that ever joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Place(pub u64);
+
 /// All rooms. A room is here as long as somebody is in it.
 #[derive(Debug)]
 pub struct Rooms {
     limits: Limits,
+    next: Place,
     /// Members in the order in which they joined: of two, the one with the greater index offers.
     rooms: HashMap<RoomName, Vec<Member>>,
     whereabouts: HashMap<ParticipantId, RoomName>,
@@ -177,10 +186,11 @@ impl Direction {
 }
 
 impl Rooms {
-    /// No rooms yet.
-    pub fn new(limits: &Limits) -> Self {
+    /// No rooms yet; the first to join gets this place. It is above all places that a former server gave.
+    pub fn new(limits: &Limits, first: Place) -> Self {
         Self {
             limits: limits.clone(),
+            next: first,
             rooms: HashMap::new(),
             whereabouts: HashMap::new(),
         }
@@ -192,6 +202,17 @@ impl Rooms {
             return Err(already_joined());
         }
         self.check_join(&join)?;
+        self.check_source(&join)?;
+        let place = self.next;
+        self.enter(id, join, place)
+    }
+
+    fn enter(
+        &mut self,
+        id: ParticipantId,
+        join: Join,
+        place: Place,
+    ) -> Result<Vec<Action>, Refusal> {
         let you = Participant {
             id: id.clone(),
             kind: join.kind,
@@ -201,34 +222,21 @@ impl Rooms {
             recording: join.recording,
             recordable: join.recordable,
             enhances: join.enhances,
+            away: false,
         };
+        self.next = self.next.max(Place(place.0.saturating_add(1)));
         self.whereabouts.insert(id, join.room.clone());
         let members = self.rooms.entry(join.room).or_default();
         let you = following(you, members);
-        let participants: Vec<_> = members
-            .iter()
-            .map(|member| member.participant.clone())
-            .collect();
-        let others: Vec<_> = participants
-            .iter()
-            .map(|participant| participant.id.clone())
-            .collect();
-        members.push(Member {
-            participant: you.clone(),
+        let index = members.partition_point(|member| member.place < place);
+        let actions = greet(&you, members, index);
+        let member = Member {
+            participant: you,
+            place,
             grants: join.grants,
             filtered: false,
-        });
-
-        let mut actions = vec![Action::Welcome {
-            you: you.clone(),
-            participants,
-        }];
-        if !others.is_empty() {
-            actions.push(Action::Send {
-                to: others,
-                message: ServerMessage::Joined { participant: you },
-            });
-        }
+        };
+        members.insert(index, member);
         Ok(actions)
     }
 
@@ -258,9 +266,15 @@ impl Rooms {
             );
             return Err(Refusal::new(ErrorCode::RoomFull, message));
         }
+        Ok(())
+    }
+
+    /// Whether the one whose media it improves is there.
+    fn check_source(&self, join: &Join) -> Result<(), Refusal> {
         let Some(enhanced) = &join.enhances else {
             return Ok(());
         };
+        let members = self.rooms.get(&join.room).map_or(&[][..], Vec::as_slice);
         if join.kind != Kind::Filter {
             let message = "`join`: `enhances` is for participants of kind `filter` only";
             return Err(Refusal::new(ErrorCode::InvalidMessage, message));
@@ -342,6 +356,8 @@ impl Rooms {
             }
             ClientMessage::Filter { on } => self.filter(&room, from, on),
             ClientMessage::IceServers => Ok(vec![Action::IceServers { to: from.clone() }]),
+            // Whoever keeps messages for the client hears of it before.
+            ClientMessage::Ack { .. } => Ok(Vec::new()),
             ClientMessage::Leave => {
                 let mut actions = self.leave(from, LeaveReason::Left);
                 actions.push(Action::Close {
@@ -518,6 +534,42 @@ impl Rooms {
         }
         Ok(actions)
     }
+}
+
+/// What is told when somebody takes this index among the members: whom it finds before it, and who finds it.
+fn greet(you: &Participant, members: &[Member], index: usize) -> Vec<Action> {
+    let (before, after) = members.split_at(index);
+    let participants = |members: &[Member]| -> Vec<_> {
+        let each = members.iter().map(|member| member.participant.clone());
+        each.collect()
+    };
+    let mut actions = vec![Action::Welcome {
+        you: you.clone(),
+        participants: participants(before),
+    }];
+    for participant in participants(after) {
+        actions.push(Action::Send {
+            to: vec![you.id.clone()],
+            message: ServerMessage::Joined {
+                participant,
+                earlier: false,
+            },
+        });
+    }
+    for (to, earlier) in [(before, false), (after, true)] {
+        if to.is_empty() {
+            continue;
+        }
+        let to = to.iter().map(|member| member.participant.id.clone());
+        actions.push(Action::Send {
+            to: to.collect(),
+            message: ServerMessage::Joined {
+                participant: you.clone(),
+                earlier,
+            },
+        });
+    }
+    actions
 }
 
 /// Puts a participant's new state in the place of its old one, and tells the others if it is another.

@@ -8,9 +8,9 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::time::{MissedTickBehavior, timeout};
 use tokio_tungstenite::tungstenite;
-use tracing::{debug, info};
+use tracing::debug;
 
-use super::hub::{Entrance, Hub, Membership, server_stopping, text_of};
+use super::hub::{Admission, Entrance, Hub, Membership, Request, server_stopping, text_of};
 use super::ids::ParticipantId;
 use super::limits::Limits;
 use super::outbox::Outgoing;
@@ -18,6 +18,7 @@ use super::parse;
 use super::protocol::{ClientMessage, ErrorCode, LeaveReason, VERSION};
 use super::rate::{Bucket, message_cost};
 use super::room::{Join, Refusal};
+use crate::auth::Grants;
 
 /// For the last words and the other side's close frame, each.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
@@ -36,10 +37,13 @@ enum End {
 /// Serves one connection to its end.
 pub async fn serve(hub: &Hub, websocket: WebSocket, entrance: Entrance) {
     let (mut sink, mut stream) = websocket.split();
+    let mut away = None;
     let end = match join(hub, &mut stream, entrance).await {
-        Ok((membership, place)) => {
-            let end = converse(hub, &mut sink, &mut stream, membership).await;
-            drop(place);
+        Ok((membership, admission)) => {
+            let (id, connection) = (membership.id.clone(), membership.outgoing.connection());
+            let (end, limit) = converse(hub, &mut sink, &mut stream, membership).await;
+            away = limit.map(|limit| (id, connection, limit));
+            drop(admission);
             end
         }
         Err(end) => end,
@@ -48,6 +52,13 @@ pub async fn serve(hub: &Hub, websocket: WebSocket, entrance: Entrance) {
         End::Gone(_) => {}
         End::Refused(refusal) => say_goodbye(&mut sink, &mut stream, refusal).await,
     }
+    drop((sink, stream));
+    if let Some((id, connection, limit)) = away {
+        tokio::select! {
+            () = tokio::time::sleep(limit) => hub.expire(&id, connection),
+            () = hub.stopped() => {}
+        }
+    }
 }
 
 /// Waits for `join` and asks the hub to let the client in.
@@ -55,12 +66,12 @@ async fn join(
     hub: &Hub,
     stream: &mut Stream,
     entrance: Entrance,
-) -> Result<(Membership, super::hub::Place), End> {
+) -> Result<(Membership, Admission), End> {
     let refused = |refusal: Refusal| {
         debug!(code = ?refusal.code, "refused before joining");
         End::Refused(Some(refusal))
     };
-    let mut place = hub.place(entrance).map_err(refused)?;
+    let mut admission = hub.admission(entrance).map_err(refused)?;
     let limits = hub.limits();
     let first = tokio::select! {
         first = timeout(limits.join_timeout, first_text(stream, limits)) => first,
@@ -74,11 +85,11 @@ async fn join(
         return Err(refused(Refusal::new(ErrorCode::JoinTimeout, message)));
     };
     let membership = parse::client_message(&first?)
-        .and_then(|message| wish(hub, message))
-        .and_then(|join| hub.join(join))
+        .and_then(request)
+        .and_then(|request| hub.enter(request))
         .map_err(refused)?;
-    place.not_joined = None;
-    Ok((membership, place))
+    admission.not_joined = None;
+    Ok((membership, admission))
 }
 
 async fn first_text(stream: &mut Stream, limits: &Limits) -> Result<String, End> {
@@ -91,8 +102,8 @@ async fn first_text(stream: &mut Stream, limits: &Limits) -> Result<String, End>
     }
 }
 
-/// The first message must be `join`; its token becomes grants.
-fn wish(hub: &Hub, message: ClientMessage) -> Result<Join, Refusal> {
+/// The first message must be `join`.
+fn request(message: ClientMessage) -> Result<Request, Refusal> {
     let ClientMessage::Join {
         protocol,
         room,
@@ -103,6 +114,7 @@ fn wish(hub: &Hub, message: ClientMessage) -> Result<Join, Refusal> {
         recording,
         recordable,
         enhances,
+        session,
     } = message
     else {
         return Err(Refusal::new(
@@ -113,8 +125,7 @@ fn wish(hub: &Hub, message: ClientMessage) -> Result<Join, Refusal> {
     if protocol != VERSION {
         return Err(parse::unsupported(u64::from(protocol)));
     }
-    let grants = hub.grants(&room, token.as_deref())?;
-    Ok(Join {
+    let join = Join {
         room,
         kind,
         name,
@@ -122,20 +133,31 @@ fn wish(hub: &Hub, message: ClientMessage) -> Result<Join, Refusal> {
         recording,
         recordable,
         enhances,
-        grants,
+        grants: Grants::default(),
+    };
+    Ok(Request {
+        join,
+        token,
+        session,
     })
 }
 
-/// Carries messages both ways until either side ends.
-async fn converse(hub: &Hub, sink: &mut Sink, stream: &mut Stream, membership: Membership) -> End {
+/// Carries messages both ways until either side ends; also, within which time the participant may come back.
+async fn converse(
+    hub: &Hub,
+    sink: &mut Sink,
+    stream: &mut Stream,
+    membership: Membership,
+) -> (End, Option<Duration>) {
     let Membership {
         id,
         mut outgoing,
         mut farewell,
     } = membership;
+    let connection = outgoing.connection();
     let mut writer = Box::pin(write(sink, &mut outgoing, hub.limits().ping_interval));
     let (end, written) = tokio::select! {
-        end = read(hub, stream, &id) => (end, false),
+        end = read(hub, stream, &id, connection) => (end, false),
         result = &mut writer => match result {
             // The hub has closed the queue, and that is never without a farewell.
             Ok(()) => (End::Refused(farewell.await.unwrap_or_default()), true),
@@ -151,13 +173,12 @@ async fn converse(hub: &Hub, sink: &mut Sink, stream: &mut Stream, membership: M
         ),
         End::Refused(None) => (LeaveReason::Left, true),
     };
-    hub.leave(&id, reason);
-    info!(participant = %id, ?reason, "left");
-    if drain && !written {
+    let away = hub.part(&id, connection, reason);
+    if drain && !written && away.is_none() {
         // The hub has closed the queue: the writer ends when it is empty. Who does not read does not hold it up.
         let _ = timeout(CLOSE_GRACE, writer).await;
     }
-    end
+    (end, away)
 }
 
 /// How the others learn of an end that this connection caused.
@@ -166,6 +187,8 @@ fn leave_reason(code: ErrorCode) -> LeaveReason {
         ErrorCode::IdleTimeout | ErrorCode::ServerStopping => LeaveReason::Lost,
         ErrorCode::TooSlow => LeaveReason::TooSlow,
         ErrorCode::Removed => LeaveReason::Removed,
+        // Nobody learns of it: the participant is there.
+        ErrorCode::SessionTaken => LeaveReason::Lost,
         ErrorCode::InvalidMessage
         | ErrorCode::MessageTooLarge
         | ErrorCode::UnsupportedProtocol
@@ -180,6 +203,7 @@ fn leave_reason(code: ErrorCode) -> LeaveReason {
         | ErrorCode::RoomFull
         | ErrorCode::ServerFull
         | ErrorCode::UnknownParticipant
+        | ErrorCode::SessionOver
         | ErrorCode::RateLimited => LeaveReason::Refused,
     }
 }
@@ -199,14 +223,19 @@ async fn write(
                 Some(text) => Message::Text(text),
                 None => return Ok(()),
             },
-            _ = pings.tick() => Message::Ping(Default::default()),
+            _ = pings.tick() => {
+                if let Some(ack) = outgoing.ack() {
+                    sink.send(Message::Text(ack)).await?;
+                }
+                Message::Ping(Default::default())
+            }
         };
         sink.send(message).await?;
     }
 }
 
 /// Hands the client's messages to the hub until the client ends or breaks a limit.
-async fn read(hub: &Hub, stream: &mut Stream, id: &ParticipantId) -> End {
+async fn read(hub: &Hub, stream: &mut Stream, id: &ParticipantId, connection: u64) -> End {
     let limits = hub.limits();
     let mut allowance = Bucket::new(
         limits.message_burst,
@@ -233,11 +262,8 @@ async fn read(hub: &Hub, stream: &mut Stream, id: &ParticipantId) -> End {
             return End::Refused(Some(Refusal::new(ErrorCode::RateLimited, message)));
         }
         match frame {
-            Frame::Text(text) => match parse::client_message(&text) {
-                Ok(message) => hub.handle(id, message),
-                Err(refusal) => hub.complain(id, refusal),
-            },
-            Frame::Binary(_) => hub.complain(id, binary()),
+            Frame::Text(text) => hub.receive(id, connection, parse::client_message(&text)),
+            Frame::Binary(_) => hub.receive(id, connection, Err(binary())),
             Frame::Control => {}
         }
     }
@@ -349,6 +375,8 @@ pub(super) fn close_code_of(code: ErrorCode) -> u16 {
         | ErrorCode::RateLimited
         | ErrorCode::TooSlow
         | ErrorCode::IdleTimeout
+        | ErrorCode::SessionTaken
+        | ErrorCode::SessionOver
         | ErrorCode::Removed => close_code::POLICY,
     }
 }

@@ -7,6 +7,7 @@
 )]
 
 mod limits;
+mod sessions;
 mod support;
 mod worker;
 
@@ -39,7 +40,8 @@ async fn a_call_is_set_up_between_two_of_a_room_in_the_order_of_its_messages() {
     assert_eq!(
         early.message().await,
         ServerMessage::Joined {
-            participant: you.clone()
+            participant: you.clone(),
+            earlier: false,
         }
     );
 

@@ -26,6 +26,7 @@ fn join_message(room: &str) -> ClientMessage {
         recording: false,
         recordable: true,
         enhances: None,
+        session: None,
     }
 }
 

@@ -194,6 +194,7 @@ pub fn participant(id: &str, name: &str) -> Participant {
         recording: false,
         recordable: true,
         enhances: None,
+        away: false,
     }
 }
 

@@ -13,6 +13,8 @@ import { Tile, nameOf } from './tile.js';
 
 /** After the server came back, those who did not are kept on the stage this long. */
 const GHOST_LIMIT_MS = 10000;
+/** After the server was started anew, those who have not come back are taken for gone after this long. */
+const RETURN_LIMIT_MS = 30000;
 const ICE_LIMIT_MS = 2000;
 const STATS_EVERY_MS = 1000;
 const LOUDNESS_EVERY_MS = 150;
@@ -34,6 +36,7 @@ const LOUDNESS_EVERY_MS = 150;
  * @property {(words: string) => void} say something that everybody should notice
  * @property {(from: string, text: string) => void} message
  * @property {(retryInMs: number) => void} lost
+ * @property {() => void} back nothing was lost
  * @property {(code: string, message: string) => void} refused
  * @property {() => void} receiveOnly the token does not allow to send
  * @property {(state: Cleaning, code: string|null) => void} cleaning whether a filter works for this page, and why not
@@ -65,6 +68,9 @@ export class Call {
   /** @type {number[]} */
   #timers;
   #ghostTimer = 0;
+  /** @type {Set<string>} those who have not come back yet since the server was started anew */
+  #missing = new Set();
+  #missingTimer = 0;
 
   /** @param {CallSettings} settings @param {CallEvents} events */
   constructor(settings, events) {
@@ -106,6 +112,7 @@ export class Call {
     this.#signalling.leave();
     this.#timers.forEach(clearInterval);
     clearTimeout(this.#ghostTimer);
+    clearTimeout(this.#missingTimer);
     const { media, consent } = this.#settings;
     consent.removeEventListener('change', this.#tellConsent);
     media.removeEventListener('track', this.#sendTrack);
@@ -129,6 +136,7 @@ export class Call {
     const signalling = new Signalling(`${scheme}://${location.host}/api/v1/signalling`, join, {
       message: (message) => this.#receive(message),
       lost: (retryInMs) => this.#events.lost(retryInMs),
+      back: () => this.#events.back(),
       refused: (code, message) => this.#refused(code, message),
     });
     signalling.connect();
@@ -138,15 +146,15 @@ export class Call {
   /** @param {ServerMessage} message */
   #receive(message) {
     switch (message.type) {
-      case 'welcome':
+      case 'welcome': {
+        const same = message.you.id === this.#me;
         this.#me = message.you.id;
         this.#filters = message.filters ?? false;
+        if (same) return this.#restored(message.participants, message.ice);
         return this.#welcome(message.participants, message.ice);
+      }
       case 'joined':
-        this.#meet(message.participant, false);
-        if (message.participant.kind === 'filter') this.#tellCleaning(null);
-        else this.#events.say(`${nameOf(message.participant)} joined`);
-        return this.#events.participants(this.participants);
+        return this.#joined(message.participant, message.earlier ?? false);
       case 'updated':
         return this.#updated(message.participant);
       case 'left':
@@ -183,6 +191,32 @@ export class Call {
     this.#tellSends();
     if (this.#wantsFilter) this.#signalling.send({ type: 'filter', on: true });
     this.#tellCleaning(null);
+  }
+
+  /** The server was started anew and has this page back; the others come back, too. @param {Participant[]} participants @param {Ice} ice */
+  #restored(participants, ice) {
+    this.#ice = ice;
+    this.#missing = new Set(this.#links.keys());
+    clearTimeout(this.#missingTimer);
+    this.#missingTimer = setTimeout(() => this.#missing.forEach((id) => this.#left(id)), RETURN_LIMIT_MS);
+    for (const participant of participants) this.#joined(participant, true);
+    if (this.#wantsFilter) this.#signalling.send({ type: 'filter', on: true });
+    this.#events.back();
+  }
+
+  /** @param {Participant} participant @param {boolean} earlier it was in the room before this page */
+  #joined(participant, earlier) {
+    const link = this.#links.get(participant.id);
+    if (link) {
+      this.#missing.delete(participant.id);
+      // What was under way may have been lost with the server.
+      if (!link.peer?.connected) link.renew();
+      return this.#updated(participant);
+    }
+    this.#meet(participant, earlier);
+    if (participant.kind === 'filter') this.#tellCleaning(null);
+    else this.#events.say(`${nameOf(participant)} joined`);
+    this.#events.participants(this.participants);
   }
 
   /** @param {Participant} participant @param {boolean} offerer this page came later */
@@ -250,6 +284,7 @@ export class Call {
     const link = this.#links.get(id);
     if (!link) return;
     this.#links.delete(id);
+    this.#missing.delete(id);
     link.close();
     if (link.participant.kind === 'filter') this.#tellCleaning(null);
     else this.#events.say(`${nameOf(link.participant)} left`);

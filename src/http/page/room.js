@@ -15,6 +15,7 @@ import { cleaningWords, troubleWords } from './words.js';
 /** @import {LocalMedia} from './devices.js' */
 
 const TOAST_MS = 5000;
+const BANNER_AFTER_MS = 1500;
 const SHORTCUTS_OFF = 'attache.shortcuts-off';
 
 /**
@@ -42,6 +43,7 @@ export class RoomScreen {
   /** @type {WakeLockSentinel|null} */
   #wake = null;
   #troubles = '';
+  #bannerTimer = 0;
 
   /** @param {LocalMedia} media @param {Consent} consent @param {RoomEvents} events */
   constructor(media, consent, events) {
@@ -63,6 +65,7 @@ export class RoomScreen {
     this.#troubles = '';
     this.#call = new Call({ ...settings, media: this.#media, consent: this.#consent }, {
       entered: () => this.#entered(),
+      back: () => this.#back(),
       tile: (tile) => this.#stage.append(tile.element),
       participants: (participants) => this.#showParticipants(participants),
       say: (words) => this.#say(words),
@@ -89,6 +92,8 @@ export class RoomScreen {
   leave() {
     this.#call?.hangUp();
     this.#call = null;
+    clearTimeout(this.#bannerTimer);
+    this.#bannerTimer = 0;
     this.#banner.hidden = true;
     this.#screen.hidden = true;
     this.#wake?.release();
@@ -181,9 +186,15 @@ export class RoomScreen {
 
   #entered() {
     this.#screen.dataset.state = 'in';
+    this.#back();
+    this.#sayTroubles();
+  }
+
+  #back() {
+    clearTimeout(this.#bannerTimer);
+    this.#bannerTimer = 0;
     if (!this.#banner.hidden) this.#say('The server is back');
     this.#banner.hidden = true;
-    this.#sayTroubles();
   }
 
   /** @param {Participant[]} participants the others */
@@ -234,7 +245,8 @@ export class RoomScreen {
     const entering = this.#screen.dataset.state === 'entering';
     const what = entering ? 'The server does not answer.' : 'The connection to the server is lost. Your call goes on with those who are here.';
     words.textContent = `${what} Trying again…`;
-    this.#banner.hidden = false;
+    // Who was in a call does not notice a moment without the server.
+    this.#bannerTimer ||= setTimeout(() => { this.#banner.hidden = false; }, entering ? 0 : BANNER_AFTER_MS);
     // Where the next try comes at once, a button for it would only flicker.
     button('banner-retry').hidden = retryInMs < 1000;
   }

@@ -59,6 +59,7 @@ export class Tile {
     element.dataset.kind = participant.kind;
     element.dataset.audio = participant.sends.audio ? 'on' : 'off';
     element.dataset.video = participant.sends.video ? 'on' : 'off';
+    element.dataset.away = String(participant.away ?? false);
     this.#part('.tile-name').textContent = name;
     this.#part('.badge').textContent = KINDS[participant.kind];
     this.#part('.tile-muted').hidden = participant.sends.audio;

@@ -14,6 +14,7 @@
  * @property {boolean} recording
  * @property {boolean} [recordable] false: it does not want to be recorded
  * @property {string} [enhances]
+ * @property {boolean} [away] its connection to the server is lost; its media goes on
  *
  * @typedef {{servers: RTCIceServer[], transport_policy: RTCIceTransportPolicy}} Ice
  *
@@ -21,8 +22,11 @@
  * @typedef {{type: SdpType, from: string, generation: number, sdp: string}} SdpMessage
  * @typedef {{type: 'candidate', from: string, generation: number, candidate: string, mline: number}} CandidateMessage
  *
- * @typedef {{type: 'welcome', protocol: number, you: Participant, participants: Participant[], ice: Ice, filters?: boolean}
- *   | {type: 'joined', participant: Participant}
+ * @typedef {{type: 'welcome', protocol: number, you: Participant, participants: Participant[], ice: Ice, filters?: boolean,
+ *     session?: {token: string, seconds: number}}
+ *   | {type: 'resumed', received: number}
+ *   | {type: 'ack', received: number}
+ *   | {type: 'joined', participant: Participant, earlier?: boolean}
  *   | {type: 'updated', participant: Participant}
  *   | {type: 'left', id: string, reason: string}
  *   | SdpMessage
@@ -32,7 +36,8 @@
  *   | {type: 'error', code: string, message: string, fatal: boolean}} ServerMessage
  *
  * @typedef {{type: 'join', protocol: number, room: string, kind: Kind, name?: string, token?: string, sends: Sends,
- *     recordable?: boolean}
+ *     recordable?: boolean, session?: {token?: string, received?: number}}
+ *   | {type: 'ack', received: number}
  *   | {type: SdpType, to: string, generation: number, sdp: string}
  *   | {type: 'candidate', to: string, generation: number, candidate: string, mline: number}
  *   | {type: 'renew', to: string, generation: number}

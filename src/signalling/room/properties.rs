@@ -176,6 +176,7 @@ impl Model {
                     recording: false,
                     recordable: true,
                     enhances: None,
+                    session: None,
                 },
             ),
         };

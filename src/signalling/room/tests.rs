@@ -20,7 +20,7 @@ pub(super) fn wish(room: &str) -> Join {
 }
 
 pub(super) fn rooms() -> Rooms {
-    Rooms::new(&Limits::default())
+    Rooms::new(&Limits::default(), Place(1))
 }
 
 /// Rooms in which these came in this order.
@@ -77,7 +77,8 @@ fn a_newcomer_is_welcomed_with_those_present_and_they_learn_of_it() {
     assert_eq!(
         *message,
         ServerMessage::Joined {
-            participant: you.clone()
+            participant: you.clone(),
+            earlier: false,
         }
     );
 }
@@ -309,7 +310,7 @@ fn nobody_records_where_the_configuration_forbids_it() {
         not_recorded: vec!["clinic-*".parse().unwrap()],
         ..Limits::default()
     };
-    let mut rooms = Rooms::new(&limits);
+    let mut rooms = Rooms::new(&limits, Place(1));
     for (kind, recording) in [(Kind::Recorder, false), (Kind::Person, true)] {
         let join = |room| Join {
             kind,
@@ -360,7 +361,7 @@ fn everybody_sees_who_records_before_a_peer_with_it_can_be_set_up() {
     }
     for person in ["ada", "ben"] {
         let [
-            ServerMessage::Joined { participant },
+            ServerMessage::Joined { participant, .. },
             ServerMessage::Offer { .. },
         ] = told(&actions, person)[..]
         else {
@@ -486,7 +487,7 @@ fn rooms_and_the_server_can_be_full() {
         rooms: 1,
         ..Limits::default()
     };
-    let mut rooms = Rooms::new(&limits);
+    let mut rooms = Rooms::new(&limits, Place(1));
     rooms.join(id("a"), wish("lobby")).unwrap();
     rooms.join(id("b"), wish("lobby")).unwrap();
     assert_eq!(
@@ -613,10 +614,13 @@ fn only_those_who_may_filter_give_back_anothers_media() {
 }
 
 fn filtering() -> Rooms {
-    let mut rooms = Rooms::new(&Limits {
-        filters: true,
-        ..Limits::default()
-    });
+    let mut rooms = Rooms::new(
+        &Limits {
+            filters: true,
+            ..Limits::default()
+        },
+        Place(1),
+    );
     rooms.join(id("a"), wish("lobby")).unwrap();
     rooms.join(id("b"), wish("lobby")).unwrap();
     rooms
