@@ -8,7 +8,7 @@ pub mod child;
 mod configuration;
 mod devices;
 mod encoders;
-mod network;
+pub mod network;
 mod plugins;
 pub mod report;
 mod stun;

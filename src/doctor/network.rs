@@ -66,6 +66,7 @@ impl Target {
     }
 }
 
+/// Asks each server: one check for each of its URLs.
 pub async fn look(ice: &IceSettings) -> Vec<Check> {
     if ice.stun.is_empty() && ice.turn.is_empty() {
         let finding =

@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use super::App;
+use super::health::readiness;
 use crate::admission::Cost;
 use crate::job::{JobState, PeerState};
 use crate::quality::Quality;
@@ -38,6 +39,7 @@ struct Snapshot(App);
 
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.ready(&mut encoder)?;
         self.rooms(&mut encoder)?;
         self.jobs(&mut encoder)?;
         self.peers(&mut encoder)?;
@@ -50,6 +52,16 @@ impl Collector for Snapshot {
 }
 
 impl Snapshot {
+    fn ready(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+        let checks = readiness(&self.0).checks.into_iter();
+        let checks = checks.map(|looked| {
+            let label = [("check", looked.check.name().to_owned())];
+            (label, i64::from(looked.ready))
+        });
+        let help = "Whether a call can be carried, by what was looked at; /readyz says why not";
+        gauges(encoder, "ready", help, checks)
+    }
+
     fn rooms(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
         let rooms = self.0.hub.snapshot();
         let participants: usize = rooms.iter().map(|room| room.participants.len()).sum();

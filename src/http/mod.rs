@@ -1,7 +1,8 @@
 //! The page, the API and health behind one listening address.
 //!
 //! [`listen`] accepts connections, [`guard`] keeps other sites' pages out, [`page`] serves the page's files,
-//! [`api`] the HTTP API, `recordings` the part of it about recordings, [`health`] the two probes `metrics` what
+//! [`api`] the HTTP API, `recordings` the part of it about recordings, [`health`] the two probes (with
+//! [`surroundings`]), `metrics` what
 //! Prometheus reads and `status` what the status page shows. The same router serves the workers' private socket.
 
 pub mod api;
@@ -13,6 +14,7 @@ mod metrics;
 mod page;
 mod recordings;
 mod status;
+pub mod surroundings;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

@@ -219,7 +219,7 @@ pub(super) fn make_private(path: &Path) -> io::Result<()> {
 }
 
 /// Bytes that the file system has for us; `None` where it does not say.
-fn free(path: &Path) -> Option<u64> {
+pub fn free(path: &Path) -> Option<u64> {
     let found = statvfs(path).ok()?;
     #[expect(clippy::useless_conversion, reason = "the types differ by platform")]
     Some(u64::from(found.blocks_available()).saturating_mul(u64::from(found.fragment_size())))

@@ -103,6 +103,31 @@ async fn the_server_is_ready_when_its_kiosks_are_in_their_rooms() {
 }
 
 #[tokio::test]
+async fn a_server_whose_stun_server_is_silent_is_not_ready_and_says_so() {
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let url = format!("stun:{}", silent.local_addr().unwrap());
+    let running = Running::start(&format!("[ice]\nstun = [\"{url}\"]\n"), JOINS).await;
+    let body = eventually("not ready", || async {
+        let response = running.get("/readyz").send().await.unwrap();
+        let is_unavailable = response.status() == StatusCode::SERVICE_UNAVAILABLE;
+        let body: Value = response.json().await.unwrap();
+        is_unavailable.then_some(body)
+    })
+    .await;
+    let expected = format!("no STUN server can be used: {url}: no answer within 5 s");
+    assert_eq!(body["reasons"], json!([expected]));
+    let ready = |check: &str| {
+        let checks = body["checks"].as_array().unwrap();
+        checks.iter().find(|one| one["check"] == check).unwrap()["ready"].clone()
+    };
+    assert_eq!(ready("servers"), false);
+    for check in ["server", "machine", "kiosks", "disk"] {
+        assert_eq!(ready(check), true, "{body:#}");
+    }
+    running.server.stop().await;
+}
+
+#[tokio::test]
 async fn a_job_is_started_shown_and_stopped() {
     let running = Running::start(JOBS, JOINS).await;
     let response = running
@@ -154,7 +179,7 @@ async fn workers_get_a_private_socket_that_goes_with_the_server() {
     assert_eq!(mode(&socket), 0o600);
     assert_eq!(mode(socket.parent().unwrap()), 0o700);
     running.server.stop().await;
-    assert!(!socket.parent().unwrap().exists());
+    assert!(!socket.exists());
 }
 
 #[tokio::test]
