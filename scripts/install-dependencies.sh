@@ -45,6 +45,7 @@ test  espeak-ng                        command:espeak-ng
 test  python3-gi                       -
 test  gir1.2-gst-rtsp-server-1.0       -
 test  xvfb                             command:Xvfb
+test  prometheus                       command:promtool
 bench gstreamer1.0-tools               command:gst-launch-1.0
 '
 
@@ -137,12 +138,15 @@ install_packages() {
         exit 1
     fi
     packages=$(awk '{ print $1 }' <<<"$lines")
-    if grep -qx coturn <<<"$packages" && [ -d /run/systemd/system ]; then
-        # Debian starts a TURN server on every address as soon as the package is there; the tests
-        # start their own, on loopback.
-        echo "coturn's system service is masked; 'systemctl unmask coturn' brings it back"
-        as_root systemctl mask --quiet coturn.service
-    fi
+    # Debian starts these on every address as soon as they are there; the tests start their own, on loopback, or need
+    # a tool of the package only.
+    local service
+    for service in coturn prometheus; do
+        if grep -qx "$service" <<<"$packages" && [ -d /run/systemd/system ]; then
+            echo "$service's system service is masked; 'systemctl unmask $service' brings it back"
+            as_root systemctl mask --quiet "$service.service"
+        fi
+    done
     # shellcheck disable=SC2086 # one word for each package
     apt_install $packages
 }
