@@ -72,6 +72,14 @@ impl Filters {
     }
 
     fn start(&mut self, wish: FilterWish) {
+        // A former server may have started it.
+        let works_for = |view: &JobView| {
+            let spec = &view.spec;
+            spec.role == Role::Filter && spec.of.as_ref() == Some(&wish.of) && !view.ended()
+        };
+        if let Some(view) = self.supervisor.list().into_iter().find(works_for) {
+            return self.accompany(wish.of, view.id);
+        }
         let present = self.hub.present(&wish.room);
         let of = wish.of;
         let spec = JobSpec {
@@ -83,20 +91,22 @@ impl Filters {
             of: Some(of.clone()),
         };
         match self.supervisor.start_if_room(spec, present) {
-            Ok(view) => {
-                let end = end_of(of.clone(), view.id.clone(), self.supervisor.clone());
-                self.ends.spawn(end);
-                let running = Running {
-                    job: view.id,
-                    is_stopping: false,
-                };
-                self.running.insert(of, running);
-            }
+            Ok(view) => self.accompany(of, view.id),
             Err(error) => {
                 info!(%error, "a filter that was asked for is not started");
                 self.hub.filter_ended(&of, format!("`filter`: {error}"));
             }
         }
+    }
+
+    fn accompany(&mut self, of: ParticipantId, job: JobId) {
+        let end = end_of(of.clone(), job.clone(), self.supervisor.clone());
+        self.ends.spawn(end);
+        let running = Running {
+            job,
+            is_stopping: false,
+        };
+        self.running.insert(of, running);
     }
 }
 

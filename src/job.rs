@@ -156,6 +156,29 @@ pub struct Assignment {
     /// A recorder begins paused: it was, when its former process ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
+    /// The socket where the next server is found when this one is gone; absent: the worker ends with its server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<PathBuf>,
+}
+
+/// What a worker says first to a server that did not start it; events follow, the last ones on each subject again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hello {
+    /// Its job.
+    pub job: JobId,
+    /// attache's version: another one may speak otherwise.
+    pub version: String,
+}
+
+impl Hello {
+    /// The worker of this job, as this program is.
+    pub fn new(job: JobId) -> Self {
+        Self {
+            job,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
 }
 
 impl Assignment {
@@ -402,6 +425,12 @@ pub enum Event {
     Paused,
     /// It writes again.
     Resumed,
+    /// The worker lives: told every two seconds. A supervisor that hears nothing for long ends it.
+    Beat {
+        /// What does not move although it should; absent: all is well.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stalled: Option<String>,
+    },
     /// A request was answered.
     Answer {
         /// Which one.

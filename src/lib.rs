@@ -4,7 +4,7 @@
 //!
 //! * [`cli`]: arguments become a command; [`config`]: `attache.toml` becomes a typed [`config::Config`].
 //! * [`doctor`]: one look at the machine, from the plugins to a call with itself.
-//! * [`server`]: `attache serve`, the control process: starts what follows and stops it in order.
+//! * [`server`]: `attache serve`, the control process: starts what follows and stops it in order; [`home`]: its state folder.
 //! * [`admission`]: whether there is room for one more job; [`auth`]: who may do what; [`tls`]: certificates; [`ice`]: STUN and TURN for everybody.
 //! * [`signalling`]: rooms, the protocol, the server's socket and the client's. No GStreamer here.
 //! * [`http`]: the page, the API, health, metrics; [`descriptions`]: changed files are checked, and running jobs follow.
@@ -28,6 +28,7 @@ pub mod doctor;
 pub mod filter;
 pub mod filters;
 pub mod graph;
+pub mod home;
 pub mod http;
 pub mod ice;
 pub mod job;

@@ -1,15 +1,13 @@
 //! `attache serve`: starts the control process's parts and stops them in order.
 
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use tempfile::TempDir;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -21,15 +19,17 @@ use crate::config::Config;
 use crate::descriptions::{self, Descriptions};
 use crate::doctor;
 use crate::filters;
+use crate::home::{Hold, Home};
 use crate::http::guard::Guard;
 use crate::http::health::Health;
 use crate::http::listen::{self, Listener};
-use crate::http::{self, App};
+use crate::http::{self, App, surroundings};
 use crate::media::encoder::Policy;
 use crate::recording::catalog::{Catalog, Recordings};
 use crate::recording::recovery::{Mode, recover_all};
 use crate::recording::upload::service::Uploads;
 use crate::signalling::{Entrance, Hub};
+use crate::supervisor::adoption::Lobby;
 use crate::supervisor::{Settings, Supervisor};
 use crate::tls;
 use crate::webhooks::{Counts, Sources, Webhooks};
@@ -52,8 +52,9 @@ pub struct Server {
     _descriptions: Option<descriptions::Watch>,
     _recordings: Vec<AbortOnDropHandle<()>>,
     _filters: AbortOnDropHandle<()>,
-    /// Holds the workers' socket; removed with the server.
-    _folder: TempDir,
+    _adoption: Option<AbortOnDropHandle<()>>,
+    /// The state folder is this server's.
+    _hold: Hold,
 }
 
 impl Server {
@@ -74,7 +75,13 @@ impl Server {
         let address = tcp
             .local_addr()
             .context("the listening address has no name")?;
-        let (folder, unix) = private_socket()?;
+        let Home {
+            signalling: (socket, unix),
+            control,
+            records,
+            keys,
+            hold,
+        } = Home::open(&config.server.state)?;
         let program = worker.clone();
 
         let (changes, changed) = mpsc::unbounded_channel();
@@ -84,11 +91,13 @@ impl Server {
             config.limits.clone(),
             auth.clone(),
             config.ice.clone(),
+            keys,
             Some(wish),
         );
         let supervisor = Supervisor::new(Settings {
             jobs_at_most: config.jobs.maximum,
             capacity: config.jobs.capacity,
+            memory_limit_mb: config.jobs.memory_limit_mb,
             media: config.jobs.media.clone(),
             elements: config.jobs.elements.clone(),
             stop_limit: config.server.stop_timeout,
@@ -96,14 +105,20 @@ impl Server {
             encoders: config.encoders.clone(),
             second_folder: config.jobs.second_folder.clone(),
             changes: Some(changes),
+            records,
+            control: control.as_ref().map(|(path, _)| path.clone()),
             ..Settings::new(
                 worker,
-                folder.path().join(SOCKET),
+                socket,
                 config.jobs.pipelines.clone(),
                 config.jobs.recordings.clone(),
                 auth.clone(),
             )
         });
+        let lobby = Lobby::default();
+        supervisor.take_over(&lobby);
+        let adoption = control
+            .map(|(_, listener)| AbortOnDropHandle::new(tokio::spawn(lobby.serve(listener))));
         let filters = filters::serve(wishes, hub.clone(), supervisor.clone());
         let doctor = program.clone();
         let descriptions = Descriptions::new(
@@ -135,6 +150,15 @@ impl Server {
         // Without kiosks this machine only brings others together: it needs no GStreamer.
         let examination = (!config.kiosks.is_empty())
             .then(|| examine_machine(doctor, config.encoders.clone(), Arc::clone(&health)));
+        let watching = {
+            let folders = [
+                Some(config.jobs.recordings.clone()),
+                config.jobs.second_folder.clone(),
+            ];
+            let folders = folders.into_iter().flatten().collect();
+            surroundings::watch(config.ice.clone(), folders, Arc::clone(&health))
+        };
+        recording_tasks.push(AbortOnDropHandle::new(tokio::spawn(watching)));
         let recovered = Arc::new(AtomicU64::new(0));
         recover_recordings(&config, Arc::clone(&recovered));
         let app = App {
@@ -183,19 +207,33 @@ impl Server {
             _descriptions: watch,
             _recordings: recording_tasks,
             _filters: AbortOnDropHandle::new(tokio::spawn(filters)),
-            _folder: folder,
+            _adoption: adoption,
+            _hold: hold,
         };
         server.start_kiosks(&config)?;
         Ok(server)
     }
 
     fn start_kiosks(&self, config: &Config) -> anyhow::Result<()> {
-        let start = |kiosk: &crate::job::JobSpec| {
-            let job = self.supervisor.start(kiosk.clone());
-            job.map(|job| job.id)
-                .with_context(|| format!("cannot start the kiosk of the room {}", kiosk.room))
-        };
-        let kiosks = config.kiosks.iter().map(start).collect::<Result<_, _>>()?;
+        let mut former = self.supervisor.configured();
+        let mut kiosks = Vec::new();
+        for kiosk in &config.kiosks {
+            let id = match former.iter().position(|(_, asked)| asked == kiosk) {
+                Some(place) => former.remove(place).0,
+                None => {
+                    let job = self.supervisor.start(kiosk.clone());
+                    let started = job.with_context(|| {
+                        format!("cannot start the kiosk of the room {}", kiosk.room)
+                    });
+                    started?.id
+                }
+            };
+            kiosks.push(id);
+        }
+        for (id, _) in former {
+            info!(job = %id, "the configuration does not ask for it any more");
+            self.supervisor.stop(&id);
+        }
         // Set here only, once.
         let _ = self.health.kiosks.set(kiosks);
         Ok(())
@@ -292,22 +330,4 @@ fn examine_machine(program: PathBuf, policy: Policy, health: Arc<Health>) -> Abo
             Err(error) => info!("the doctor did not look at this machine: {error:#}"),
         }
     }))
-}
-
-/// The name of the workers' socket in its folder.
-const SOCKET: &str = "attache.sock";
-
-/// A socket that only this user's processes can open.
-fn private_socket() -> anyhow::Result<(TempDir, UnixListener)> {
-    let folder = tempfile::Builder::new()
-        .prefix("attache-")
-        .permissions(std::fs::Permissions::from_mode(0o700))
-        .tempdir()
-        .context("cannot make a folder for the workers' socket; TMPDIR names where")?;
-    let path = folder.path().join(SOCKET);
-    let socket = UnixListener::bind(&path)
-        .with_context(|| format!("cannot listen on {}", path.display()))?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))
-        .with_context(|| format!("cannot make {} private", path.display()))?;
-    Ok((folder, socket))
 }

@@ -61,7 +61,8 @@ fn server(folder: &Path, address: &str) -> (Running, String) {
     let mut command = Command::new(attache());
     command
         .args(["serve", "--listen", &format!("{address}:0"), "--config"])
-        .arg(&config);
+        .arg(&config)
+        .env("XDG_STATE_HOME", folder.join("state"));
     let (server, mut lines) = Running::start(command);
     let url = lines
         .find_map(|line| {

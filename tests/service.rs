@@ -39,6 +39,7 @@ fn systemd_hears_that_it_is_ready_alive_and_stopping() {
     command
         .args(["serve", "--listen", "127.0.0.1:0"])
         .current_dir(&folder)
+        .env("XDG_STATE_HOME", folder.path().join("state"))
         .env("NOTIFY_SOCKET", &path)
         .env("WATCHDOG_USEC", "400000")
         .env_remove("WATCHDOG_PID")

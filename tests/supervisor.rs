@@ -177,6 +177,68 @@ async fn a_job_that_waits_for_its_restart_ends_at_once() {
 }
 
 #[tokio::test]
+async fn a_worker_whose_heart_stops_is_killed_and_started_again_and_the_other_is_left_alone() {
+    let mut settings = settings(
+        r#"
+        read -r start
+        echo '{"event":"beat"}'
+        echo '{"event":"state","state":"joined"}'
+        case "$start" in *'"room":"other"'*) ;; *) kill -STOP $$ ;; esac
+        while :; do echo '{"event":"beat"}'; sleep 0.1; done
+        "#,
+    );
+    settings.beat_limit = Duration::from_secs(5);
+    let supervisor = Supervisor::new(settings);
+    let hanging = supervisor.start(spec()).unwrap().id;
+    let elsewhere = JobSpec {
+        room: "other".parse().unwrap(),
+        ..spec()
+    };
+    let other = supervisor.start(elsewhere).unwrap().id;
+    let before = until_state(&supervisor, &other, JobState::Joined).await;
+    let view = until(&supervisor, &hanging, |view| view.restarts == 2).await;
+    let why = view.last_error.unwrap();
+    assert!(why.contains("its heart has not beaten for"), "{why}");
+    let said = view.notices.last().unwrap();
+    assert!(said.contains("crashed 2 times in a row"), "{said}");
+    let after = supervisor.get(&other).unwrap();
+    assert_eq!((after.pid, after.restarts), (before.pid, 0));
+    supervisor.stop_all(Duration::from_millis(500)).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_says_it_stalls_is_killed_with_its_reason() {
+    let (supervisor, id) = start(
+        r#"
+        echo '{"event":"beat","stalled":"no frame was captured for 21 s"}'
+        exec sleep 1000
+        "#,
+    );
+    let view = until(&supervisor, &id, |view| view.restarts > 0).await;
+    let why = view.last_error.unwrap();
+    assert!(
+        why.starts_with("the worker hangs: no frame was captured for 21 s"),
+        "{why}"
+    );
+    supervisor.stop_all(Duration::from_millis(500)).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_takes_too_much_memory_is_killed_with_its_reason() {
+    // Doubles what it keeps until that is 128 MB.
+    let mut settings =
+        settings("x=12345678; for i in $(seq 24); do x=$x$x; done; while :; do sleep 1; done");
+    settings.memory_limit_mb = Some(100);
+    let supervisor = Supervisor::new(settings);
+    let id = supervisor.start(spec()).unwrap().id;
+    let view = until(&supervisor, &id, |view| view.restarts > 0).await;
+    let why = view.last_error.unwrap();
+    assert!(why.contains("MB of memory"), "{why}");
+    assert!(why.contains("memory_limit_mb allows 100"), "{why}");
+    supervisor.stop_all(Duration::from_millis(500)).await;
+}
+
+#[tokio::test]
 async fn a_fatal_error_fails_the_job_for_good() {
     let (supervisor, id) = start(
         r#"

@@ -19,6 +19,7 @@ use crate::recording::upload::TargetUrl;
 use crate::signalling::ids::{JobId, ParticipantId};
 use crate::streaming::Hosts;
 use crate::streaming::target::HostPort;
+use crate::worker::pulse::Pulse;
 
 #[derive(Debug, Args)]
 pub struct KioskArguments {
@@ -176,7 +177,8 @@ async fn attend((assignment, json): (Assignment, bool)) -> Result<(), Failure> {
     });
     let (_, no_requests) = mpsc::unbounded_channel();
     let stop = async move { signals.next().await };
-    let result = crate::worker::run_one(assignment, events, no_requests, stop).await;
+    let pulse = Pulse::new(std::time::Instant::now());
+    let result = crate::worker::run_one(assignment, events, no_requests, pulse, stop).await;
     printer.await.context("the events could not be printed")?;
     result.map_err(Failure::Failed)
 }
@@ -216,6 +218,7 @@ fn assignment(
         second_folder: None,
         encoders: Policy::default(),
         paused: false,
+        control: None,
     };
     Ok((assignment, json))
 }
@@ -285,7 +288,7 @@ fn words(event: &Event) -> Option<String> {
         Event::Paused => "paused: nothing is written".to_owned(),
         Event::Resumed => "recording again".to_owned(),
         // Two lines a second would hide everything else; `--json` has them.
-        Event::Quality { .. } | Event::Answer { .. } => return None,
+        Event::Quality { .. } | Event::Answer { .. } | Event::Beat { .. } => return None,
         Event::Error { message, fatal } => {
             format!("{}: {message}", if *fatal { "fatal" } else { "error" })
         }

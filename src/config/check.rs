@@ -77,6 +77,10 @@ pub fn check(
         recordings,
         stream_hosts: Hosts::new(std::mem::take(&mut file.recording.stream_hosts)),
         maximum: file.jobs.maximum.map_or(16, as_usize),
+        memory_limit_mb: file
+            .jobs
+            .memory_limit_mb
+            .map(|limit| as_usize(limit) as u64),
         capacity: capacity(&file.admission),
     };
     let encoders = checker.encoders(file.encoders);

@@ -110,6 +110,7 @@ pub struct Jobs {
     pub pipelines: Option<PathBuf>,
     pub recordings: Option<PathBuf>,
     pub maximum: Option<Whole<1, 1000>>,
+    pub memory_limit_mb: Option<Whole<64, 1_000_000>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

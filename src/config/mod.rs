@@ -135,6 +135,8 @@ pub struct JobsConfig {
     pub second_folder: Option<PathBuf>,
     /// Jobs at one time.
     pub maximum: usize,
+    /// Megabytes of memory that one job may take; absent: what it likes.
+    pub memory_limit_mb: Option<u64>,
     /// What all jobs together may take; absent: whatever they like.
     pub capacity: Option<Cost>,
 }

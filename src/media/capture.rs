@@ -102,6 +102,13 @@ impl Capture {
         })))
     }
 
+    /// How many frames were captured, sound and pictures; absent where nothing is.
+    pub fn frames(&self) -> Option<u64> {
+        let frames = |kind| self.0.raw.of(kind).map(Outlet::frames);
+        let (audio, video) = (frames(MediaKind::Audio), frames(MediaKind::Video));
+        audio.map_or(video, |audio| Some(audio + video.unwrap_or(0)))
+    }
+
     /// What the description captures.
     pub fn sends(&self) -> Sends {
         let sources = self.0.sources();

@@ -1,6 +1,8 @@
-//! One stay in a room: signalling in, participants met and parted from; [`peers`] has what becomes of their peers.
+//! One stay in a room: signalling in, participants met and parted from; [`peers`] has what becomes of their peers,
+//! `returning` what happens when the server was lost and is back.
 
 mod peers;
+mod returning;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,9 +19,10 @@ use crate::job::{Assignment, Event, JobState, PeerState};
 use crate::peer::generation::Side;
 use crate::peer::{Candidate, Peer, PeerEvent};
 use crate::recording::End;
-use crate::signalling::client;
 use crate::signalling::ids::{Generation, ParticipantId};
 use crate::signalling::protocol::{self, ClientMessage, Ice, Participant, Sends, ServerMessage};
+use crate::signalling::rejoin;
+use crate::worker::pulse::Pulse;
 
 /// How often counters are looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -32,8 +35,12 @@ const FAREWELL: Duration = Duration::from_millis(500);
 
 /// One stay in a room.
 pub struct Call {
-    sender: client::Sender,
-    receiver: client::Receiver,
+    sender: rejoin::Sender,
+    receiver: rejoin::Receiver,
+    /// As whom.
+    id: ParticipantId,
+    /// Those who have not come back yet since the server was started anew, and by when they have to.
+    missing: HashMap<ParticipantId, Instant>,
     events: Events,
     ice: Ice,
     others: HashMap<ParticipantId, Other>,
@@ -54,9 +61,6 @@ impl Call {
         role: &mut RoleMedia,
         events: &Events,
     ) -> Result<Self, Over> {
-        let (sender, mut receiver) = client::connect(&assignment.server)
-            .await
-            .map_err(|error| Over::unreachable(&error))?;
         let job = &assignment.job;
         let sends = role.sends();
         let join = ClientMessage::Join {
@@ -69,29 +73,19 @@ impl Call {
             recording: role.is_recording(),
             recordable: true,
             enhances: role.enhances().cloned(),
+            session: None,
         };
-        let lost = || Over::Lost("the server closed the connection before its welcome".to_owned());
-        sender.send(join).await.map_err(|_| lost())?;
-        let (you, participants, ice) = match receiver.next().await {
-            Some(Ok(ServerMessage::Welcome {
-                you,
-                participants,
-                ice,
-                ..
-            })) => (you, participants, ice),
-            Some(Ok(ServerMessage::Error { code, message, .. })) => {
-                return Err(Over::refused(code, &message));
-            }
-            Some(Ok(_)) | None => return Err(lost()),
-            Some(Err(error)) => return Err(Over::Lost(error.to_string())),
-        };
-        tell(events, JobState::Joined, Some(you.id));
+        let joined = rejoin::join(&assignment.server, join).await;
+        let (welcome, sender, receiver) = joined.map_err(|error| Over::ended(&error))?;
+        tell(events, JobState::Joined, Some(welcome.you.id.clone()));
         let (to_us, from_peers) = unbounded_channel();
         let mut call = Self {
             sender,
             receiver,
+            id: welcome.you.id,
+            missing: HashMap::new(),
             events: events.clone(),
-            ice,
+            ice: welcome.ice,
             others: HashMap::new(),
             from_peers,
             to_us,
@@ -100,7 +94,7 @@ impl Call {
             told: sends,
             resuming: Vec::new(),
         };
-        for participant in participants {
+        for participant in welcome.participants {
             let id = participant.id.clone();
             call.meet(participant, Side::Offerer, role);
             call.offer(&id, role).await;
@@ -110,7 +104,7 @@ impl Call {
     }
 
     /// Works until the stay is over.
-    pub async fn run(&mut self, role: &mut RoleMedia, inbox: &mut Inbox) -> Over {
+    pub async fn run(&mut self, role: &mut RoleMedia, inbox: &mut Inbox, pulse: &Pulse) -> Over {
         let mut look = interval(LOOK);
         let mut measure = interval(MEASURE);
         for interval in [&mut look, &mut measure] {
@@ -118,9 +112,9 @@ impl Call {
         }
         loop {
             let over = tokio::select! {
-                message = self.receiver.next() => match message {
-                    Some(Ok(message)) => self.on_message(message, role).await,
-                    Some(Err(error)) => Some(Over::Lost(error.to_string())),
+                incoming = self.receiver.next() => match incoming {
+                    Some(Ok(incoming)) => self.on_incoming(incoming, role).await,
+                    Some(Err(error)) => Some(Over::ended(&error)),
                     None => Some(Over::Lost("the server closed the connection".to_owned())),
                 },
                 Some((id, generation, event)) = self.from_peers.recv() => {
@@ -139,7 +133,9 @@ impl Call {
                 _ = look.tick() => {
                     self.retry(role).await;
                     self.report();
-                    role.look(self.others.len()).map(Over::Limit)
+                    pulse.moved(role.captured(), std::time::Instant::now());
+                    let over = self.part_from_missing(role);
+                    over.or_else(|| role.look(self.others.len()).map(Over::Limit))
                 }
             };
             if let Some(over) = over {
@@ -171,8 +167,16 @@ impl Call {
 
     async fn on_message(&mut self, message: ServerMessage, role: &mut RoleMedia) -> Option<Over> {
         match message {
-            ServerMessage::Welcome { .. } => {}
-            ServerMessage::Joined { participant } => self.meet(participant, Side::Answerer, role),
+            // These are told as what they mean.
+            ServerMessage::Welcome { .. }
+            | ServerMessage::Resumed { .. }
+            | ServerMessage::Ack { .. } => {}
+            ServerMessage::Joined {
+                participant,
+                earlier,
+            } => {
+                self.on_joined(participant, earlier, role).await;
+            }
             ServerMessage::Updated { participant } => {
                 self.on_updated(participant, role).await;
                 self.tell_sends(role).await;
@@ -214,14 +218,8 @@ impl Call {
                 self.ice = ice;
                 self.on_receipt(role);
             }
-            ServerMessage::Error {
-                code,
-                message,
-                fatal,
-            } => {
-                if fatal {
-                    return Some(Over::refused(code, &message));
-                }
+            // A fatal one ends the stay, and does not come here.
+            ServerMessage::Error { message, .. } => {
                 for order in self.resuming.drain(..) {
                     order.refuse(format!("the server does not allow it: {message}"));
                 }
@@ -282,6 +280,7 @@ impl Call {
     }
 
     fn part(&mut self, id: &ParticipantId, role: &mut RoleMedia) {
+        self.missing.remove(id);
         let Some(other) = self.others.remove(id) else {
             return;
         };

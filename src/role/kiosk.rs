@@ -89,6 +89,11 @@ impl Kiosk {
         }
     }
 
+    /// How many frames were captured; the devices stay open all the time.
+    pub fn captured(&self) -> Option<u64> {
+        self.capture.frames()
+    }
+
     /// What there is to send.
     pub fn sends(&self) -> Sends {
         self.capture.sends()

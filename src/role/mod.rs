@@ -33,6 +33,7 @@ use crate::recording::{Because, End, Recording, RecordingError};
 use crate::signalling::ids::{Generation, ParticipantId, RoomName};
 use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
 use crate::worker::Requests;
+use crate::worker::pulse::Pulse;
 
 use filter::Filter;
 use kiosk::Kiosk;
@@ -67,6 +68,7 @@ pub async fn attend(
     assignment: Assignment,
     events: Events,
     requests: Requests,
+    pulse: Pulse,
     stop: impl Future<Output = ()>,
 ) -> Result<(), JobError> {
     media::init().map_err(|error| JobError::Hopeless(error.to_string()))?;
@@ -78,7 +80,8 @@ pub async fn attend(
     let parts = role.parts(&assignment.job.room);
     let reload = Reload::new(&assignment, description, parts, orders);
     let _answering = AbortOnDropHandle::new(tokio::spawn(reload.serve(requests, events.clone())));
-    let ended = stay(&assignment, &mut role, &events, &mut inbox, stop).await;
+    let ended = stay(&assignment, &mut role, &events, &pulse, &mut inbox, stop).await;
+    pulse.ends();
     tell(&events, JobState::Stopping, None);
     let because = *ended.as_ref().unwrap_or(&Because::Stopped);
     let records = role.recording().is_some();
@@ -98,6 +101,7 @@ async fn stay(
     assignment: &Assignment,
     role: &mut RoleMedia,
     events: &Events,
+    pulse: &Pulse,
     inbox: &mut Inbox,
     stop: impl Future<Output = ()>,
 ) -> Result<Because, JobError> {
@@ -116,7 +120,7 @@ async fn stay(
                 role.entered();
                 let over = tokio::select! {
                     () = &mut stop => Over::Asked,
-                    over = call.run(role, inbox) => over,
+                    over = call.run(role, inbox, pulse) => over,
                 };
                 call.leave(role).await;
                 over
@@ -146,13 +150,14 @@ async fn stay(
         let jittered = wait.mul_f64(rand::RngExt::random_range(&mut rand::rng(), 0.5..1.0));
         tokio::select! {
             () = &mut stop => return Ok(Because::Stopped),
-            () = wait_alone(jittered, role, inbox) => wait = (wait * 2).min(LONGEST_WAIT),
+            () = wait_alone(jittered, role, inbox, pulse) => wait = (wait * 2).min(LONGEST_WAIT),
         }
     }
 }
 
 /// Waits without a room; orders are carried out all the same.
-async fn wait_alone(wait: Duration, role: &mut RoleMedia, inbox: &mut Inbox) {
+async fn wait_alone(wait: Duration, role: &mut RoleMedia, inbox: &mut Inbox, pulse: &Pulse) {
+    pulse.moved(role.captured(), std::time::Instant::now());
     let until = tokio::time::Instant::now() + wait;
     while let Ok(Some(order)) = tokio::time::timeout_at(until, inbox.recv()).await {
         order.carry_out_alone(role);
@@ -291,6 +296,14 @@ impl RoleMedia {
     /// The limit of the recording that is reached, with so many others in the room.
     fn look(&mut self, others: usize) -> Option<Because> {
         self.recording_mut().ok()?.look(others)
+    }
+
+    /// How many frames its source has given, where it has one that always gives some.
+    fn captured(&self) -> Option<u64> {
+        match self {
+            Self::Kiosk(kiosk) => kiosk.captured(),
+            Self::Recorder(_) | Self::Mixed(_) | Self::Filter(_) => None,
+        }
     }
 
     /// What the participant sends.

@@ -1,13 +1,19 @@
 //! The parent's side of workers: starts them, reads their events, restarts and ends them.
 //!
 //! [`view`]: what is known of a job; [`restart`]: when a crashed worker starts again; [`lines`]: bounded lines from
-//! a pipe; [`process`]: one child process; [`run`]: one job, over all its processes.
+//! a pipe; [`process`]: one child process; [`vigil`]: when it has to be ended, [`patient`]: whether it is well; [`run`]: one
+//! job, over all its processes. Workers outlive their server: [`records`] is what the next one has to know of them, by
+//! [`adoption`] they come to it.
 
+pub mod adoption;
 mod lines;
+mod patient;
 mod process;
+pub mod records;
 mod restart;
 mod run;
 mod view;
+mod vigil;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,8 +32,11 @@ use crate::pipeline::allowed::Allowed;
 use crate::signalling::ids::JobId;
 use crate::streaming::Hosts;
 use crate::webhooks::event::JobChange;
+use adoption::Lobby;
+use records::{Record, Records};
 
 pub use restart::RestartPolicy;
+use run::Beginning;
 pub use view::{JobView, PeerView, RecordingView, StreamView};
 
 /// What every worker is started with.
@@ -65,8 +74,16 @@ pub struct Settings {
     pub stop_limit: Duration,
     /// When a crashed worker starts again.
     pub restart: RestartPolicy,
+    /// A worker whose heart does not beat for so long hangs, and is killed.
+    pub beat_limit: Duration,
+    /// A worker that takes more memory than so many megabytes is killed; absent: it takes what it likes.
+    pub memory_limit_mb: Option<u64>,
     /// Where it is told that a job moved on.
     pub changes: Option<mpsc::UnboundedSender<JobChange>>,
+    /// What the next server has to know.
+    pub records: Records,
+    /// Where workers look for the next server; absent: they end with this one.
+    pub control: Option<PathBuf>,
 }
 
 impl Settings {
@@ -95,7 +112,11 @@ impl Settings {
             ended_jobs_kept: 50,
             stop_limit: Duration::from_secs(10),
             restart: RestartPolicy::default(),
+            beat_limit: Duration::from_secs(15),
+            memory_limit_mb: None,
             changes: None,
+            records: Records::default(),
+            control: None,
         }
     }
 
@@ -200,6 +221,8 @@ struct Entry {
     stop: watch::Sender<Option<Deadline>>,
     requests: mpsc::Sender<Asked>,
     work: Work,
+    /// What the operator's configuration asked for, where it did.
+    configured: Option<JobSpec>,
     /// Those who were in its room when it was started.
     present: usize,
 }
@@ -243,7 +266,8 @@ impl Supervisor {
     /// # Errors
     /// [`StartError`]. Whatever goes wrong with the worker later is in the job's view.
     pub fn start(&self, spec: JobSpec) -> Result<JobView, StartError> {
-        self.start_if(spec, 0, |_, _| Ok(()))
+        let configured = Some(spec.clone());
+        self.start_if(spec, 0, configured, |_, _| Ok(()))
     }
 
     /// Starts a job if there is room for it beside the others; `present` are those in its room now.
@@ -251,13 +275,14 @@ impl Supervisor {
     /// # Errors
     /// [`StartError`]. Whatever goes wrong with the worker later is in the job's view.
     pub fn start_if_room(&self, spec: JobSpec, present: usize) -> Result<JobView, StartError> {
-        self.start_if(spec, present, |load, cost| load.admit(cost))
+        self.start_if(spec, present, None, |load, cost| load.admit(cost))
     }
 
     fn start_if(
         &self,
         spec: JobSpec,
         present: usize,
+        configured: Option<JobSpec>,
         admit: impl FnOnce(Load, Cost) -> Result<(), NoRoom>,
     ) -> Result<JobView, StartError> {
         let work = Work::of(spec.role, self.mixes(&spec));
@@ -273,9 +298,31 @@ impl Supervisor {
         admit(self.load_of(&registry), cost).map_err(StartError::NoRoom)?;
         registry.forget_old(self.shared.settings.ended_jobs_kept);
 
-        let id = JobId::random();
-        let view = JobView::new(id.clone(), spec, cost);
-        let (publish, watched) = watch::channel(view.clone());
+        let view = JobView::new(JobId::random(), spec, cost);
+        self.enlist(
+            &mut registry,
+            view.clone(),
+            present,
+            configured,
+            Beginning::Fresh,
+        );
+        self.shared.settings.tell(&view);
+        info!(job = %view.id, role = ?view.spec.role, room = %view.spec.room, "job started");
+        Ok(view)
+    }
+
+    /// Gives a job its task.
+    fn enlist(
+        &self,
+        registry: &mut Registry,
+        view: JobView,
+        present: usize,
+        configured: Option<JobSpec>,
+        beginning: Beginning,
+    ) {
+        let id = view.id.clone();
+        let work = Work::of(view.spec.role, self.mixes(&view.spec));
+        let (publish, watched) = watch::channel(view);
         let (stop, stopped) = watch::channel(None);
         let (requests, asked) = mpsc::channel(WAITING_REQUESTS);
         registry.jobs.push(Entry {
@@ -284,17 +331,50 @@ impl Supervisor {
             stop,
             requests,
             work,
+            configured: configured.clone(),
             present,
         });
-        self.shared.tasks.spawn(run::run(
-            Arc::clone(&self.shared.settings),
-            publish,
-            stopped,
+        let job = run::Job {
+            settings: Arc::clone(&self.shared.settings),
+            view: publish,
+            stop: stopped,
             asked,
-        ));
-        self.shared.settings.tell(&view);
-        info!(job = %view.id, role = ?view.spec.role, room = %view.spec.room, "job started");
-        Ok(view)
+            configured,
+        };
+        self.shared.tasks.spawn(run::run(job, beginning));
+    }
+
+    /// Goes on with the jobs of a former server: with their workers where those live on and come to the `lobby`, with new
+    /// ones where not. Must be called within a Tokio runtime, before any other job starts.
+    pub fn take_over(&self, lobby: &Lobby) {
+        let mut registry = self.registry();
+        for record in self.shared.settings.records.read() {
+            let Record {
+                id,
+                spec,
+                configured,
+                worker,
+                ..
+            } = record.clone();
+            let living = worker.filter(|worker| worker.runs());
+            info!(job = %id, role = ?spec.role, room = %spec.room, living = living.is_some(), "job of the former server");
+            let cost = Work::of(spec.role, self.mixes(&spec)).cost(0);
+            let mut view = JobView::new(id.clone(), spec, cost);
+            view.on_taken_over(&record, living.map(|worker| worker.pid));
+            let beginning = match living {
+                Some(worker) => Beginning::Adopted(worker, lobby.expect(id, worker.pid)),
+                None => Beginning::Orphaned,
+            };
+            self.enlist(&mut registry, view, 0, configured, beginning);
+        }
+    }
+
+    /// The jobs at work that the operator's configuration asked for, and what it asked.
+    pub fn configured(&self) -> Vec<(JobId, JobSpec)> {
+        let registry = self.registry();
+        let at_work = registry.jobs.iter().filter(|entry| !entry.ended());
+        let asked = |entry: &Entry| Some((entry.id.clone(), entry.configured.clone()?));
+        at_work.filter_map(asked).collect()
     }
 
     /// Every job at work and those that ended lately, in the order of their start.

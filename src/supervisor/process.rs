@@ -1,4 +1,4 @@
-//! One worker process: its pipes, its signals, its end.
+//! One worker process: its pipes or its socket, its signals, its end.
 
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, ChildStdin, ChildStdout, Command as Program};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::process::{Child, Command as Program};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::adoption::Arrival;
 use super::lines::{Line, Lines};
+use super::records::WorkerId;
 use crate::job::Command;
 
 /// A report of a recording is some 300 bytes.
@@ -19,6 +21,17 @@ const LINE_BYTES: usize = 1024 * 1024;
 
 /// What a dead worker left in its pipe is there at once; a grandchild that holds the pipe is not waited for.
 const LAST_LINES_LIMIT: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a process that is not our child still runs.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Where a worker's lines are read from.
+pub type Reading = Box<dyn AsyncRead + Send + Unpin>;
+
+/// A worker's lines.
+pub fn lines(from: impl AsyncRead + Send + Unpin + 'static) -> Lines<Reading> {
+    Lines::new(Box::new(from), LINE_BYTES)
+}
 
 /// What can happen to a process.
 #[derive(Debug)]
@@ -30,14 +43,30 @@ pub enum Step {
     /// It is time for the next signal.
     Due,
     /// It has ended.
-    Ended(std::io::Result<ExitStatus>),
+    Ended(Exit),
 }
 
-/// A running worker. Dropped, it is killed.
+/// How a process ended.
 #[derive(Debug)]
+pub enum Exit {
+    /// As a child of ours does.
+    Status(std::io::Result<ExitStatus>),
+    /// Another server started it: nobody tells us.
+    Unknown,
+}
+
+/// A process, ours or another's.
+enum Body {
+    /// We started it. Dropped, it is killed.
+    Child(Box<Child>),
+    /// A former server did.
+    Adopted(WorkerId),
+}
+
+/// A running worker.
 pub struct Process {
-    child: Child,
-    lines: Lines<ChildStdout>,
+    body: Body,
+    lines: Lines<Reading>,
     end_of_lines: bool,
     /// `None` after `stop`: the end of its standard input tells the worker the same.
     commands: Option<mpsc::Sender<Command>>,
@@ -63,16 +92,31 @@ impl Process {
         let (commands, queue) = mpsc::channel(8);
         tokio::spawn(write_commands(stdin, queue));
         Ok(Self {
-            child,
-            lines: Lines::new(stdout, LINE_BYTES),
+            body: Body::Child(Box::new(child)),
+            lines: lines(stdout),
             end_of_lines: false,
             commands: Some(commands),
         })
     }
 
+    /// Goes on with a worker that a former server had started and that has come here.
+    pub fn adopt(worker: WorkerId, arrival: Arrival) -> Self {
+        let (commands, queue) = mpsc::channel(8);
+        tokio::spawn(write_commands(arrival.commands, queue));
+        Self {
+            body: Body::Adopted(worker),
+            lines: arrival.lines,
+            end_of_lines: false,
+            commands: Some(commands),
+        }
+    }
+
     /// Its process id, until it has ended.
     pub fn pid(&self) -> Option<u32> {
-        self.child.id()
+        match &self.body {
+            Body::Child(child) => child.id(),
+            Body::Adopted(worker) => worker.runs().then_some(worker.pid),
+        }
     }
 
     /// Sends a command, if the worker still listens; never waits for it.
@@ -92,11 +136,9 @@ impl Process {
     /// Signals the worker and whatever it has started.
     pub fn signal(&self, signal: Signal) {
         // Without an id it was waited for: its number may be another process's by now.
-        let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()) else {
-            return;
-        };
-        // The group may be empty already.
-        let _ = killpg(Pid::from_raw(pid), signal);
+        if let Some(pid) = self.pid() {
+            signal_group(pid, signal);
+        }
     }
 
     /// Waits for what happens next; may be cancelled. Lines are read from `lines_from` on: until then the worker
@@ -107,7 +149,7 @@ impl Process {
             self.lines.next().await
         };
         tokio::select! {
-            status = self.child.wait() => Step::Ended(status),
+            exit = self.body.ended() => Step::Ended(exit),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Step::Due,
             line = line, if !self.end_of_lines => match line {
                 Ok(Some(line)) => Step::Line(line),
@@ -135,14 +177,37 @@ impl Process {
     }
 }
 
+impl Body {
+    /// Waits for its end; may be cancelled.
+    async fn ended(&mut self) -> Exit {
+        match self {
+            Self::Child(child) => Exit::Status(child.wait().await),
+            Self::Adopted(worker) => {
+                while worker.runs() {
+                    tokio::time::sleep(LOOK).await;
+                }
+                Exit::Unknown
+            }
+        }
+    }
+}
+
+/// Signals a worker and whatever it has started: each worker leads a process group of its own.
+pub fn signal_group(pid: u32, signal: Signal) {
+    if let Ok(pid) = i32::try_from(pid) {
+        // The group may be empty already.
+        let _ = killpg(Pid::from_raw(pid), signal);
+    }
+}
+
 /// Ends when the worker is gone or no more commands come, which closes its standard input.
-async fn write_commands(mut stdin: ChildStdin, mut queue: mpsc::Receiver<Command>) {
+async fn write_commands(mut to: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Command>) {
     while let Some(command) = queue.recv().await {
         let Ok(mut line) = serde_json::to_vec(&command) else {
             return;
         };
         line.push(b'\n');
-        if stdin.write_all(&line).await.is_err() || stdin.flush().await.is_err() {
+        if to.write_all(&line).await.is_err() || to.flush().await.is_err() {
             return;
         }
     }

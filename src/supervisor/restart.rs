@@ -39,6 +39,11 @@ impl Crashes {
         }
     }
 
+    /// How many there were without a worker that ran well in between.
+    pub fn in_a_row(&self) -> u32 {
+        self.in_a_row
+    }
+
     /// A worker crashed after it `ran` so long: how long to wait. `chance`, from 0 to 1, spreads jobs that crashed
     /// together over the upper half of the delay.
     pub fn delay(&mut self, ran: Duration, chance: f64) -> Duration {

@@ -1,63 +1,48 @@
 //! One job from its start to its end, over all the processes it takes.
 
-use std::collections::HashMap;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal;
 use rand::RngExt;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, interval, timeout};
 use tracing::{Instrument, info, info_span, warn};
 
+use super::adoption::Arrival;
 use super::lines::Line;
-use super::process::{Process, Step};
+use super::patient::memory_mb;
+use super::process::{Process, Step, signal_group};
+use super::records::{Record, WorkerId};
 use super::restart::Crashes;
+use super::vigil::{FATAL_LIMIT, Outcome, Watch};
 use super::{Asked, Deadline, JobView, Settings};
 use crate::auth::Permission;
-use crate::job::{Answer, Assignment, Command, Event, JobState, Request, Role};
-use crate::signalling::rate::Bucket;
+use crate::job::{Answer, Assignment, Command, Event, JobSpec, JobState, Role};
 
-/// A worker that announced its own end and does not come to it is ended.
-const FATAL_LIMIT: Duration = Duration::from_secs(5);
+/// How long the worker of a former server may take to come to this one.
+const ARRIVAL_LIMIT: Duration = Duration::from_secs(20);
 
-/// Events a worker may report at once, and per second on and on. Beyond that it has to wait at its pipe.
-const EVENT_BURST: u32 = 500;
-const EVENTS_PER_SECOND: u32 = 100;
+/// How often a worker's memory is measured, where it is limited.
+const MEMORY_LOOK: Duration = Duration::from_secs(1);
 
 /// Renewed with every process; workers that lose the server join again with the one they have.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// How one process ended.
-#[derive(Debug, PartialEq, Eq)]
-enum Outcome {
-    /// As asked, or its work was done.
-    Done(Option<String>),
-    /// It cannot be done.
-    Failed(String),
-    /// It ended by itself.
-    Crashed(String),
+/// How a job begins here.
+pub enum Beginning {
+    /// With a worker that is to be started.
+    Fresh,
+    /// With the worker of a former server, which is to come.
+    Adopted(WorkerId, oneshot::Receiver<Arrival>),
+    /// The worker of a former server has ended with it, or after it.
+    Orphaned,
 }
 
 /// Runs a job to its end.
-pub async fn run(
-    settings: Arc<Settings>,
-    view: watch::Sender<JobView>,
-    stop: watch::Receiver<Option<Deadline>>,
-    asked: mpsc::Receiver<Asked>,
-) {
-    let span = info_span!("job", id = %view.borrow().id);
-    Job {
-        settings,
-        view,
-        stop,
-        asked,
-    }
-    .run()
-    .instrument(span)
-    .await;
+pub async fn run(job: Job, beginning: Beginning) {
+    let span = info_span!("job", id = %job.view.borrow().id);
+    job.run(beginning).instrument(span).await;
 }
 
 /// Waits until the end is asked for, or asked for sooner than it was.
@@ -77,19 +62,33 @@ async fn asked_to_end(
     }
 }
 
-struct Job {
-    settings: Arc<Settings>,
-    view: watch::Sender<JobView>,
-    stop: watch::Receiver<Option<Deadline>>,
-    asked: mpsc::Receiver<Asked>,
+/// A job, as its task holds it.
+pub struct Job {
+    /// What every worker is started with.
+    pub settings: Arc<Settings>,
+    /// What is known of it.
+    pub view: watch::Sender<JobView>,
+    /// By when it has to end.
+    pub stop: watch::Receiver<Option<Deadline>>,
+    /// What is asked of it.
+    pub asked: mpsc::Receiver<Asked>,
+    /// What the operator's configuration asked for, where it did.
+    pub configured: Option<JobSpec>,
 }
 
 impl Job {
-    async fn run(mut self) {
+    async fn run(mut self, beginning: Beginning) {
         let mut crashes = Crashes::new(self.settings.restart.clone());
+        let mut started = Instant::now();
+        let mut outcome = match beginning {
+            Beginning::Fresh => self.run_process().await,
+            Beginning::Adopted(worker, arrival) => self.take_over(worker, arrival).await,
+            Beginning::Orphaned => {
+                Outcome::Crashed("the worker ended while no server was there".to_owned())
+            }
+        };
         loop {
-            let started = Instant::now();
-            let error = match self.run_process().await {
+            let error = match outcome {
                 Outcome::Done(error) => {
                     info!("ended");
                     return self.exit(JobState::Stopped, error);
@@ -107,17 +106,40 @@ impl Job {
                 "the worker crashed and will be started again"
             );
             self.exit(JobState::Restarting, Some(error));
+            if crashes.in_a_row() > 1 {
+                self.say_crash_loop(crashes.in_a_row(), delay);
+            }
             let stopped = self.stop.wait_for(Option::is_some);
             if timeout(delay, stopped).await.is_ok() {
                 return self.exit(JobState::Stopped, None);
             }
             self.view
                 .send_modify(|view| view.restarts = view.restarts.saturating_add(1));
+            started = Instant::now();
+            outcome = self.run_process().await;
         }
     }
 
     fn exit(&self, state: JobState, error: Option<String>) {
         self.change(|view| view.on_exit(state, error));
+        let view = self.view.borrow();
+        match view.ended() {
+            true => self.settings.records.forget(&view.id),
+            false => self.settings.records.keep(&self.record(&view)),
+        }
+    }
+
+    fn say_crash_loop(&self, count: u32, delay: Duration) {
+        let seconds = delay.as_secs_f32();
+        let message = format!(
+            "the worker has crashed {count} times in a row; it is started again in {seconds:.1} s"
+        );
+        self.view
+            .send_modify(|view| view.on_event(Event::Notice { message }));
+    }
+
+    fn record(&self, view: &JobView) -> Record {
+        Record::new(view, self.configured.clone())
     }
 
     /// Changes what is known, and tells it where the job moved on by it.
@@ -132,8 +154,7 @@ impl Job {
 
     /// Runs one process to its end.
     async fn run_process(&mut self) -> Outcome {
-        let mut process = match Process::start(&self.settings.executable, &self.settings.arguments)
-        {
+        let process = match Process::start(&self.settings.executable, &self.settings.arguments) {
             Ok(process) => process,
             Err(error) => return self.not_started(&error),
         };
@@ -142,9 +163,38 @@ impl Job {
         });
         self.change(|view| view.on_process(process.pid()));
         info!(pid = process.pid(), "worker started");
+        self.attend(process).await
+    }
 
-        let mut watch = Watch::new();
-        let status = loop {
+    /// Waits for the worker of a former server, and goes on with it.
+    async fn take_over(
+        &mut self,
+        worker: WorkerId,
+        arrival: oneshot::Receiver<Arrival>,
+    ) -> Outcome {
+        let arrival = timeout(ARRIVAL_LIMIT, arrival).await;
+        match arrival {
+            Ok(Ok(arrival)) => {
+                info!(pid = worker.pid, "the worker of the former server goes on");
+                self.attend(Process::adopt(worker, arrival)).await
+            }
+            Ok(Err(_)) | Err(_) => {
+                if worker.runs() {
+                    signal_group(worker.pid, Signal::SIGKILL);
+                }
+                Outcome::Crashed("the former server's worker did not come in time".to_owned())
+            }
+        }
+    }
+
+    /// Watches a process to its end.
+    async fn attend(&mut self, mut process: Process) -> Outcome {
+        self.settings
+            .records
+            .keep(&self.record(&self.view.borrow()));
+        let mut watch = Watch::new(&self.settings);
+        let mut memory = interval(MEMORY_LOOK);
+        let exit = loop {
             let step = tokio::select! {
                 deadline = asked_to_end(&mut self.stop, watch.asked) => {
                     watch.on_asked(deadline);
@@ -156,19 +206,27 @@ impl Job {
                     process.command(watch.on_request(request, answer));
                     continue;
                 }
+                _ = memory.tick(), if watch.patient.has_memory_limit() => {
+                    watch.on_memory(process.pid().and_then(memory_mb));
+                    continue;
+                }
                 step = process.next(watch.lines_from(), watch.due()) => step,
             };
             match step {
                 Step::Line(line) => self.on_line(line, &mut watch),
                 Step::EndOfLines => {}
-                Step::Due => process.signal(watch.next_signal()),
-                Step::Ended(status) => break status,
+                Step::Due => {
+                    if let Some(signal) = watch.next_signal() {
+                        process.signal(signal);
+                    }
+                }
+                Step::Ended(exit) => break exit,
             }
         };
         for line in process.last_lines().await {
             self.on_line(line, &mut watch);
         }
-        watch.outcome(status)
+        watch.outcome(exit)
     }
 
     fn not_started(&self, error: &std::io::Error) -> Outcome {
@@ -212,6 +270,7 @@ impl Job {
             second_folder: self.settings.second_folder.clone(),
             encoders: self.settings.encoders.clone(),
             paused: view.paused,
+            control: self.settings.control.clone(),
         }
     }
 
@@ -230,6 +289,9 @@ impl Job {
                 };
                 if answer == Answer::Done {
                     self.view.send_modify(|view| view.on_done(request));
+                    self.settings
+                        .records
+                        .keep(&self.record(&self.view.borrow()));
                 }
                 // Whoever asked may have gone.
                 let _ = waiting.send(answer);
@@ -238,149 +300,15 @@ impl Job {
                 if let Event::Error { message, fatal } = &event {
                     watch.on_error(message.clone(), *fatal);
                 }
+                if let Event::Beat { stalled } = &event {
+                    watch.on_beat(stalled.as_deref());
+                }
+                if let Event::State { state, .. } = &event {
+                    watch.said = Some(*state);
+                }
                 self.change(|view| view.on_event(event));
             }
             Err(error) => watch.on_garbage(&error),
         }
-    }
-}
-
-/// What is observed of one process besides its events, and when it has to be ended.
-struct Watch {
-    asked: Option<Deadline>,
-    deadline: Option<Deadline>,
-    terminated: bool,
-    killed: bool,
-    /// What the worker said of its last trouble, and whether it was a fatal one.
-    error: Option<String>,
-    fatal: bool,
-    garbage: u64,
-    allowance: Bucket,
-    requests: u64,
-    /// Those without an answer yet; dropped with the process, which tells who asked.
-    open: HashMap<u64, Asked>,
-}
-
-impl Watch {
-    fn new() -> Self {
-        Self {
-            asked: None,
-            deadline: None,
-            terminated: false,
-            killed: false,
-            error: None,
-            fatal: false,
-            garbage: 0,
-            allowance: Bucket::new(EVENT_BURST, EVENTS_PER_SECOND, std::time::Instant::now()),
-            requests: 0,
-            open: HashMap::new(),
-        }
-    }
-
-    /// The command that asks the worker.
-    fn on_request(&mut self, request: Request, answer: oneshot::Sender<Answer>) -> Command {
-        self.requests += 1;
-        // Whoever stopped waiting needs no answer any more.
-        self.open.retain(|_, (_, waiting)| !waiting.is_closed());
-        self.open.insert(self.requests, (request.clone(), answer));
-        Command::Request {
-            number: self.requests,
-            request,
-        }
-    }
-
-    fn on_asked(&mut self, deadline: Deadline) {
-        self.asked = Some(deadline);
-        self.hurry(deadline);
-    }
-
-    /// An earlier deadline stays.
-    fn hurry(&mut self, deadline: Deadline) {
-        let sooner = self
-            .deadline
-            .filter(|earlier| earlier.kill <= deadline.kill);
-        self.deadline = sooner.or(Some(deadline));
-    }
-
-    fn on_error(&mut self, message: String, fatal: bool) {
-        if self.fatal {
-            return;
-        }
-        self.error = Some(message);
-        self.fatal = fatal;
-        if fatal {
-            self.hurry(Deadline::within(FATAL_LIMIT));
-        }
-    }
-
-    /// Libraries print to standard output now and then; that is worth one line in the log, not one for each.
-    fn on_garbage(&mut self, error: &str) {
-        if self.garbage == 0 {
-            warn!(
-                error,
-                "the worker printed something that is not an event; further ones are not reported"
-            );
-        }
-        self.garbage += 1;
-    }
-
-    /// When the worker may report again.
-    fn lines_from(&mut self) -> Instant {
-        Instant::now() + self.allowance.wait(1, std::time::Instant::now())
-    }
-
-    /// When the next signal is due.
-    fn due(&self) -> Option<Instant> {
-        let deadline = self.deadline?;
-        match (self.terminated, self.killed) {
-            (_, true) => None,
-            (true, false) => Some(deadline.kill),
-            (false, false) => Some(deadline.terminate),
-        }
-    }
-
-    /// The signal that is due.
-    fn next_signal(&mut self) -> Signal {
-        if self.terminated {
-            self.killed = true;
-            return Signal::SIGKILL;
-        }
-        self.terminated = true;
-        Signal::SIGTERM
-    }
-
-    fn outcome(self, status: std::io::Result<ExitStatus>) -> Outcome {
-        let ending = match &status {
-            Ok(status) => describe(*status),
-            Err(error) => format!("the worker was lost: {error}"),
-        };
-        if self.asked.is_some() {
-            let forced = match (self.terminated, self.killed) {
-                (_, true) => Some("it did not end in time and was killed; files may be unfinished"),
-                (true, false) => Some("it did not end in time and was terminated"),
-                (false, false) => None,
-            };
-            return Outcome::Done(forced.map(str::to_owned));
-        }
-        match (self.fatal, self.error, status) {
-            (true, Some(message), _) => Outcome::Failed(message),
-            (_, _, Ok(status)) if status.success() => Outcome::Done(None),
-            // An exit code by itself explains nothing; a signal does.
-            (_, Some(message), Ok(status)) if status.code().is_some() => {
-                Outcome::Crashed(format!("{ending}: {message}"))
-            }
-            (_, _, Ok(_) | Err(_)) => Outcome::Crashed(ending),
-        }
-    }
-}
-
-fn describe(status: ExitStatus) -> String {
-    match (status.signal(), status.code()) {
-        (Some(signal), _) => {
-            let name = Signal::try_from(signal).map_or("unknown", Signal::as_str);
-            format!("the worker was ended by signal {signal} ({name})")
-        }
-        (None, Some(code)) => format!("the worker ended with exit code {code}"),
-        (None, None) => "the worker ended".to_owned(),
     }
 }

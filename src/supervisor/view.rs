@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
+use super::records::Record;
 use crate::admission::Cost;
 use crate::job::{EncoderInUse, Event, JobSpec, JobState, PeerState, Request, StreamState, Value};
 use crate::quality::Quality;
@@ -161,6 +162,18 @@ impl JobView {
         }
     }
 
+    /// A former server began it; its worker, if there is one, is about to come.
+    pub fn on_taken_over(&mut self, record: &Record, pid: Option<u32>) {
+        self.started_at = record.started_at;
+        self.restarts = record.restarts;
+        self.paused = record.paused;
+        self.pid = pid;
+        self.state = match pid {
+            Some(_) => JobState::Reconnecting,
+            None => JobState::Restarting,
+        };
+    }
+
     /// Nothing will happen to it any more.
     pub fn ended(&self) -> bool {
         match self.state {
@@ -258,6 +271,8 @@ impl JobView {
             }
             // What people write to each other is not the operator's; answers are for whoever asked.
             Event::Message { .. } | Event::Answer { .. } => {}
+            // Whether it beats is for whoever watches the process.
+            Event::Beat { .. } => {}
             Event::Recording {
                 participant,
                 file,

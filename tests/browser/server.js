@@ -57,7 +57,7 @@ export class Server {
     writeFileSync(file, `${this.#config}\n${admission}${jobs}`);
     const child = spawn(BINARY, ['serve', '--config', file, '--listen', `127.0.0.1:${this.#port}`], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...this.#environment },
+      env: { ...process.env, XDG_STATE_HOME: join(this.folder, 'state'), ...this.#environment },
     });
     this.#process = child;
     for (const stream of [child.stdout, child.stderr]) {

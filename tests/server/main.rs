@@ -54,12 +54,13 @@ impl Running {
     /// A server with this configuration besides a free port and its folders.
     async fn start(text: &str, worker: &str) -> Self {
         let folder = folder(worker);
-        let config = Config::parse(
+        let mut config = Config::parse(
             text,
             Some(&folder.path().join("attache.toml")),
             on_free_port(),
         )
         .unwrap();
+        config.server.state = folder.path().join("state");
         let server = Server::start(config, folder.path().join("worker"))
             .await
             .unwrap();

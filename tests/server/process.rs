@@ -15,6 +15,8 @@ fn attache(arguments: &[&str]) -> Command {
     command
         .args(arguments)
         .env_remove("RUST_LOG")
+        // What one test leaves is nothing to the next.
+        .env("XDG_STATE_HOME", "/nonexistent")
         .stdin(Stdio::null());
     command
 }

@@ -114,12 +114,11 @@ async fn a_self_signed_certificate_is_good_for_the_names_of_this_machine() {
         self_signed: true,
         ..on_free_port()
     };
-    let server = Server::start(
-        Config::load(None, overrides).unwrap(),
-        folder.path().join("worker"),
-    )
-    .await
-    .unwrap();
+    let mut config = Config::load(None, overrides).unwrap();
+    config.server.state = folder.path().join("state");
+    let server = Server::start(config, folder.path().join("worker"))
+        .await
+        .unwrap();
     assert!(server.urls()[0].starts_with("https://127.0.0.1:"));
     let trusted = certificate(server.address()).await;
     for name in ["localhost", "127.0.0.1"] {
@@ -148,12 +147,13 @@ async fn certificates_that_change_on_disk_are_put_to_use_and_bad_ones_are_not() 
     let folder = folder(JOINS);
     write_pair(folder.path());
     let text = "[tls]\ncertificate = \"certificate.pem\"\nkey = \"key.pem\"\n";
-    let config = Config::parse(
+    let mut config = Config::parse(
         text,
         Some(&folder.path().join("attache.toml")),
         on_free_port(),
     )
     .unwrap();
+    config.server.state = folder.path().join("state");
     let server = Server::start(config, folder.path().join("worker"))
         .await
         .unwrap();

@@ -61,9 +61,11 @@ impl Daemon {
         };
         let file = folder.path().join("attache.toml");
         std::fs::write(&file, config).expect("the configuration is written");
+        let state = folder.path().join("state");
         let environment: Vec<_> = environment
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .chain([("XDG_STATE_HOME".to_owned(), state.display().to_string())])
             .collect();
         let (child, url) = launch(&file, &environment);
         attache::tls::install_ring();

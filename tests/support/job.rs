@@ -7,6 +7,7 @@ use std::path::Path;
 use attache::job::{Assignment, Event, JobSpec, JobState, Parameters, Role, ServerAddress};
 use attache::signalling::client;
 use attache::signalling::ids::{JobId, ParticipantId};
+use attache::worker::pulse::Pulse;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -57,6 +58,7 @@ pub fn start_with(
         second_folder: None,
         encoders: Default::default(),
         paused: false,
+        control: None,
     };
     let (to_us, events) = unbounded_channel();
     let (stop, stopped) = oneshot::channel();
@@ -65,6 +67,7 @@ pub fn start_with(
         assignment,
         to_us,
         requests,
+        Pulse::new(std::time::Instant::now()),
         async {
             let _ = stopped.await;
         },
