@@ -32,6 +32,8 @@ pub enum Work {
     Mix,
     /// Improves one participant's media.
     Filter,
+    /// Passes on what one publisher sends.
+    Relay,
 }
 
 impl Work {
@@ -42,6 +44,7 @@ impl Work {
             (Role::Recorder, false) => Self::Record,
             (Role::Recorder, true) => Self::Mix,
             (Role::Filter, _) => Self::Filter,
+            (Role::Relay, _) => Self::Relay,
         }
     }
 
@@ -53,13 +56,14 @@ impl Work {
             Self::Record => (cost(0.02, 45.0), cost(0.03, 10.0)),
             Self::Mix => (cost(0.45, 110.0), cost(0.10, 15.0)),
             Self::Filter => (cost(0.15, 80.0), cost(0.02, 5.0)),
+            Self::Relay => (cost(0.04, 45.0), cost(0.01, 5.0)),
         }
     }
 
     /// What is reserved for such a job in a room with so many others.
     pub fn cost(self, participants: usize) -> Cost {
         let counted = match self {
-            Self::Kiosk | Self::Record | Self::Mix => participants.max(AT_LEAST),
+            Self::Kiosk | Self::Record | Self::Mix | Self::Relay => participants.max(AT_LEAST),
             Self::Filter => 1,
         };
         let (alone, each) = self.table();

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::graph::Graph;
 use crate::media::encoder::Policy;
+use crate::peer::Candidate;
 use crate::pipeline::allowed::Allowed;
 use crate::quality::Quality;
 use crate::recording::Because;
 use crate::signalling::ids::{Generation, JobId, ParticipantId, RoomName};
-use crate::signalling::protocol::Kind;
+use crate::signalling::protocol::{Ice, Kind};
 use crate::streaming::Hosts;
 
 /// What a worker does with its peers' media.
@@ -24,6 +25,8 @@ pub enum Role {
     Recorder,
     /// Gives one participant's media back, improved.
     Filter,
+    /// Passes on what a publisher outside the room sends (WHIP). The server starts it; no request names it.
+    Relay,
 }
 
 impl std::fmt::Display for Role {
@@ -32,6 +35,7 @@ impl std::fmt::Display for Role {
             Self::Kiosk => "kiosk",
             Self::Recorder => "recorder",
             Self::Filter => "filter",
+            Self::Relay => "relay",
         })
     }
 }
@@ -43,6 +47,7 @@ impl Role {
             Self::Kiosk => Kind::Kiosk,
             Self::Recorder => Kind::Recorder,
             Self::Filter => Kind::Filter,
+            Self::Relay => Kind::Relay,
         }
     }
 
@@ -52,6 +57,7 @@ impl Role {
             Self::Kiosk => "kiosk",
             Self::Recorder => "recorder",
             Self::Filter => "filter-denoise",
+            Self::Relay => "relay",
         }
     }
 }
@@ -228,6 +234,18 @@ pub enum Request {
     Split,
     /// Tell the pipelines that run now.
     Graph,
+    /// A relay answers its publisher.
+    Receive {
+        /// The publisher's offer.
+        offer: String,
+        /// Servers for the connection.
+        ice: Ice,
+    },
+    /// A relay takes candidates of its publisher.
+    Trickle {
+        /// In the order in which they came.
+        candidates: Vec<Candidate>,
+    },
 }
 
 /// How a [`Request`] ended.
@@ -240,6 +258,11 @@ pub enum Answer {
     Graph {
         /// All of the worker's process.
         graph: Graph,
+    },
+    /// A relay's answer to its publisher.
+    Session {
+        /// With all candidates.
+        sdp: String,
     },
     /// It cannot be done; everything is as it was.
     Refused {

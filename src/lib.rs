@@ -7,6 +7,7 @@
 //! * [`server`]: `attache serve`, the control process: starts what follows and stops it in order; [`home`]: its state folder.
 //! * [`admission`]: whether there is room for one more job; [`auth`]: who may do what; [`tls`]: certificates; [`ice`]: STUN and TURN for everybody.
 //! * [`signalling`]: rooms, the protocol, the server's socket and the client's. No GStreamer here.
+//! * [`whip`]: players that speak WHEP become viewers in a room, publishers that speak WHIP get a relay.
 //! * [`http`]: the page, the API, health, metrics; [`descriptions`]: changed files are checked, and running jobs follow.
 //! * [`job`]: what a worker is asked to do and what it reports; [`supervisor`]: the parent's side of that
 //!   conversation, [`worker`]: the child's.
@@ -44,4 +45,5 @@ pub mod streaming;
 pub mod supervisor;
 pub mod tls;
 pub mod webhooks;
+pub mod whip;
 pub mod worker;

@@ -33,6 +33,7 @@ use crate::supervisor::adoption::Lobby;
 use crate::supervisor::{Settings, Supervisor};
 use crate::tls;
 use crate::webhooks::{Counts, Sources, Webhooks};
+use crate::whip::{Publishers, Viewers};
 
 /// Of the time for a stop, what is kept for telling everybody and closing connections once the workers have ended.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -171,6 +172,8 @@ impl Server {
             recordings,
             uploads,
             webhooks: webhook_counts,
+            players: Viewers::new(hub.clone()),
+            publishers: Publishers::new(hub.clone(), supervisor.clone()),
             health: Arc::clone(&health),
         };
 

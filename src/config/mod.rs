@@ -168,15 +168,21 @@ pub struct WrongField {
 pub fn check_job(spec: &JobSpec, pipelines: &Path, stream_hosts: &Hosts) -> Result<(), WrongField> {
     let about_of = match (spec.role, &spec.of) {
         (Role::Filter, None) => Some("a filter improves one participant: give its id"),
-        (Role::Kiosk | Role::Recorder, Some(_)) => {
+        (Role::Kiosk | Role::Recorder | Role::Relay, Some(_)) => {
             Some("only a filter works for one participant: leave this out")
         }
-        (Role::Filter, Some(_)) | (Role::Kiosk | Role::Recorder, None) => None,
+        (Role::Filter, Some(_)) | (Role::Kiosk | Role::Recorder | Role::Relay, None) => None,
     };
     if let Some(message) = about_of {
         return Err(WrongField {
             field: "of",
             message: message.to_owned(),
+        });
+    }
+    if spec.role == Role::Relay {
+        return Err(WrongField {
+            field: "role",
+            message: "a relay begins with its publisher: POST an offer to /whip/ROOM".to_owned(),
         });
     }
     let name = spec

@@ -157,7 +157,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-async fn in_time(request: Request, next: Next) -> Response {
+pub(super) async fn in_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(LIMIT, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
@@ -407,7 +407,7 @@ async fn draw_job(
     let (Path(id), Query(PictureQuery { format })) = (id?, query?);
     let graph = match app.supervisor.request(&id, JobRequest::Graph).await? {
         Answer::Graph { graph } => graph,
-        Answer::Done | Answer::Refused { .. } => {
+        Answer::Done | Answer::Session { .. } | Answer::Refused { .. } => {
             return Err(RequestError::NoAnswer.into());
         }
     };

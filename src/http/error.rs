@@ -32,6 +32,10 @@ pub enum ApiErrorCode {
     BodyTooLarge,
     /// The body is not `application/json`.
     UnsupportedMediaType,
+    /// `If-Match` names another state of the resource.
+    PreconditionFailed,
+    /// It is understood, and cannot be done.
+    Unprocessable,
     /// The job has no worker at this moment.
     NotRunning,
     /// The recording is being written or uploaded.
@@ -84,6 +88,8 @@ impl ApiError {
             ApiErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             ApiErrorCode::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ApiErrorCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ApiErrorCode::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            ApiErrorCode::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
             ApiErrorCode::NotRunning | ApiErrorCode::Busy => StatusCode::CONFLICT,
             ApiErrorCode::TooManyJobs => StatusCode::TOO_MANY_REQUESTS,
             ApiErrorCode::Timeout => StatusCode::REQUEST_TIMEOUT,

@@ -2,8 +2,8 @@
 //!
 //! [`listen`] accepts connections, [`guard`] keeps other sites' pages out, [`page`] serves the page's files,
 //! [`api`] the HTTP API, `recordings` the part of it about recordings, [`health`] the two probes (with
-//! [`surroundings`]), `metrics` what
-//! Prometheus reads and `status` what the status page shows. The same router serves the workers' private socket.
+//! [`surroundings`]), `metrics` what Prometheus reads, `status` what the status page shows, and `whip` lets players
+//! watch and publishers send. The same router serves the workers' private socket.
 
 pub mod api;
 pub mod error;
@@ -15,6 +15,7 @@ mod page;
 mod recordings;
 mod status;
 pub mod surroundings;
+mod whip;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -34,6 +35,7 @@ use crate::recording::upload::service::Uploads;
 use crate::signalling::{Entrance, Hub};
 use crate::supervisor::Supervisor;
 use crate::webhooks::Counts;
+use crate::whip::{Publishers, Viewers};
 use guard::Guard;
 use health::Health;
 
@@ -58,6 +60,10 @@ pub struct App {
     pub uploads: Uploads,
     /// What webhooks told.
     pub webhooks: Counts,
+    /// Players that watch somebody.
+    pub players: Viewers,
+    /// Those who publish.
+    pub publishers: Publishers,
     /// Whether the server is ready.
     pub health: Arc<Health>,
 }
@@ -66,7 +72,8 @@ pub struct App {
 pub fn router(app: App, entrance: Entrance, guard: Guard) -> Router {
     let guarded = Router::new()
         .route("/api/v1/signalling", get(signalling))
-        .merge(api::routes(&app));
+        .merge(api::routes(&app))
+        .merge(whip::routes());
     let guarded = match entrance {
         Entrance::Public => guarded.layer(middleware::from_fn_with_state(guard, guard::layer)),
         Entrance::Private => guarded,

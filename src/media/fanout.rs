@@ -138,10 +138,7 @@ impl Outlet {
 
     /// Asks the pipeline that feeds for a key frame, merged with what consumers ask.
     pub fn request_key_frame(&self) {
-        let event = gst_video::UpstreamForceKeyUnitEvent::builder()
-            .all_headers(true)
-            .build();
-        on_upstream_event(&self.0.state, event);
+        on_upstream_event(&self.0.state, key_frame_request());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -201,6 +198,9 @@ impl Feed {
         if inner.pad.push(frame.buffer).is_ok() {
             inner.frames.fetch_add(1, Ordering::Relaxed);
         }
+        if let (true, Some(pad)) = (frame.asks_again, appsink.static_pad("sink")) {
+            pad.push_event(key_frame_request());
+        }
     }
 
     /// Decides whether a frame passes, and stamps it with its running time.
@@ -238,8 +238,13 @@ impl Feed {
             state.upstream = appsink.static_pad("sink").map(|pad| pad.downgrade());
             self.outlet.0.taken_over.notify_all();
         }
-        if let (true, Some(key_frames)) = (is_key_frame, &mut state.key_frames) {
-            key_frames.on_key_frame(Instant::now());
+        let mut asks_again = false;
+        if let Some(key_frames) = &mut state.key_frames {
+            let now = Instant::now();
+            match is_key_frame {
+                true => key_frames.on_key_frame(now),
+                false => asks_again = key_frames.on_other_frame(now),
+            }
         }
         let mut events = Vec::new();
         if state.caps.as_ref() != Some(caps) {
@@ -250,7 +255,11 @@ impl Feed {
             let plain = gst::FormattedSegment::<gst::ClockTime>::new();
             events.push(gst::event::Segment::new(&plain));
         }
-        Some(Frame { events, buffer })
+        Some(Frame {
+            events,
+            buffer,
+            asks_again,
+        })
     }
 }
 
@@ -258,6 +267,14 @@ impl Feed {
 struct Frame {
     events: Vec<gst::Event>,
     buffer: gst::Buffer,
+    /// The key frame that was asked for has not come.
+    asks_again: bool,
+}
+
+fn key_frame_request() -> gst::Event {
+    gst_video::UpstreamForceKeyUnitEvent::builder()
+        .all_headers(true)
+        .build()
 }
 
 /// Lets only those requests for key frames pass that [`KeyFrames`] grants.

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 /// Receivers that lost packets get a common key frame at most this often.
 const SHARED_INTERVAL: Duration = Duration::from_millis(500);
-/// A granted request that brought no key frame for this long is forgotten.
-const LOST: Duration = Duration::from_millis(500);
+/// A granted request that brought no key frame for this long is made again. Browsers pass over those that come within
+/// 300 ms of the one before.
+const LOST: Duration = Duration::from_millis(400);
 
 /// Decides which requests reach the encoder.
 #[derive(Debug, Default)]
@@ -34,6 +35,16 @@ impl KeyFrames {
         self.newcomers = self.newcomers.saturating_sub(1);
         self.pending = Some(now);
         true
+    }
+
+    /// A frame came that is none: whether the request is to be made again.
+    pub fn on_other_frame(&mut self, now: Instant) -> bool {
+        let is_lost = |then: &Instant| now.saturating_duration_since(*then) >= LOST;
+        let is_due = self.pending.as_ref().is_some_and(is_lost);
+        if is_due {
+            self.pending = Some(now);
+        }
+        is_due
     }
 
     /// The encoder has made a key frame.
@@ -83,5 +94,20 @@ mod tests {
         assert!(frames.on_request(start));
         assert!(!frames.on_request(start + 100 * MS));
         assert!(frames.on_request(start + 600 * MS));
+    }
+
+    #[test]
+    fn a_request_that_brings_nothing_is_made_again_until_it_does() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut frames = KeyFrames::default();
+        assert!(!frames.on_other_frame(at(0)));
+        assert!(frames.on_request(at(0)));
+        assert!(!frames.on_other_frame(at(399)));
+        assert!(frames.on_other_frame(at(400)));
+        assert!(!frames.on_other_frame(at(433)));
+        assert!(frames.on_other_frame(at(800)));
+        frames.on_key_frame(at(850));
+        assert!(!frames.on_other_frame(at(2000)));
     }
 }

@@ -231,8 +231,19 @@ fn scaling() -> gst::Structure {
 }
 
 /// Notes that frames come, and how loud they are. Drops those from before the pipeline's beginning: they have no running
-/// time there, and a compositor would wait for the time of such a one for ever (GStreamer 1.22).
+/// time there, and a compositor would wait for the time of such a one for ever (GStreamer 1.22). So has the word that one
+/// is missing, where a packet was lost: of that a compositor would die ("assertion failed: start_running_time != -1").
 fn watch(pad: &gst::Pad, zero: gst::ClockTime, kind: MediaKind, heard: Arc<Heard>) {
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        let gap = info.event().and_then(|event| match event.view() {
+            gst::EventView::Gap(gap) => Some(gap.get().0),
+            _ => None,
+        });
+        match gap {
+            Some(at) if at < zero => gst::PadProbeReturn::Drop,
+            Some(_) | None => gst::PadProbeReturn::Ok,
+        }
+    });
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         let Some(buffer) = info.buffer_mut() else {
             return gst::PadProbeReturn::Ok;
@@ -252,4 +263,61 @@ fn watch(pad: &gst::Pad, zero: gst::ClockTime, kind: MediaKind, heard: Arc<Heard
         heard.has_frames.store(true, Ordering::Relaxed);
         gst::PadProbeReturn::Ok
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// What comes through, by kind and second.
+    type Passed = Arc<Mutex<Vec<(&'static str, u64)>>>;
+
+    #[test]
+    fn nothing_from_before_the_beginning_reaches_a_mixer() {
+        gst::init().unwrap();
+        let passed = Passed::default();
+        let (gaps, frames) = (passed.clone(), passed.clone());
+        let sink = gst::Pad::builder(gst::PadDirection::Sink)
+            .event_function(move |_, _, event| {
+                if let gst::EventView::Gap(gap) = event.view() {
+                    gaps.lock().unwrap().push(("gap", gap.get().0.seconds()));
+                }
+                true
+            })
+            .chain_function(move |_, _, buffer| {
+                let at = buffer.pts().unwrap().seconds();
+                frames.lock().unwrap().push(("frame", at));
+                Ok(gst::FlowSuccess::Ok)
+            })
+            .build();
+        let source = gst::Pad::new(gst::PadDirection::Src);
+        let heard = Arc::new(Heard {
+            has_frames: false.into(),
+            last: 0.into(),
+            level: NOTHING.into(),
+            fade: Fade::new(true),
+        });
+        watch(
+            &source,
+            gst::ClockTime::from_seconds(10),
+            MediaKind::Video,
+            heard,
+        );
+        source.link(&sink).unwrap();
+        source.set_active(true).unwrap();
+        sink.set_active(true).unwrap();
+        source.push_event(gst::event::StreamStart::new("seat"));
+        let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        source.push_event(gst::event::Segment::new(&segment));
+        for at in [8, 9, 10, 11].map(gst::ClockTime::from_seconds) {
+            source.push_event(gst::event::Gap::builder(at).build());
+            let mut buffer = gst::Buffer::new();
+            buffer.get_mut().unwrap().set_pts(at);
+            source.push(buffer).unwrap();
+        }
+        let right = [("gap", 10), ("frame", 10), ("gap", 11), ("frame", 11)];
+        assert_eq!(*passed.lock().unwrap(), right);
+    }
 }

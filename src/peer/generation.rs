@@ -3,6 +3,8 @@
 //! Pure: messages in, decisions out. A generation is never renegotiated (webrtcbin cannot restart ICE);
 //! the next one is built beside it and takes over when its media plays.
 
+use serde::{Deserialize, Serialize};
+
 use crate::signalling::ids::Generation;
 
 /// Who offers. Of two participants, the one that joined later does.
@@ -15,7 +17,8 @@ pub enum Side {
 }
 
 /// A trickled candidate.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Candidate {
     /// The attribute's text; empty at the end of candidates.
     pub candidate: String,

@@ -4,6 +4,7 @@ use anyhow::{Result, bail};
 use gst::glib;
 use gst::prelude::*;
 use gstreamer as gst;
+use gstreamer_webrtc::WebRTCICEGatheringState;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{Candidate, PeerEvent};
@@ -92,8 +93,19 @@ fn only_loopback() -> bool {
         .is_ok_and(|interfaces| interfaces.iter().all(|interface| interface.is_loopback()))
 }
 
-/// Reports local candidates as they are found.
+/// Reports local candidates as they are found, and an empty one when there are no more (RFC 8838, 8.2).
 pub fn watch_candidates(webrtc: &gst::Element, events: &UnboundedSender<PeerEvent>) {
+    let at_end = events.clone();
+    webrtc.connect_notify(Some("ice-gathering-state"), move |webrtc, _| {
+        let state = webrtc.property::<WebRTCICEGatheringState>("ice-gathering-state");
+        if state == WebRTCICEGatheringState::Complete {
+            let none = Candidate {
+                candidate: String::new(),
+                mline: 0,
+            };
+            let _ = at_end.send(PeerEvent::Candidate(none));
+        }
+    });
     let events = events.clone();
     webrtc.connect("on-ice-candidate", false, move |values| {
         let (Ok(mline), Ok(candidate)) = (values[1].get::<u32>(), values[2].get::<String>()) else {

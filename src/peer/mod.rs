@@ -41,7 +41,7 @@ use crate::signalling::protocol::{Ice, Sends};
 
 pub use generation::Candidate;
 pub use jitter::Latency;
-pub use receive::{EncodedSink, Receive, Wish};
+pub use receive::{EncodedSink, Passage, Receive, Wish};
 
 /// Gives the encoded frames of a codec; called when a peer is about to send. The encoder starts when first asked.
 pub type Producers = Arc<dyn Fn(Codec) -> Result<StreamProducer> + Send + Sync>;

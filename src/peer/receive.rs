@@ -15,10 +15,14 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::timing::{PeerClock, TrackTiming};
 use super::{Counters, PeerEvent};
+use crate::media::fanout::Outlet;
 use crate::media::{Codec, MediaKind, decoder, opus};
 
 /// Takes encoded frames on a streaming thread; must not block. Its answer goes back to the sender.
 pub type EncodedSink = Arc<dyn Fn(MediaKind, gst::Sample) -> Wish + Send + Sync>;
+
+/// Gives the outlet that the frames of a received codec go to.
+pub type Passage = Arc<dyn Fn(Codec) -> Result<Outlet> + Send + Sync>;
 
 /// What the taker of a frame wants of the sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +42,8 @@ pub enum Receive {
     /// unit), `video/x-h264` and `video/x-h265` (byte stream, by access unit, parameter sets in front of each key frame).
     /// Their PTS is when they were captured, in running time.
     Encoded(EncodedSink),
+    /// The same frames, straight into the fan-out: to others, without a look at them.
+    Passed(Passage),
     /// Raw frames: `audio/x-raw` S16LE 48 kHz stereo, `video/x-raw` I420; handed over in [`PeerEvent::Track`].
     /// What is not wanted is received and dropped undecoded.
     Decoded {
@@ -61,7 +67,7 @@ impl Receive {
     pub(super) fn opens(&self, kind: MediaKind) -> bool {
         match self {
             Self::Nothing => false,
-            Self::Encoded(_) | Self::Decoded { .. } => true,
+            Self::Encoded(_) | Self::Passed(_) | Self::Decoded { .. } => true,
             Self::Only { .. } => self.decodes(kind),
         }
     }
@@ -71,14 +77,14 @@ impl Receive {
     fn mends_sound(&self) -> bool {
         match self {
             Self::Only { .. } => false,
-            Self::Nothing | Self::Encoded(_) | Self::Decoded { .. } => true,
+            Self::Nothing | Self::Encoded(_) | Self::Passed(_) | Self::Decoded { .. } => true,
         }
     }
 
     /// Whether received frames of this kind are handed over raw.
     fn decodes(&self, kind: MediaKind) -> bool {
         match (self, kind) {
-            (Self::Nothing | Self::Encoded(_), _) => false,
+            (Self::Nothing | Self::Encoded(_) | Self::Passed(_), _) => false,
             (Self::Decoded { audio, .. } | Self::Only { audio, .. }, MediaKind::Audio) => *audio,
             (Self::Decoded { video, .. } | Self::Only { video, .. }, MediaKind::Video) => *video,
         }
@@ -135,10 +141,15 @@ fn link(
             element.set_property("use-inband-fec", false);
         }
     }
-    let sink = gst_app::AppSink::builder()
-        .sync(false)
-        .async_(false)
-        .build();
+    let sink = match receive {
+        Receive::Passed(outlet) => outlet(codec)?.feed().appsink(),
+        Receive::Nothing | Receive::Encoded(_) | Receive::Decoded { .. } | Receive::Only { .. } => {
+            gst_app::AppSink::builder()
+                .sync(false)
+                .async_(false)
+                .build()
+        }
+    };
     pipeline.add(&bin)?;
     pipeline.add(&sink)?;
     bin.link(&sink)?;
@@ -148,6 +159,7 @@ fn link(
             forward(&sink, kind, timing(kind), encoded);
             None
         }
+        Receive::Passed(_) => None,
         Receive::Decoded { .. } | Receive::Only { .. } if decoded => {
             let settings = ProducerSettings { sync: false };
             Some(PeerEvent::Track {

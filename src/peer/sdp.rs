@@ -206,6 +206,41 @@ impl Description {
     }
 }
 
+/// What one who offered will send, by its offer and our answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Promise {
+    /// Sound.
+    pub audio: bool,
+    /// Pictures, and how they are coded.
+    pub video: Option<Codec>,
+}
+
+impl Promise {
+    /// Reads it out of both descriptions.
+    ///
+    /// # Errors
+    /// [`SdpError`].
+    pub fn read(offer: &str, answer: &str) -> Result<Self, SdpError> {
+        let parse = |text: &str| {
+            let sdp = gst_sdp::SDPMessage::parse_buffer(text.as_bytes());
+            let sdp = sdp.map_err(|_| SdpError::Syntax)?;
+            Description::parse(&sdp)
+        };
+        let (offer, answer) = (parse(offer)?, parse(answer)?);
+        let codec = |kind| {
+            let offered = offer.section(kind)?;
+            let answered = answer.section(kind)?;
+            let flows = offered.direction.sends && answered.direction.receives;
+            let format = answered.formats.first().filter(|_| flows)?;
+            Some(format.codec)
+        };
+        Ok(Self {
+            audio: codec(MediaKind::Audio).is_some(),
+            video: codec(MediaKind::Video),
+        })
+    }
+}
+
 /// Whether an attribute without a value is there.
 fn flag(media: &gst_sdp::SDPMediaRef, name: &str) -> bool {
     media.attributes().any(|attribute| attribute.key() == name)
@@ -377,6 +412,29 @@ mod tests {
         );
         assert_eq!(level(&format!("6/recvonly {AUDIO_LEVEL}")), None);
         assert_eq!(level("6 urn:ietf:params:rtp-hdrext:toffset"), None);
+    }
+
+    #[test]
+    fn what_is_offered_and_taken_is_promised() {
+        let section = |kind: &str, way: &str| match kind {
+            "audio" => format!(
+                "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\na={way}\r\n"
+            ),
+            _ => format!("m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 VP8/90000\r\na={way}\r\n"),
+        };
+        let sdp = |audio: &str, video: &str| {
+            let sections = [section("audio", audio), section("video", video)];
+            format!("{HEAD}{PRINT}{}", sections.concat())
+        };
+        let promised = |offer: [&str; 2], answer: [&str; 2]| {
+            gst::init().unwrap();
+            Promise::read(&sdp(offer[0], offer[1]), &sdp(answer[0], answer[1])).unwrap()
+        };
+        let found = promised(["sendonly", "sendonly"], ["recvonly", "recvonly"]);
+        let (audio, video) = (true, Some(Codec::Vp8));
+        assert_eq!(found, Promise { audio, video });
+        let found = promised(["sendrecv", "recvonly"], ["recvonly", "inactive"]);
+        assert_eq!(found, Promise { audio, video: None });
     }
 
     #[test]

@@ -539,6 +539,7 @@ fn read_role(root: &Table<'_>) -> Option<Role> {
         "kiosk" => Some(Role::Kiosk),
         "recorder" => Some(Role::Recorder),
         "filter" => Some(Role::Filter),
+        "relay" => Some(Role::Relay),
         other => {
             let right = format!("one of {}", ROLES.join(", "));
             root.report(role.place, "role", format!("found {other:?}"), right);

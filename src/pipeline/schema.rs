@@ -57,7 +57,7 @@ const fn required(name: &'static str, holds: Holds, about: &'static str) -> Key 
     }
 }
 
-pub(super) const ROLES: [&str; 3] = ["kiosk", "recorder", "filter"];
+pub(super) const ROLES: [&str; 4] = ["kiosk", "recorder", "filter", "relay"];
 pub(super) const DEVICE_KINDS: [&str; 4] = ["camera", "microphone", "speaker", "display"];
 pub(super) const CODECS: [&str; 5] = ["vp8", "h264", "vp9", "av1", "h265"];
 

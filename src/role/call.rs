@@ -20,7 +20,9 @@ use crate::peer::generation::Side;
 use crate::peer::{Candidate, Peer, PeerEvent};
 use crate::recording::End;
 use crate::signalling::ids::{Generation, ParticipantId};
-use crate::signalling::protocol::{self, ClientMessage, Ice, Participant, Sends, ServerMessage};
+use crate::signalling::protocol::{
+    self, ClientMessage, Ice, Kind, Participant, Sends, ServerMessage,
+};
 use crate::signalling::rejoin;
 use crate::worker::pulse::Pulse;
 
@@ -125,7 +127,7 @@ impl Call {
                     self.on_order(order, role).await;
                     None
                 }
-                error = role.failed() => Some(Over::Broken(error)),
+                over = role.over() => Some(over),
                 _ = measure.tick() => {
                     self.others.values().for_each(Other::measure);
                     None
@@ -269,7 +271,9 @@ impl Call {
     }
 
     fn meet(&mut self, participant: Participant, side: Side, role: &mut RoleMedia) {
-        if !role.wants(&participant) {
+        // A viewer that was here before waits for somebody else: nobody offers to it.
+        let is_anothers = participant.kind == Kind::Viewer && side == Side::Offerer;
+        if is_anothers || !role.wants(&participant) {
             return;
         }
         if role.may_take(&participant) {

@@ -266,7 +266,8 @@ impl Mixed {
             Kind::Person => "person",
             Kind::Kiosk => "kiosk",
             Kind::Recorder => "recorder",
-            Kind::Filter => return None,
+            Kind::Relay => "publisher",
+            Kind::Filter | Kind::Viewer => return None,
         };
         let name = other.name.clone().filter(|_| self.shows_names);
         Some(name.unwrap_or_else(|| kind.to_owned()))

@@ -1,8 +1,8 @@
-//! What a kiosk, a recorder and a filter do with their peers' media.
+//! What a kiosk, a recorder, a filter and a relay do with their peers' media.
 //!
 //! [`attend`] keeps one job in its room: it connects, joins, and comes back when the server was lost. A [`call`] is one
 //! stay: it owns the peers. `reload` moves a running job to another description or other values. [`kiosk`],
-//! [`recorder`], [`mixed`] and [`filter`] are what differs between the roles.
+//! [`recorder`], [`mixed`], [`filter`] and [`relay`] are what differs between the roles.
 
 mod attract;
 mod call;
@@ -14,6 +14,7 @@ mod order;
 mod other;
 mod over;
 mod recorder;
+mod relay;
 mod reload;
 
 use std::time::Duration;
@@ -40,6 +41,7 @@ use kiosk::Kiosk;
 use mixed::Mixed;
 use order::Inbox;
 use recorder::Recorder;
+use relay::Relay;
 use reload::{Parts, Reload};
 
 /// The first wait after the server was lost; it doubles up to [`LONGEST_WAIT`].
@@ -106,6 +108,10 @@ async fn stay(
     stop: impl Future<Output = ()>,
 ) -> Result<Because, JobError> {
     tokio::pin!(stop);
+    tokio::select! {
+        () = &mut stop => return Ok(Because::Stopped),
+        ready = role.ready() => ready?,
+    }
     let mut wait = FIRST_WAIT;
     let mut was_there = false;
     loop {
@@ -192,6 +198,7 @@ enum RoleMedia {
     Recorder(Box<Recorder>),
     Mixed(Box<Mixed>),
     Filter(Box<Filter>),
+    Relay(Box<Relay>),
 }
 
 impl RoleMedia {
@@ -217,6 +224,9 @@ impl RoleMedia {
                 .await
                 .map(Box::new)
                 .map(Self::Filter),
+            Role::Relay => Relay::start(assignment, description)
+                .map(Box::new)
+                .map(Self::Relay),
         };
         started.map_err(|error| JobError::Broken(format!("{error:#}")))
     }
@@ -226,6 +236,7 @@ impl RoleMedia {
         match self {
             Self::Kiosk(kiosk) => kiosk.parts(),
             Self::Filter(filter) => filter.parts(),
+            Self::Relay(relay) => relay.parts(),
             Self::Mixed(mixed) => Parts {
                 arrangement: Some(mixed.arrangement(room)),
                 ..Parts::default()
@@ -237,7 +248,7 @@ impl RoleMedia {
     /// What a recorder writes; others record nothing.
     fn recording(&self) -> Option<&Recording> {
         match self {
-            Self::Kiosk(_) | Self::Filter(_) => None,
+            Self::Kiosk(_) | Self::Filter(_) | Self::Relay(_) => None,
             Self::Recorder(recorder) => Some(recorder.recording()),
             Self::Mixed(mixed) => Some(mixed.recording()),
         }
@@ -246,7 +257,7 @@ impl RoleMedia {
     /// The same, to change it.
     fn recording_mut(&mut self) -> Result<&mut Recording, String> {
         match self {
-            Self::Kiosk(_) | Self::Filter(_) => {
+            Self::Kiosk(_) | Self::Filter(_) | Self::Relay(_) => {
                 Err("only a recorder records: there is nothing to pause or split".to_owned())
             }
             Self::Recorder(recorder) => Ok(recorder.recording_mut()),
@@ -266,7 +277,7 @@ impl RoleMedia {
     fn gives_up(&self) -> bool {
         match self {
             Self::Kiosk(_) => false,
-            Self::Recorder(_) | Self::Mixed(_) | Self::Filter(_) => true,
+            Self::Recorder(_) | Self::Mixed(_) | Self::Filter(_) | Self::Relay(_) => true,
         }
     }
 
@@ -302,7 +313,7 @@ impl RoleMedia {
     fn captured(&self) -> Option<u64> {
         match self {
             Self::Kiosk(kiosk) => kiosk.captured(),
-            Self::Recorder(_) | Self::Mixed(_) | Self::Filter(_) => None,
+            Self::Recorder(_) | Self::Mixed(_) | Self::Filter(_) | Self::Relay(_) => None,
         }
     }
 
@@ -311,6 +322,7 @@ impl RoleMedia {
         match self {
             Self::Kiosk(kiosk) => kiosk.sends(),
             Self::Filter(filter) => filter.sends(),
+            Self::Relay(relay) => relay.sends(),
             Self::Recorder(_) | Self::Mixed(_) => Sends::default(),
         }
     }
@@ -319,18 +331,25 @@ impl RoleMedia {
     fn enhances(&self) -> Option<&ParticipantId> {
         match self {
             Self::Filter(filter) => Some(filter.of()),
-            Self::Kiosk(_) | Self::Recorder(_) | Self::Mixed(_) => None,
+            Self::Kiosk(_) | Self::Recorder(_) | Self::Mixed(_) | Self::Relay(_) => None,
         }
     }
 
     /// Whether media is wanted from or for this participant.
+    /// A viewer sends nothing, and only a kiosk or a relay has something for it. A relay takes nothing.
     fn wants(&self, other: &Participant) -> bool {
         match (self, other.kind) {
-            (Self::Recorder(_) | Self::Mixed(_), Kind::Recorder)
-            | (Self::Filter(_), Kind::Filter) => false,
+            (Self::Recorder(_) | Self::Mixed(_), Kind::Recorder | Kind::Viewer)
+            | (Self::Filter(_), Kind::Filter | Kind::Viewer) => false,
+            (Self::Relay(_), Kind::Relay) => false,
+            (Self::Kiosk(_) | Self::Relay(_), Kind::Viewer) => true,
             (
-                Self::Recorder(_) | Self::Mixed(_) | Self::Kiosk(_) | Self::Filter(_),
-                Kind::Person | Kind::Kiosk | Kind::Filter | Kind::Recorder,
+                Self::Recorder(_)
+                | Self::Mixed(_)
+                | Self::Kiosk(_)
+                | Self::Filter(_)
+                | Self::Relay(_),
+                Kind::Person | Kind::Kiosk | Kind::Filter | Kind::Recorder | Kind::Relay,
             ) => true,
         }
     }
@@ -338,7 +357,7 @@ impl RoleMedia {
     /// Whether this participant lets its media be taken for what the role does with it.
     fn may_take(&self, other: &Participant) -> bool {
         match self {
-            Self::Kiosk(_) | Self::Filter(_) => true,
+            Self::Kiosk(_) | Self::Filter(_) | Self::Relay(_) => true,
             Self::Recorder(_) | Self::Mixed(_) => other.recordable,
         }
     }
@@ -347,6 +366,7 @@ impl RoleMedia {
         match self {
             Self::Kiosk(kiosk) => kiosk.arrived(other),
             Self::Filter(filter) => filter.heard_of(other),
+            Self::Relay(_) => {}
             Self::Recorder(recorder) => recorder.arrived(other),
             Self::Mixed(mixed) => mixed.arrived(other),
         }
@@ -354,7 +374,7 @@ impl RoleMedia {
 
     fn updated(&mut self, other: &Participant) {
         match self {
-            Self::Kiosk(_) => {}
+            Self::Kiosk(_) | Self::Relay(_) => {}
             Self::Filter(filter) => filter.heard_of(other),
             Self::Recorder(recorder) => recorder.updated(other),
             Self::Mixed(mixed) => mixed.updated(other),
@@ -364,7 +384,7 @@ impl RoleMedia {
     fn left(&mut self, other: &ParticipantId, why: End) {
         match self {
             Self::Kiosk(kiosk) => kiosk.left(other),
-            Self::Filter(_) => {}
+            Self::Filter(_) | Self::Relay(_) => {}
             Self::Recorder(recorder) => recorder.left(other, why),
             Self::Mixed(mixed) => mixed.left(other),
         }
@@ -374,7 +394,7 @@ impl RoleMedia {
     fn alone(&mut self) {
         match self {
             Self::Kiosk(kiosk) => kiosk.alone(),
-            Self::Recorder(_) | Self::Mixed(_) | Self::Filter(_) => {}
+            Self::Recorder(_) | Self::Mixed(_) | Self::Filter(_) | Self::Relay(_) => {}
         }
     }
 
@@ -388,6 +408,7 @@ impl RoleMedia {
         match self {
             Self::Kiosk(kiosk) => kiosk.peer_settings(name, ice.clone()),
             Self::Mixed(mixed) => mixed.peer_settings(name, ice.clone()),
+            Self::Relay(relay) => relay.peer_settings(name, ice.clone()),
             Self::Filter(filter) => filter.peer_settings(name, &other.id, ice.clone()),
             Self::Recorder(recorder) => {
                 recorder.peer_settings(name, &other.id, generation, ice.clone())
@@ -410,19 +431,34 @@ impl RoleMedia {
                 filter.track(kind, &producer);
                 None
             }
-            (Self::Kiosk(_) | Self::Recorder(_) | Self::Mixed(_) | Self::Filter(_), event) => {
-                Some(event)
-            }
+            (
+                Self::Kiosk(_)
+                | Self::Recorder(_)
+                | Self::Mixed(_)
+                | Self::Filter(_)
+                | Self::Relay(_),
+                event,
+            ) => Some(event),
         }
     }
 
-    /// Waits for trouble of the media side: an end that the job does not survive.
-    async fn failed(&mut self) -> String {
-        match self {
+    /// Waits for an end that comes from the media side: trouble that the job does not survive, or a publisher's goodbye.
+    async fn over(&mut self) -> Over {
+        let error = match self {
             Self::Kiosk(kiosk) => kiosk.failed().await,
             Self::Filter(filter) => filter.failed().await,
             Self::Recorder(recorder) => recorder.failed().await,
             Self::Mixed(mixed) => mixed.failed().await,
+            Self::Relay(relay) => return relay.over().await,
+        };
+        Over::Broken(error)
+    }
+
+    /// Waits until there is something to join a room with.
+    async fn ready(&mut self) -> Result<(), JobError> {
+        match self {
+            Self::Kiosk(_) | Self::Recorder(_) | Self::Mixed(_) | Self::Filter(_) => Ok(()),
+            Self::Relay(relay) => relay.ready().await,
         }
     }
 
@@ -436,6 +472,7 @@ impl RoleMedia {
                 filter.finish().await;
                 Ok(())
             }
+            Self::Relay(_) => Ok(()),
             Self::Recorder(recorder) => recorder.finish(because).await,
             Self::Mixed(mixed) => mixed.finish(because).await,
         }

@@ -7,6 +7,7 @@ use gstreamer::prelude::*;
 use super::attract::Attract;
 use super::mixed::Arrangement;
 use super::order::{self, Act, Orders};
+use super::relay::Source;
 use super::{Events, load};
 use crate::graph::Graph;
 use crate::job::{Answer, Assignment, Event, Parameters, Request};
@@ -28,6 +29,8 @@ pub struct Parts {
     pub attract: Option<Attract>,
     /// How it arranges what it records.
     pub arrangement: Option<Arrangement>,
+    /// Where a publisher's media comes in.
+    pub source: Option<Source>,
     /// What it filters with.
     pub chains: Option<Chains>,
 }
@@ -88,8 +91,18 @@ impl Reload {
             Request::Pause => order::give(&self.orders, Act::Pause).await?,
             Request::Resume => order::give(&self.orders, Act::Resume).await?,
             Request::Split => order::give(&self.orders, Act::Split).await?,
+            Request::Receive { offer, ice } => {
+                let sdp = self.source()?.receive(&offer, ice).await?;
+                return Ok(Answer::Session { sdp });
+            }
+            Request::Trickle { candidates } => self.source()?.trickle(candidates),
         }
         Ok(Answer::Done)
+    }
+
+    fn source(&self) -> anyhow::Result<&Source> {
+        let source = self.parts.source.as_ref();
+        source.ok_or_else(|| anyhow::anyhow!("only a relay has a publisher"))
     }
 
     async fn move_to(&mut self, parameters: Parameters) -> anyhow::Result<()> {

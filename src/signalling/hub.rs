@@ -17,11 +17,12 @@ use super::keys::SessionKeys;
 use super::limits::Limits;
 use super::outbox::{Farewell, Outbox, Outgoing};
 use super::protocol::{
-    ClientMessage, ErrorCode, Kind, LeaveReason, Participant, ServerMessage, SessionGrant, VERSION,
+    ClientMessage, ErrorCode, Ice, Kind, LeaveReason, Participant, ServerMessage, SessionGrant,
+    VERSION,
 };
 use super::room::{Action, Place, Refusal, RoomView, Rooms};
 use super::socket;
-use crate::auth::Auth;
+use crate::auth::{Auth, AuthError, Grants};
 use crate::ice::IceSettings;
 
 mod stay;
@@ -154,6 +155,11 @@ impl Hub {
         self.state().rooms.views()
     }
 
+    /// ICE servers and policy for one who is in no room yet.
+    pub fn ice(&self, id: &ParticipantId) -> Ice {
+        self.shared.ice.for_participant(id, SystemTime::now())
+    }
+
     /// Whether nobody may record in this room.
     pub fn forbids_recording(&self, room: &RoomName) -> bool {
         self.shared.limits.forbid_recording(room)
@@ -164,11 +170,27 @@ impl Hub {
         self.state().rooms.has(room, id)
     }
 
-    /// How many are in this room who send something: all but recorders.
+    /// What a token, or the lack of one, allows in a room.
+    ///
+    /// # Errors
+    /// The token is wrong, or one is needed.
+    pub fn grants(&self, room: &RoomName, token: Option<&str>) -> Result<Grants, AuthError> {
+        self.shared.auth.room(room, token)
+    }
+
+    /// The first of those in this room of whom this is true, in the order in which they came.
+    pub fn find(
+        &self,
+        room: &RoomName,
+        is_it: impl Fn(&Participant) -> bool,
+    ) -> Option<Participant> {
+        self.state().rooms.find(room, is_it).cloned()
+    }
+
+    /// How many are in this room who may send something: all but recorders and viewers.
     pub fn present(&self, room: &RoomName) -> usize {
-        self.state()
-            .rooms
-            .count(room, |participant| participant.kind != Kind::Recorder)
+        let may_send = |one: &Participant| !matches!(one.kind, Kind::Recorder | Kind::Viewer);
+        self.state().rooms.count(room, may_send)
     }
 
     /// Tells somebody that the filter it asked for is not there, and why; it may ask again.

@@ -88,6 +88,20 @@ name_type!(
     32,
     "use 1 to 32 of A-Z a-z 0-9 - _ . and no dot in front"
 );
+name_type!(
+    /// A player's session (WHEP). Who knows it may end it: it cannot be guessed.
+    SessionId,
+    "session id",
+    32,
+    "use 1 to 32 of A-Z a-z 0-9 - _ . and no dot in front"
+);
+
+impl SessionId {
+    /// A fresh id of 130 random bits.
+    pub fn random() -> Self {
+        Self(random_text(26))
+    }
+}
 
 impl ParticipantId {
     /// A fresh id of 80 random bits.

@@ -2,8 +2,9 @@
 //!
 //! A message's way: [`socket`] takes a frame, [`parse`] makes it a [`protocol::ClientMessage`], the [`hub`] asks
 //! the pure [`room`] machine what is to be done and puts the results into the [`outbox`] of each addressee, which
-//! its own socket empties. [`client`] is the other end of a connection, [`rejoin`] that of a stay. A lost connection is not the end of a stay: a [`session`] knows
-//! what has to be sent again, [`keys`] sign what a participant comes back with, even to a server that was started anew.
+//! its own socket empties. [`client`] is the other end of a connection, [`rejoin`] that of a stay. A lost connection is
+//! not the end of a stay: a [`session`] knows what has to be sent again, [`keys`] sign what a participant comes back with,
+//! even to a server that was started anew. A [`Visit`] is a participant without a socket, for players that speak WHEP.
 
 pub mod client;
 #[cfg(test)]
@@ -21,6 +22,9 @@ pub mod room;
 mod sdp;
 pub mod session;
 mod socket;
+mod visit;
 
 pub use hub::{Entrance, FilterWish, Hub};
 pub use limits::Limits;
+pub use sdp::sends_media;
+pub use visit::Visit;

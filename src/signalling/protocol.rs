@@ -19,6 +19,10 @@ pub enum Kind {
     Recorder,
     /// A bot that gives better media back.
     Filter,
+    /// Passes on what a publisher outside the room sends (WHIP).
+    Relay,
+    /// A player outside the room's page, which watches one participant and sends nothing (WHEP).
+    Viewer,
 }
 
 /// The tracks a participant sends now. A muted track is `false`; its m-line stays.

@@ -449,6 +449,17 @@ impl Rooms {
         self.whereabouts.get(id) == Some(room)
     }
 
+    /// The first of those in this room who is such, in the order in which they came.
+    pub fn find(
+        &self,
+        room: &RoomName,
+        is_such: impl Fn(&Participant) -> bool,
+    ) -> Option<&Participant> {
+        let members = self.rooms.get(room).map_or(&[][..], Vec::as_slice);
+        let mut participants = members.iter().map(|member| &member.participant);
+        participants.find(|participant| is_such(participant))
+    }
+
     /// How many of those in this room are such.
     pub fn count(&self, room: &RoomName, is_such: impl Fn(&Participant) -> bool) -> usize {
         let members = self.rooms.get(room).map_or(&[][..], Vec::as_slice);

@@ -248,7 +248,7 @@ impl Job {
     fn assignment(&self) -> Assignment {
         let view = self.view.borrow();
         let allow: &[Permission] = match view.spec.role {
-            Role::Kiosk => &[Permission::Join, Permission::Send],
+            Role::Kiosk | Role::Relay => &[Permission::Join, Permission::Send],
             Role::Filter => &[Permission::Join, Permission::Send, Permission::Filter],
             Role::Recorder => &[Permission::Join, Permission::Send, Permission::Record],
         };

@@ -218,7 +218,11 @@ impl JobView {
             Request::SetParameters { parameters } => self.spec.parameters.extend(parameters),
             Request::Pause => self.paused = true,
             Request::Resume => self.paused = false,
-            Request::Reload | Request::Split | Request::Graph => {}
+            Request::Reload
+            | Request::Split
+            | Request::Graph
+            | Request::Receive { .. }
+            | Request::Trickle { .. } => {}
         }
     }
 

@@ -21,7 +21,11 @@ export class Job {
     const pipelines = ['--pipelines', join(ROOT, 'pipelines')];
     this.#process = spawn(BINARY, [role, '--join', room, '--json', ...pipelines, ...options], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#ended = once(this.#process, 'exit');
-    createInterface({ input: this.#process.stdout }).on('line', (line) => this.events.push(JSON.parse(line)));
+    createInterface({ input: this.#process.stdout }).on('line', (line) => {
+      // GLib says here, too, why it ends a process.
+      if (line.startsWith('{')) this.events.push(JSON.parse(line));
+      else this.log += `${line}\n`;
+    });
     this.#process.stderr.on('data', (data) => {
       this.log += data;
     });

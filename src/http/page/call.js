@@ -221,6 +221,8 @@ export class Call {
 
   /** @param {Participant} participant @param {boolean} offerer this page came later */
   #meet(participant, offerer) {
+    // A player watches one of those who were here before it; nobody else offers to it.
+    if (participant.kind === 'viewer' && offerer) return;
     const ghost = this.#ghosts.find((link) => isSame(link.participant, participant));
     this.#ghosts = this.#ghosts.filter((link) => link !== ghost);
     const former = ghost?.handOver() ?? null;
@@ -244,7 +246,7 @@ export class Call {
   /** @param {Participant} participant */
   #makeTile(participant) {
     const { kind, enhances } = participant;
-    if (kind === 'recorder') return null;
+    if (kind === 'recorder' || kind === 'viewer') return null;
     if (kind === 'filter' && enhances) return this.#makeEnhanced(participant.id, enhances);
     const tile = new Tile(participant, this.#settings.media.chosen.speaker);
     this.#events.tile(tile);

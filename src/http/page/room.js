@@ -199,9 +199,10 @@ export class RoomScreen {
 
   /** @param {Participant[]} participants the others */
   #showParticipants(participants) {
-    const seen = participants.filter(({ kind }) => kind !== 'recorder' && kind !== 'filter').length;
+    const seen = participants.filter(({ kind }) => ['person', 'kiosk', 'relay'].includes(kind)).length;
+    const players = participants.filter(({ kind }) => kind === 'viewer').length;
     get('alone', HTMLElement).hidden = seen > 0;
-    get('count', HTMLElement).textContent = seen ? `${seen + 1} in this call` : 'Only you';
+    get('count', HTMLElement).textContent = (seen ? `${seen + 1} in this call` : 'Only you') + (players ? `, ${players} watching` : '');
     const recorders = participants.filter(({ recording }) => recording).map(nameOf);
     const who = new Intl.ListFormat('en').format(recorders);
     const { recordable } = this.#consent;

@@ -7,7 +7,7 @@ import { describe } from './stats.js';
 /** @import {Quality} from './stats.js' */
 
 /** @type {Record<Kind, string>} */
-const KINDS = { person: 'Person', kiosk: 'Kiosk', recorder: 'Recorder', filter: 'Filter' };
+const KINDS = { person: 'Person', kiosk: 'Kiosk', recorder: 'Recorder', filter: 'Filter', viewer: 'Player', relay: 'Publisher' };
 const SPEAKING = 0.02;
 
 /** @param {Participant} participant */

@@ -1,7 +1,7 @@
 // The shapes of the signalling protocol, version 1, as docs/protocol.md has them. Types only.
 
 /**
- * @typedef {'person'|'kiosk'|'recorder'|'filter'} Kind
+ * @typedef {'person'|'kiosk'|'recorder'|'filter'|'viewer'|'relay'} Kind
  * @typedef {'audio'|'video'} MediaKind
  * @typedef {{audio: boolean, video: boolean}} Sends
  *

@@ -172,6 +172,8 @@ fn kind_in_words(visit: &Visit) -> &'static str {
         Kind::Kiosk => "kiosk",
         Kind::Recorder => "recorder",
         Kind::Filter => "filter",
+        Kind::Viewer => "viewer",
+        Kind::Relay => "publisher",
     }
 }
 

@@ -13,7 +13,7 @@ use crate::peer::generation::{CandidateFate, Side};
 use crate::peer::{Candidate, Peer, PeerEvent};
 use crate::quality::Counts;
 use crate::signalling::ids::{Generation, ParticipantId};
-use crate::signalling::protocol::ClientMessage;
+use crate::signalling::protocol::{ClientMessage, Kind};
 
 /// Making a peer takes milliseconds; one that hangs must not hold up the others.
 const NEGOTIATION_LIMIT: Duration = Duration::from_secs(10);
@@ -99,7 +99,15 @@ impl Call {
                 })
                 .await;
             }
-            Err(error) => self.error(format!("{from}: {error:#}")),
+            Err(error) => {
+                let is_viewer = other.participant.kind == Kind::Viewer;
+                self.error(format!("{from}: {error:#}"));
+                // It offers once: told at once, its player hears of it. Others come again by themselves, later.
+                if is_viewer {
+                    let to = from.clone();
+                    self.send(ClientMessage::Renew { to, generation }).await;
+                }
+            }
         }
     }
 

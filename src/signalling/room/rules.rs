@@ -18,6 +18,10 @@ pub(super) fn check_grants(
             "field `sends`: the token does not allow to send; `audio` and `video` must be false";
         return Err(Refusal::new(ErrorCode::Forbidden, message));
     }
+    if kind == Kind::Viewer && (sends.audio || sends.video || recording) {
+        let message = "field `kind`: a viewer only watches; `sends` and `recording` must be false";
+        return Err(Refusal::new(ErrorCode::InvalidMessage, message));
+    }
     if kind == Kind::Filter && !grants.filter {
         let message = "field `kind`: the token does not allow to filter";
         return Err(Refusal::new(ErrorCode::Forbidden, message));
@@ -27,8 +31,10 @@ pub(super) fn check_grants(
     }
     let field = match kind {
         Kind::Recorder => "`kind`",
-        Kind::Person | Kind::Kiosk | Kind::Filter if recording => "`recording`",
-        Kind::Person | Kind::Kiosk | Kind::Filter => return Ok(()),
+        Kind::Person | Kind::Kiosk | Kind::Filter | Kind::Viewer | Kind::Relay if recording => {
+            "`recording`"
+        }
+        Kind::Person | Kind::Kiosk | Kind::Filter | Kind::Viewer | Kind::Relay => return Ok(()),
     };
     Err(Refusal::new(
         ErrorCode::Forbidden,

@@ -1,0 +1,263 @@
+//! The relay: takes what one publisher outside the room sends and passes it on to everybody in it, without transcoding.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::reload::Parts;
+use super::{JobError, Over};
+use crate::job::{Assignment, PeerState};
+use crate::media::fanout::Outlet;
+use crate::media::{Codec, MediaKind};
+use crate::peer::sdp::Promise;
+use crate::peer::{Candidate, Latency, Peer, PeerEvent, PeerSettings, Receive};
+use crate::pipeline::{Description, Settings};
+use crate::signalling::protocol::{Ice, Sends};
+use crate::whip::with_candidates;
+
+/// How long a relay waits for its publisher's offer, which the server sends with the start.
+const OFFER: Duration = Duration::from_secs(20);
+/// How long candidates are gathered for the answer.
+const CANDIDATES: Duration = Duration::from_millis(1500);
+/// How long a publisher may take to connect.
+const CONNECT: Duration = Duration::from_secs(30);
+/// A publisher that sends nothing for so long is gone. A muted one still sends silence and black pictures.
+const SILENT: Duration = Duration::from_secs(10);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A relay at work.
+pub struct Relay {
+    settings: Settings,
+    source: Source,
+    /// What the publisher sends, once it was answered.
+    promised: watch::Receiver<Option<Promise>>,
+    over: UnboundedReceiver<Over>,
+}
+
+/// The publisher's side. Clones are the same.
+#[derive(Clone)]
+pub struct Source {
+    settings: Settings,
+    tracks: Tracks,
+    promise: watch::Sender<Option<Promise>>,
+    candidates: Arc<Mutex<Option<UnboundedSender<Candidate>>>>,
+    over: UnboundedSender<Over>,
+}
+
+/// Where the publisher's frames leave for everybody, by kind; the picture's codec is known with the answer.
+#[derive(Clone)]
+struct Tracks {
+    audio: Outlet,
+    video: Arc<Mutex<Option<(Codec, Outlet)>>>,
+}
+
+impl Tracks {
+    /// The outlet of a codec; the first video codec asked for is the only one.
+    fn outlet(&self, codec: Codec) -> Result<Outlet> {
+        if codec.kind() == MediaKind::Audio {
+            return Ok(self.audio.clone());
+        }
+        let mut video = self.video.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*video {
+            Some((known, outlet)) if *known == codec => Ok(outlet.clone()),
+            Some((known, _)) => bail!("{codec} is asked for; the publisher sends {known}"),
+            None => {
+                let outlet = Outlet::encoded(codec)?;
+                *video = Some((codec, outlet.clone()));
+                Ok(outlet)
+            }
+        }
+    }
+}
+
+impl Relay {
+    /// A relay whose publisher has not offered yet.
+    pub fn start(assignment: &Assignment, description: &Description) -> Result<Self> {
+        let job = &assignment.job;
+        let values = description.values(&job.parameters, &job.room)?;
+        let settings = description.settings(&values)?;
+        let (promise, promised) = watch::channel(None);
+        let (to_us, over) = unbounded_channel();
+        let tracks = Tracks {
+            audio: Outlet::encoded(Codec::Opus)?,
+            video: Arc::default(),
+        };
+        // Meanwhile the offer comes; it waits for this, and would tell the error.
+        tokio::spawn(Peer::warm_up());
+        let source = Source {
+            settings: settings.clone(),
+            tracks,
+            promise,
+            candidates: Arc::default(),
+            over: to_us,
+        };
+        Ok(Self {
+            settings,
+            source,
+            promised,
+            over,
+        })
+    }
+
+    /// What answers the publisher.
+    pub fn parts(&self) -> Parts {
+        Parts {
+            source: Some(self.source.clone()),
+            ..Parts::default()
+        }
+    }
+
+    /// Waits until the publisher was answered: what it sends is known then, and the room can be told.
+    ///
+    /// # Errors
+    /// None came: the server that sent it is gone, or this is a second process after the first one's end.
+    pub async fn ready(&mut self) -> Result<(), JobError> {
+        let answered = self.promised.wait_for(Option::is_some);
+        match tokio::time::timeout(OFFER, answered).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(JobError::Hopeless(
+                "no publisher's offer came; POST it to /whip/ROOM again".to_owned(),
+            )),
+        }
+    }
+
+    /// What the publisher sends.
+    pub fn sends(&self) -> Sends {
+        self.promised
+            .borrow()
+            .map_or_else(Sends::default, |promise| Sends {
+                audio: promise.audio,
+                video: promise.video.is_some(),
+            })
+    }
+
+    /// Gives what comes from the publisher, takes nothing.
+    pub fn peer_settings(&self, name: String, ice: Ice) -> PeerSettings {
+        let tracks = self.source.tracks.clone();
+        let video = self.promised.borrow().and_then(|promise| promise.video);
+        PeerSettings {
+            name,
+            ice,
+            sends: self.sends(),
+            producers: Some(Arc::new(move |codec| {
+                let outlet = tracks.outlet(codec)?;
+                outlet.expect_newcomer();
+                Ok(outlet.producer())
+            })),
+            video_codecs: video
+                .map_or_else(|| self.settings.video.codecs.clone(), |codec| vec![codec]),
+            receive: Receive::Nothing,
+            latency: Latency::Fixed(self.settings.latency),
+        }
+    }
+
+    /// Waits until the publisher is gone.
+    pub async fn over(&mut self) -> Over {
+        self.over.recv().await.unwrap_or(Over::Done)
+    }
+}
+
+impl Source {
+    /// Answers the publisher's offer, once.
+    ///
+    /// # Errors
+    /// There was an offer before, or this one cannot be answered.
+    pub async fn receive(&self, offer: &str, ice: Ice) -> Result<String> {
+        if self.promise.borrow().is_some() {
+            bail!("the relay has its publisher already: one relay for each");
+        }
+        let tracks = self.tracks.clone();
+        let settings = PeerSettings {
+            name: "publisher".to_owned(),
+            ice,
+            sends: Sends::default(),
+            producers: None,
+            video_codecs: self.settings.video.codecs.clone(),
+            receive: Receive::Passed(Arc::new(move |codec| tracks.outlet(codec))),
+            latency: Latency::Fixed(self.settings.latency),
+        };
+        let (peer, answer, mut events) = Peer::answer(settings, offer).await?;
+        let promise = Promise::read(offer, &answer).context("the publisher's offer")?;
+        let until = Instant::now() + CANDIDATES;
+        let mut candidates = Vec::new();
+        while let Ok(Some(event)) = timeout_at(until, events.recv()).await {
+            match event {
+                PeerEvent::Candidate(candidate) if candidate.candidate.is_empty() => break,
+                PeerEvent::Candidate(candidate) => candidates.push(candidate),
+                PeerEvent::State(_)
+                | PeerEvent::Track { .. }
+                | PeerEvent::ChatOpen
+                | PeerEvent::Message(_)
+                | PeerEvent::Measured(_) => {}
+                PeerEvent::Error(error) => bail!("the publisher's connection: {error}"),
+            }
+        }
+        let (to_peer, trickled) = unbounded_channel();
+        *self
+            .candidates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(to_peer);
+        tokio::spawn(keep(peer, events, trickled, self.over.clone()));
+        self.promise.send_replace(Some(promise));
+        Ok(with_candidates(&answer, &candidates))
+    }
+
+    /// Takes candidates of the publisher.
+    pub fn trickle(&self, candidates: Vec<Candidate>) {
+        let to_peer = self
+            .candidates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(to_peer) = &*to_peer {
+            // A publisher that is gone needs none.
+            candidates
+                .into_iter()
+                .try_for_each(|one| to_peer.send(one))
+                .ok();
+        }
+    }
+}
+
+/// Owns the publisher's peer until it is of no use any more.
+async fn keep(
+    peer: Peer,
+    mut events: UnboundedReceiver<PeerEvent>,
+    mut trickled: UnboundedReceiver<Candidate>,
+    over: UnboundedSender<Over>,
+) {
+    let counters = peer.counters();
+    let count = || counters.get(MediaKind::Audio) + counters.get(MediaKind::Video);
+    let mut look = tokio::time::interval(LOOK);
+    let (mut is_connected, mut frames, mut since) = (false, 0, Instant::now());
+    let end = loop {
+        tokio::select! {
+            Some(candidate) = trickled.recv() => peer.add_candidate(&candidate),
+            _ = look.tick() => {
+                if std::mem::replace(&mut frames, count()) != frames {
+                    since = Instant::now();
+                }
+                match since.elapsed() {
+                    quiet if is_connected && quiet >= SILENT => break Over::Done,
+                    quiet if quiet >= CONNECT => {
+                        let limit = CONNECT.as_secs();
+                        break Over::Refused(format!("the publisher did not connect within {limit} s"));
+                    }
+                    _ => {}
+                }
+            }
+            event = events.recv() => match event {
+                Some(PeerEvent::State(PeerState::Connected)) => is_connected = true,
+                Some(PeerEvent::State(PeerState::Failed | PeerState::Closed)) | None => break Over::Done,
+                Some(PeerEvent::Error(error)) => break Over::Broken(error),
+                Some(_) => {}
+            },
+        }
+    };
+    let _ = over.send(end);
+    peer.close().await;
+}
