@@ -394,7 +394,7 @@ impl Stay {
                 Ok(Incoming::Back)
             }
             Answer::Welcome(welcome, grant) if welcome.you.id == self.id => {
-                self.session.restart();
+                self.session.restart(is_for_the_server);
                 self.token = grant.map(|grant| grant.token);
                 Ok(Incoming::Restored(Box::new(welcome)))
             }
@@ -415,6 +415,29 @@ impl Stay {
                 () = self.incoming.closed() => return Err(End::Over),
             }
         }
+    }
+}
+
+/// Whether a message says something even to a server that was started anew. What goes to one participant has reached it,
+/// most likely, and must not come twice; who has not come back yet could not be reached, and a peer that is not connected is
+/// made anew.
+fn is_for_the_server(text: &str) -> bool {
+    match serde_json::from_str(text) {
+        Ok(
+            ClientMessage::Offer { .. }
+            | ClientMessage::Answer { .. }
+            | ClientMessage::Candidate { .. }
+            | ClientMessage::Renew { .. },
+        ) => false,
+        Ok(
+            ClientMessage::Join { .. }
+            | ClientMessage::Update { .. }
+            | ClientMessage::Filter { .. }
+            | ClientMessage::IceServers
+            | ClientMessage::Ack { .. }
+            | ClientMessage::Leave,
+        )
+        | Err(_) => true,
     }
 }
 

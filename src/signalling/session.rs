@@ -126,8 +126,11 @@ impl<T: Clone + Deref<Target = str>> Session<T> {
         Ok(())
     }
 
-    /// The other end has forgotten the session, and begins another: what it may not have received is sent anew.
-    pub fn restart(&mut self) {
+    /// The other end has forgotten the session, and begins another: what it may not have received is sent anew, as far as
+    /// that is to be kept.
+    pub fn restart(&mut self, keep: impl Fn(&str) -> bool) {
+        self.kept.retain(|text| keep(text));
+        self.bytes = self.kept.iter().map(|text| text.len()).sum();
         self.arrived = 0;
         self.sent = 0;
         self.received = 0;
@@ -235,13 +238,13 @@ mod tests {
     #[test]
     fn another_server_gets_what_the_former_one_may_not_have_had() {
         let mut ours = session(true);
-        for text in ["a", "b", "c"] {
+        for text in ["a", "b", "x", "c"] {
             ours.push(text.into()).unwrap();
         }
         ours.to_send();
         ours.to_send();
         ours.on_ack(1).unwrap();
-        ours.restart();
+        ours.restart(|text| text != "x");
         assert_eq!(ours.to_send().as_deref(), Some("b"));
         ours.on_ack(1).unwrap();
         assert_eq!(ours.to_send().as_deref(), Some("c"));

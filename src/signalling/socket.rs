@@ -23,6 +23,9 @@ use crate::auth::Grants;
 /// For the last words and the other side's close frame, each.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
+/// A client hears of the messages that have come at least this often.
+const ACK_WAIT: Duration = Duration::from_secs(5);
+
 type Sink = SplitSink<WebSocket, Message>;
 type Stream = SplitStream<WebSocket>;
 
@@ -217,18 +220,19 @@ async fn write(
     let mut pings = tokio::time::interval(ping_interval);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     pings.reset();
+    let mut acks = tokio::time::interval(ACK_WAIT);
+    acks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let message = tokio::select! {
             text = outgoing.next() => match text {
                 Some(text) => Message::Text(text),
                 None => return Ok(()),
             },
-            _ = pings.tick() => {
-                if let Some(ack) = outgoing.ack() {
-                    sink.send(Message::Text(ack)).await?;
-                }
-                Message::Ping(Default::default())
-            }
+            _ = acks.tick() => match outgoing.ack() {
+                Some(ack) => Message::Text(ack),
+                None => continue,
+            },
+            _ = pings.tick() => Message::Ping(Default::default()),
         };
         sink.send(message).await?;
     }

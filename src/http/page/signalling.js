@@ -151,8 +151,9 @@ export class Signalling {
     this.#received = 0;
     this.#acknowledged = 0;
     this.#arrived = 0;
-    if (same) this.#resend();
-    else this.#kept = [];
+    // What went to one participant has reached it, most likely, and must not come twice.
+    this.#kept = same ? this.#kept.filter((text) => !('to' in JSON.parse(text))) : [];
+    this.#resend();
   }
 
   #forget() {
