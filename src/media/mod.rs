@@ -9,6 +9,7 @@
 //! * [`playback`]: what others send, mixed; `seat`: one of them in it; `fade`: whether it is heard; [`grid`], [`layout`]: where each picture lies.
 //! * [`scene`]: what a recorded mix shows; [`speaker`]: who speaks; `overlay`, `paint`, `ink`: names and signs.
 //! * [`decoder`]: what decodes others' frames; [`opus`]: packets of sound, and how late their decoder is. [`devices`]: cameras, microphones, speakers and displays of this machine.
+//! * [`echo`]: what is played, taken out of what the microphone hears.
 //! * [`rtsp`]: a camera of the network, as an element; [`clip`]: a file; `feed`: what these two have in common.
 //! * [`timecode`]: what the test picture tells machines; [`marks`]: the elements that draw it, flash and beep.
 
@@ -20,6 +21,7 @@ pub mod clip;
 pub mod clock;
 pub mod decoder;
 pub mod devices;
+pub mod echo;
 pub mod elements;
 pub mod encoder;
 mod encoding;
@@ -131,6 +133,7 @@ pub fn init() -> Result<(), MediaError> {
         gstrsrtp::plugin_register_static()?;
         rtsp::register()?;
         clip::register()?;
+        echo::register()?;
         crate::filter::element::register()
     });
     let registered = REGISTERED.clone();

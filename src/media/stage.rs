@@ -8,6 +8,7 @@ use gstreamer as gst;
 
 use super::bus::Watch;
 use super::choice::{Choice, Track};
+use super::echo::far;
 use super::elements::{capsfilter, make};
 use super::fanout::Outlet;
 use super::overlay::Overlay;
@@ -129,9 +130,11 @@ impl Stage {
             waiting: WAITING + 4 * delay,
         };
         if let Some(sink) = &plan.audio {
-            let caps = "audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=2";
             let built = plan.build(sink)?;
-            let mix = stage.add_mix("audiomixer", caps, None, &built.bin)?;
+            let mix = stage.add_mix("audiomixer", far::CAPS, None, &built.bin)?;
+            if let (None, Some(pad)) = (&sink.outlet, built.bin.static_pad("sink")) {
+                far::listen_at(&pad, zero);
+            }
             if let Some(outlet) = &sink.outlet {
                 stage.lead_out(
                     &built.bin,

@@ -78,7 +78,12 @@ const GROUPS: &[Group] = &[
     Group {
         purpose: "attache's own",
         properties: Properties::AllBut(&[]),
-        elements: &["attachetimecode", "attachebeep", "attachedenoise"],
+        elements: &[
+            "attachetimecode",
+            "attachebeep",
+            "attachedenoise",
+            "attacheaec",
+        ],
     },
     Group {
         purpose: "attache's own sources, which check what they are given",

@@ -310,6 +310,13 @@ impl<'a> Builder<'a> {
             self.problem(None, at, format!("no element {factory}"), right);
             return None;
         };
+        let missing = packages::needed_by(factory)
+            .filter(|needed| gst::ElementFactory::find(needed).is_none());
+        if let Some(missing) = missing {
+            let found = format!("no element {missing}, which {factory} needs");
+            self.problem(None, at, found, packages::advice(missing));
+            return None;
+        }
         match found.create().name(name).build() {
             Ok(element) => Some(element),
             Err(error) => {

@@ -9,7 +9,7 @@ const LIVE: &[(&str, &[&str])] = &[
     ("attachebeep", &["enabled"]),
     (
         "attachedenoise",
-        &["engine", "strength", "bypass", "max-load"],
+        &["engine", "strength", "bypass", "max-load", "adaptive"],
     ),
     ("attachetimecode", &["flash"]),
     ("attachertsp", &["location", "latency", "protocols"]),
@@ -46,7 +46,6 @@ const LIVE: &[(&str, &[&str])] = &[
         ],
     ),
     ("volume", &["volume", "mute"]),
-    ("webrtcdsp", &["noise-suppression-level", "gain-control"]),
     ("zebrastripe", &["threshold"]),
 ];
 

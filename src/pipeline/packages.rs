@@ -348,6 +348,11 @@ pub fn package(element: &str) -> Option<&'static str> {
         .map(|(package, _)| *package)
 }
 
+/// An element that one of attache's own needs and GStreamer does not always bring.
+pub(super) fn needed_by(element: &str) -> Option<&'static str> {
+    (element == "attacheaec").then_some("webrtcdsp")
+}
+
 /// What to do about an element that is not there.
 pub(super) fn advice(element: &str) -> String {
     if element.starts_with("attache") {

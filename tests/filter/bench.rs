@@ -1,4 +1,4 @@
-//! `attachedenoise` alone, with a pad of the test on each side: buffers go in and out on the test's own thread.
+//! An element alone, with a pad of the test on each side: buffers go in and out on the test's own thread.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,10 +18,15 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Sound of these caps goes in; the properties are set before.
+    /// `attachedenoise`: sound of these caps goes in; the properties are set before.
     pub fn new(caps: &str, properties: &[(&str, &str)]) -> Self {
+        Self::of("attachedenoise", caps, properties)
+    }
+
+    /// Any element with one pad on each side, likewise.
+    pub fn of(factory: &str, caps: &str, properties: &[(&str, &str)]) -> Self {
         attache::media::init().unwrap();
-        let element = gst::ElementFactory::make("attachedenoise").build().unwrap();
+        let element = gst::ElementFactory::make(factory).build().unwrap();
         for (name, value) in properties {
             element.set_property_from_str(name, value);
         }

@@ -30,7 +30,7 @@ pub fn two_voices() -> Vec<f32> {
     both.map(|(one, other)| one + other).collect()
 }
 
-fn speak(voice: &str, text: &str) -> Vec<f32> {
+pub fn speak(voice: &str, text: &str) -> Vec<f32> {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let (spoken, raw) = (folder.path().join("spoken.wav"), folder.path().join("raw"));
     let espeak = Command::new("espeak-ng")

@@ -196,11 +196,20 @@ pub struct Source {
 
 impl Source {
     pub fn start(pattern: &str, hertz: u32) -> Self {
+        Self::with(pattern, &format!("freq={hertz}"))
+    }
+
+    /// White noise.
+    pub fn noise() -> Self {
+        Self::with("black", "wave=white-noise")
+    }
+
+    fn with(pattern: &str, wave: &str) -> Self {
         attache::media::init().unwrap();
         let pipeline = pipeline(&format!(
             "videotestsrc pattern={pattern} ! video/x-raw,format=I420,width=160,height=120,framerate=10/1 \
              ! clocksync ! appsink name=video async=false \
-             audiotestsrc freq={hertz} volume=0.2 samplesperbuffer=480 ! audio/x-raw,format=S16LE,rate=48000,channels=1 \
+             audiotestsrc {wave} volume=0.2 samplesperbuffer=480 ! audio/x-raw,format=S16LE,rate=48000,channels=1 \
              ! clocksync ! appsink name=audio async=false"
         ));
         clock::align_test_sources(pipeline.upcast_ref(), 10);
