@@ -2,7 +2,8 @@
 //!
 //! * [`AudioFilter`]: an engine, frames in and frames out. [`engine`]: those that attache has, and how to add one.
 //! * [`resample`], [`lane`]: any rate and any length of buffer, brought to what an engine takes.
-//! * [`stream`]: the sound of several channels with live switches; [`governor`]: when an engine is too slow for it.
+//! * [`stream`]: the sound of several channels with live switches; [`governor`]: when an engine is too slow for it;
+//!   [`need`]: when there is nothing for it to do.
 //! * [`element`]: `attachedenoise` for pipelines; [`file`]: `attache denoise` for files.
 //!
 //! Only the last two know GStreamer.
@@ -13,6 +14,7 @@ pub mod file;
 
 pub mod governor;
 pub mod lane;
+pub mod need;
 pub mod resample;
 pub mod statistics;
 pub mod stream;

@@ -7,12 +7,15 @@ use std::time::Duration;
 use super::AudioFilter;
 use super::governor::{Change, Duty, Governor};
 use super::lane::{FrameReport, Lane, samples_at};
+use super::need::Need;
 use super::statistics::{Levels, Times};
 
 /// How long strength, bypass and a change of engine take to go from one end to the other.
 const FADE: Duration = Duration::from_millis(20);
 /// How long an engine listens before it is heard, when it begins in the middle: it knows the noise by then.
 const WARM_UP: Duration = Duration::from_millis(300);
+/// How long it takes from all that is needed to nothing.
+const ADAPT: Duration = Duration::from_millis(200);
 
 /// What is wanted of a stream; can change at any time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,6 +26,8 @@ pub struct Wanted {
     pub bypass: bool,
     /// Processing time over the sound's time above which the engine rests; 0 for no limit.
     pub max_load: f64,
+    /// Sound that is clean already goes out as it came in: see [`super::need`].
+    pub adaptive: bool,
 }
 
 /// Counters and measures.
@@ -40,6 +45,8 @@ pub struct Statistics {
     pub bypassed: bool,
     /// How often the engine had to rest.
     pub rests: u64,
+    /// How much of the engine's sound is heard because of how noisy it is, 0 to 1.
+    pub need: f64,
 }
 
 /// A number that goes to its goal in equal steps.
@@ -52,8 +59,12 @@ struct Ramp {
 
 impl Ramp {
     fn new(value: f32, rate: u32) -> Self {
+        Self::over(FADE, value, rate)
+    }
+
+    fn over(fade: Duration, value: f32, rate: u32) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "a small step")]
-        let step = (1.0 / (FADE.as_secs_f64() * f64::from(rate))) as f32;
+        let step = (1.0 / (fade.as_secs_f64() * f64::from(rate))) as f32;
         Self {
             value,
             goal: value,
@@ -105,6 +116,9 @@ pub struct Stream {
     strength: Ramp,
     /// 1: the engines are heard, as far as `strength` goes. 0: the sound as it came in.
     heard: Ramp,
+    /// The same, because of how noisy the sound is.
+    needed: Ramp,
+    need: Need,
     /// 0: the current engine, 1: the next.
     across: Ramp,
     /// Interleaved, from sample `emitted` to `pushed`.
@@ -129,6 +143,8 @@ impl Stream {
             is_running: !wanted.bypass,
             strength: Ramp::new(wanted.strength, rate),
             heard: Ramp::new(heard, rate),
+            needed: Ramp::over(ADAPT, 1.0, rate),
+            need: Need::default(),
             across: Ramp::new(0.0, rate),
             dry: VecDeque::new(),
             emitted: 0,
@@ -136,6 +152,7 @@ impl Stream {
             governor: Governor::new(wanted.max_load),
             statistics: Statistics {
                 bypassed: wanted.bypass,
+                need: 1.0,
                 ..Statistics::default()
             },
             wanted,
@@ -279,6 +296,7 @@ impl Stream {
             }
         }
         let (mut before, mut after) = (0.0, 0.0);
+        let (mut left, mut taken) = (0.0, 0.0);
         let begin = self.emitted;
         while self.emitted < until {
             let gains = self.gains();
@@ -292,6 +310,8 @@ impl Stream {
                 } else {
                     dry + gains.wet * (wet - dry)
                 };
+                left += f64::from(wet * wet);
+                taken += f64::from((dry - wet) * (dry - wet));
                 before += f64::from(dry * dry);
                 after += f64::from(mixed * mixed);
                 output.push(mixed);
@@ -307,7 +327,22 @@ impl Stream {
             self.statistics
                 .levels
                 .add(before / samples, after / samples, length);
+            if self.is_running {
+                self.need.add(left / samples, taken / samples, length);
+            }
+            self.adapt();
         }
+    }
+
+    /// Goes to what is needed.
+    fn adapt(&mut self) {
+        self.statistics.need = match self.wanted.adaptive {
+            true => self.need.value(),
+            false => 1.0,
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "from 0 to 1")]
+        let goal = self.statistics.need as f32;
+        self.needed.goal = goal;
     }
 
     /// The mix for the next sample.
@@ -320,7 +355,7 @@ impl Stream {
             self.across.goal = if self.emitted >= next.warm { 1.0 } else { 0.0 };
         }
         Gains {
-            wet: self.strength.next() * self.heard.next(),
+            wet: self.strength.next() * self.heard.next() * self.needed.next(),
             across: self.across.next(),
         }
     }

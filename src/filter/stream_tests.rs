@@ -71,6 +71,7 @@ const PLAIN: Wanted = Wanted {
     strength: 1.0,
     bypass: false,
     max_load: 0.0,
+    adaptive: false,
 };
 
 #[expect(clippy::cast_precision_loss, reason = "indices of a test")]

@@ -13,6 +13,7 @@ fn filtered(engine: &str, sound: &[f32]) -> Vec<f32> {
         strength: 1.0,
         bypass: false,
         max_load: 0.0,
+        adaptive: false,
     };
     let mut stream = Stream::new(engine::make(engine, 1).unwrap(), 48_000, wanted);
     let mut output = Vec::new();

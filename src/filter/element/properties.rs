@@ -27,6 +27,7 @@ impl Default for Settings {
                 strength: 1.0,
                 bypass: false,
                 max_load: MAX_LOAD,
+                adaptive: true,
             },
         }
     }
@@ -43,6 +44,7 @@ impl Settings {
             "strength" => self.wanted.strength = value.get().unwrap_or(1.0),
             "bypass" => self.wanted.bypass = value.get().unwrap_or_default(),
             "max-load" => self.wanted.max_load = value.get().unwrap_or(MAX_LOAD),
+            "adaptive" => self.wanted.adaptive = value.get().unwrap_or(true),
             _ => {}
         }
     }
@@ -59,6 +61,7 @@ impl Settings {
             "strength" => self.wanted.strength.to_value(),
             "bypass" => self.wanted.bypass.to_value(),
             "max-load" => self.wanted.max_load.to_value(),
+            "adaptive" => self.wanted.adaptive.to_value(),
             "frames" => statistics.times.frames().to_value(),
             "mean-us" => micros(statistics.times.mean()),
             "p99-us" => micros(statistics.times.quantile(0.99)),
@@ -67,6 +70,7 @@ impl Settings {
             "suppression-db" => statistics.levels.suppression_db().to_value(),
             "voice" => f64::from(statistics.voice).to_value(),
             "rests" => statistics.rests.to_value(),
+            "need" => statistics.need.to_value(),
             _ => statistics.bypassed.to_value(),
         }
     }
@@ -119,6 +123,11 @@ fn settable() -> Vec<glib::ParamSpec> {
             .default_value(MAX_LOAD)
             .mutable_playing()
             .build(),
+        glib::ParamSpecBoolean::builder("adaptive")
+            .blurb("Let sound that is clean already out as it came in")
+            .default_value(true)
+            .mutable_playing()
+            .build(),
     ]
 }
 
@@ -151,6 +160,10 @@ fn readable() -> Vec<glib::ParamSpec> {
             "By how many dB the sound becomes less loud now",
         ),
         measure("voice", "Probability that somebody speaks now, 0 to 1"),
+        measure(
+            "need",
+            "How much of the engine is heard because of how noisy the sound is, 0 to 1",
+        ),
         glib::ParamSpecBoolean::builder("bypassed")
             .blurb("Whether the sound goes out as it came in, wanted or because the engine rests")
             .read_only()
