@@ -9,7 +9,7 @@ INSTALL := scripts/install-dependencies.sh
 BROWSER := tests/browser
 RELEASE := $(CURDIR)/target/release/attache
 
-.PHONY: help install run test bench lint advisories docker screenshot clean
+.PHONY: help install run test bench quality lint advisories docker screenshot clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ bench: $(BROWSER)/node_modules/.package-lock.json ## Measure; writes target/benc
 	cargo build --release --locked
 	cargo build --release --locked --example standins
 	ATTACHE_BIN=$(RELEASE) node benches/run.mjs
+
+quality: ## Measure what noise suppression does to speech: PESQ, STOI, DNSMOS over several voices and noises
+	@$(INSTALL) build run test bench
+	cargo build --release --locked
+	ATTACHE_BIN=$(RELEASE) benches/quality/measure.sh
 
 lint: ## Check format, lints, licences, bans and sources
 	@$(INSTALL) build

@@ -100,7 +100,7 @@ are processor seconds per second.
   call. The broken encoder is a stand-in for \`vah264enc\` that works until its 240th frame and then fails; x264enc takes
   over. The page notes the longest time between two pictures (33 ms where nothing happens).
 - **Noise suppression**: \`attache denoise\` over ${Math.round(filter.rnnoise.sound_seconds)} s of speech, one channel, frames of 10 ms; the time in the engine alone.
-  What it does for speech is in [filters.md](filters.md).
+  What it does for speech is in [filters.md](filters.md), measured by \`make quality\`; echo cancellation is in [kiosk.md](kiosk.md#echo), measured by \`tests/echo\`.
 - **By way of a filter**: one Chromium speaks, the server's filter (nsnet2) takes the noise out, another page plays both. The lag
   at which the loudness of the filtered voice is most like that of the original, ${hop.lags} times over 3 s of speech; the page
   was kept from holding anything back for it. Sound and picture: ${hop.beeps} beeps that belong to flashes, of what the page

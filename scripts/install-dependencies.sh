@@ -47,6 +47,8 @@ test  gir1.2-gst-rtsp-server-1.0       -
 test  xvfb                             command:Xvfb
 test  prometheus                       command:promtool
 bench gstreamer1.0-tools               command:gst-launch-1.0
+bench python3-venv                     -
+bench python3-dev                      -
 '
 
 rust_needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
