@@ -304,6 +304,75 @@ pub enum PeerState {
     Closed,
 }
 
+/// Why a peer does not serve any more.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum StallReason {
+    /// Nothing arrives from the other side, no RTP, no RTCP, no answer to a probe.
+    Silence,
+    /// The same, just after the host's addresses or routes have changed.
+    Network,
+    /// What goes out does not arrive there, by the other side's reports.
+    Unheard,
+    /// ICE lost its path and looks for it.
+    Disconnected,
+    /// ICE or DTLS failed.
+    Failed,
+    /// The other side closed it.
+    Closed,
+    /// It was not connected in time.
+    Timeout,
+    /// GStreamer failed.
+    Broken,
+    /// The other side asks for another one.
+    Asked,
+}
+
+impl StallReason {
+    /// As events and metrics write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Silence => "silence",
+            Self::Network => "network",
+            Self::Unheard => "unheard",
+            Self::Disconnected => "disconnected",
+            Self::Failed => "failed",
+            Self::Closed => "closed",
+            Self::Timeout => "timeout",
+            Self::Broken => "broken",
+            Self::Asked => "asked",
+        }
+    }
+}
+
+impl std::fmt::Display for StallReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Silence => "nothing arrives from the other side",
+            Self::Network => "nothing arrives since the network has changed",
+            Self::Unheard => "nothing arrives at the other side",
+            Self::Disconnected => "ICE lost its path",
+            Self::Failed => "the connection failed: no path to the other side carries media",
+            Self::Closed => "the other side closed it",
+            Self::Timeout => "it was not connected in time",
+            Self::Broken => "its pipeline failed",
+            Self::Asked => "the other side asks for another one",
+        })
+    }
+}
+
 /// Where a live stream stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -390,6 +459,15 @@ pub enum Event {
         generation: Generation,
         /// Where to.
         state: PeerState,
+    },
+    /// A peer does not serve any more; the next generation is made beside it. Told once for each time.
+    Stalled {
+        /// The other participant.
+        participant: ParticipantId,
+        /// Which PeerConnection.
+        generation: Generation,
+        /// What is wrong, and so in which direction.
+        reason: StallReason,
     },
     /// Media of another participant arrives: reported with the first frame of each kind, then every few seconds.
     Receiving {

@@ -15,6 +15,7 @@
 //! * [`webhooks`]: what happens is told to others' servers.
 //! * [`pipeline`]: descriptions, read and checked, become GStreamer bins; [`graph`]: pictures of them.
 //! * [`media`]: clock, capture, encoders, fan-out, playback; [`peer`]: the only place that names `webrtcbin`.
+//! * [`network`]: the host's addresses and routes have changed.
 //! * [`quality`]: from a peer's counters to rates, loss and a score.
 //! * [`filter`]: noise suppression: engines, the element `attachedenoise`, `attache denoise`.
 //! * [`streaming`]: a mix goes out live, to an RTMP or SRT server.
@@ -34,6 +35,7 @@ pub mod http;
 pub mod ice;
 pub mod job;
 pub mod media;
+pub mod network;
 pub mod peer;
 pub mod pipeline;
 pub mod quality;

@@ -254,6 +254,11 @@ fn words(event: &Event) -> Option<String> {
             PeerState::Failed => format!("{participant}: connection {generation} failed"),
             PeerState::Closed => format!("{participant}: connection closed"),
         },
+        Event::Stalled {
+            participant,
+            generation,
+            reason,
+        } => format!("{participant}: connection {generation}: {reason}; the next one is made"),
         Event::Receiving {
             participant,
             audio_frames,

@@ -119,6 +119,16 @@ impl Snapshot {
             (of_job(job), whole(connected.count()))
         });
         gauges(encoder, "peers", "Connected peers of a job", connected)?;
+        let help = "Times that a peer did not serve any more and the next was made, of the jobs that are listed";
+        let kind = ConstCounter::<u64>::new(0).metric_type();
+        let mut stalls = encoder.encode_descriptor("peer_stalls", help, None, kind)?;
+        for job in &jobs {
+            for (reason, count) in &job.stalls {
+                let [id, role] = of_job(job);
+                let labels = [id, role, ("reason", reason.name().to_owned())];
+                ConstCounter::new(*count).encode(stalls.encode_family(&labels)?)?;
+            }
+        }
         for (name, help, of) in PEER_GAUGES {
             let kind = ConstGauge::<f64>::new(0.0).metric_type();
             let mut family = encoder.encode_descriptor(name, help, None, kind)?;

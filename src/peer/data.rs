@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
+use gst::glib;
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_webrtc::{WebRTCDataChannel, WebRTCDataChannelState};
@@ -54,19 +55,37 @@ impl Chat {
 
     /// Sends a text.
     pub fn send(&self, text: &str) -> Result<()> {
-        let channel = self
-            .channel
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let Some(channel) = channel.filter(|c| c.ready_state() == WebRTCDataChannelState::Open)
-        else {
+        let Some(channel) = self.channel() else {
             bail!("the data channel is not open");
         };
         let message = serde_json::to_string(&ChatMessage {
             text: text.to_owned(),
         })?;
         Ok(channel.send_string_full(Some(&message))?)
+    }
+
+    /// Whether something can be sent.
+    pub fn is_open(&self) -> bool {
+        self.channel().is_some()
+    }
+
+    /// Sends what the other side passes over, and its SCTP acknowledges: a byte.
+    pub fn probe(&self) {
+        // One that waits to be sent again is enough.
+        let channel = self
+            .channel()
+            .filter(|channel| channel.buffered_amount() == 0);
+        if let Some(channel) = channel {
+            // One that closes meanwhile shows elsewhere.
+            let _ = channel.send_data_full(Some(&glib::Bytes::from_static(&[0])));
+        }
+    }
+
+    /// The channel, if it is open.
+    fn channel(&self) -> Option<WebRTCDataChannel> {
+        let channel = self.channel.lock();
+        let channel = channel.unwrap_or_else(PoisonError::into_inner).clone();
+        channel.filter(|channel| channel.ready_state() == WebRTCDataChannelState::Open)
     }
 }
 

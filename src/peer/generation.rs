@@ -70,6 +70,11 @@ impl Generations {
         self.newest
     }
 
+    /// The one whose media plays.
+    pub fn playing(&self) -> Option<Generation> {
+        self.playing
+    }
+
     /// The number for the next offer of ours.
     pub fn begin(&mut self) -> Generation {
         let generation = self.newest.map_or(Generation::FIRST, Generation::next);

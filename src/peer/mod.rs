@@ -4,6 +4,7 @@
 //! * [`negotiate`] turns both into m-lines, offers and answers.
 //! * [`send`] takes encoded frames from the fan-out to webrtcbin; [`receive`] brings the other side's back, through
 //!   [`jitter`] buffers.
+//! * [`liveness`] says whether a peer still serves, by what [`traffic`] counts; [`renewal`] when the next is made.
 //! * [`ice`] sets servers and candidates; [`data`] is the chat channel; [`stats`] reads webrtcbin's counters,
 //!   [`reports`] the other side's.
 //!
@@ -13,14 +14,17 @@ mod data;
 pub mod generation;
 mod ice;
 mod jitter;
+pub mod liveness;
 mod negotiate;
 mod receive;
+pub mod renewal;
 mod reports;
 pub mod sdp;
 mod send;
 mod sender_clock;
 mod stats;
 mod timing;
+mod traffic;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -38,6 +42,7 @@ use crate::job::PeerState;
 use crate::media::{Codec, MediaKind, clock};
 use crate::quality::Counts;
 use crate::signalling::protocol::{Ice, Sends};
+use liveness::Reported;
 
 pub use generation::Candidate;
 pub use jitter::Latency;
@@ -121,6 +126,7 @@ pub struct Peer {
     closed: Arc<AtomicBool>,
     events: UnboundedSender<PeerEvent>,
     reports: reports::Reports,
+    heard: traffic::Packets,
 }
 
 impl Peer {
@@ -227,6 +233,37 @@ impl Peer {
         stats::ask(&self.webrtc, &self.reports, &self.events);
     }
 
+    /// Packets of any sort that arrived so far.
+    pub fn heard(&self) -> u64 {
+        self.heard.get()
+    }
+
+    /// What the other side reported last of each track of ours, by SSRC.
+    pub fn reported(&self) -> Vec<(u32, Reported)> {
+        self.reports.watch(&self.webrtc);
+        let of_sender = |sender: &send::Sender| {
+            let (ssrc, sent) = sender.sent();
+            let report = self.reports.of(ssrc)?;
+            let reported = Reported {
+                reports: report.reports,
+                highest: report.highest,
+                sent,
+            };
+            Some((ssrc, reported))
+        };
+        self.senders.iter().filter_map(of_sender).collect()
+    }
+
+    /// Whether [`Peer::probe`] reaches the other side, if a path does.
+    pub fn can_probe(&self) -> bool {
+        self.chat.is_open()
+    }
+
+    /// Asks the other side's SCTP for a sign of life, unless it is asked already.
+    pub fn probe(&self) {
+        self.chat.probe();
+    }
+
     /// How long the other side's media waits in the jitter buffer; of one that follows the loss, while nothing is missing.
     pub fn latency(&self) -> Duration {
         self.settings.latency.first()
@@ -261,6 +298,7 @@ impl Peer {
             Latency::FollowsLoss => jitter::follow_loss(&webrtc)?,
         }
         pipeline.add(&webrtc)?;
+        let heard = traffic::hear(&webrtc)?;
         let counters = Arc::new(Counters::default());
         watch_state(&webrtc, &events);
         watch_bus(&pipeline, &events)?;
@@ -277,6 +315,7 @@ impl Peer {
             closed: Arc::new(AtomicBool::new(false)),
             events,
             reports: reports::Reports::default(),
+            heard,
         };
         peer.pipeline
             .set_state(gst::State::Playing)

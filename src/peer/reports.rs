@@ -18,6 +18,10 @@ pub struct Report {
     pub fraction_lost: f64,
     /// How unevenly they arrive, in units of its RTP clock.
     pub jitter: u32,
+    /// The highest sequence number that arrived, with its cycles.
+    pub highest: u32,
+    /// How many reports of it there were.
+    pub reports: u64,
 }
 
 /// The reports of a peer, by our SSRC. Clones are the same.
@@ -30,6 +34,9 @@ pub struct Reports {
 impl Reports {
     /// Reads what comes from now on; called again, it does nothing.
     pub fn watch(&self, webrtc: &gst::Element) {
+        if self.is_watching.load(Ordering::Relaxed) {
+            return;
+        }
         let Some(session) = session(webrtc) else {
             return;
         };
@@ -69,9 +76,12 @@ impl Reports {
     fn take<'a>(&self, blocks: impl Iterator<Item = ReportBlock<'a>>) {
         let mut last = self.lock();
         for block in blocks {
+            let before = last.get(&block.ssrc()).map_or(0, |report| report.reports);
             let report = Report {
                 fraction_lost: f64::from(block.fraction_lost()) / 256.0,
                 jitter: block.interarrival_jitter(),
+                highest: block.extended_sequence_number(),
+                reports: before + 1,
             };
             last.insert(block.ssrc(), report);
             // Somebody invents sources: ours are few.
@@ -106,6 +116,7 @@ mod tests {
         let block = |ssrc, lost| {
             ReportBlock::builder(ssrc)
                 .fraction_lost(lost)
+                .extended_sequence_number(70_000)
                 .interarrival_jitter(90)
         };
         let report = rtcp_types::ReceiverReport::builder(7)
@@ -120,7 +131,9 @@ mod tests {
             reports.of(1),
             Some(Report {
                 fraction_lost: 0.25,
-                jitter: 90
+                jitter: 90,
+                highest: 70_000,
+                reports: 1,
             })
         );
         assert_eq!(reports.of(2).unwrap().fraction_lost, 0.0);

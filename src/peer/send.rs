@@ -9,6 +9,7 @@ use gstreamer_webrtc::WebRTCRTPTransceiver;
 
 use super::Producers;
 use super::sdp::{AudioLevel, Format, TWCC};
+use super::traffic::Packets;
 use crate::media::{Codec, MediaKind};
 
 /// Payload per packet: with SRTP, TURN and tunnels it fits every usual path.
@@ -24,6 +25,7 @@ pub struct Sender {
     level: Option<AudioLevel>,
     chain: Option<(Codec, gst_app::AppSrc)>,
     link: Option<ConsumptionLink>,
+    sent: Packets,
 }
 
 impl Sender {
@@ -41,6 +43,8 @@ impl Sender {
             .context("webrtcbin has no sink pads")?;
         let pad = webrtc.request_pad(&template, Some(&format!("sink_{mline}")), None);
         let pad = pad.with_context(|| format!("webrtcbin gives no sink pad for m-line {mline}"))?;
+        let sent = Packets::default();
+        sent.count(&pad);
         Ok(Self {
             pipeline: pipeline.clone(),
             pad,
@@ -50,12 +54,18 @@ impl Sender {
             level,
             chain: None,
             link: None,
+            sent,
         })
     }
 
     /// Sound or picture.
     pub fn kind(&self) -> MediaKind {
         self.kind
+    }
+
+    /// The track's SSRC, and its packets so far.
+    pub fn sent(&self) -> (u32, u64) {
+        (self.ssrc, self.sent.get())
     }
 
     /// The transceiver behind the pad.

@@ -3,26 +3,27 @@
 
 mod peers;
 mod returning;
+mod servers;
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::task::TaskTracker;
 
+use self::servers::Servers;
 use super::order::{Act, Inbox, Order};
 use super::other::Other;
 use super::over::Over;
 use super::{Events, RoleMedia, tell};
 use crate::job::{Assignment, Event, JobState, PeerState};
+use crate::network::Changes;
 use crate::peer::generation::Side;
 use crate::peer::{Candidate, Peer, PeerEvent};
 use crate::recording::End;
 use crate::signalling::ids::{Generation, ParticipantId};
-use crate::signalling::protocol::{
-    self, ClientMessage, Ice, Kind, Participant, Sends, ServerMessage,
-};
+use crate::signalling::protocol::{self, ClientMessage, Kind, Participant, Sends, ServerMessage};
 use crate::signalling::rejoin;
 use crate::worker::pulse::Pulse;
 
@@ -44,12 +45,14 @@ pub struct Call {
     /// Those who have not come back yet since the server was started anew, and by when they have to.
     missing: HashMap<ParticipantId, Instant>,
     events: Events,
-    ice: Ice,
+    servers: Servers,
     others: HashMap<ParticipantId, Other>,
     from_peers: UnboundedReceiver<(ParticipantId, Generation, PeerEvent)>,
     to_us: UnboundedSender<(ParticipantId, Generation, PeerEvent)>,
     reported: Instant,
     closing: Closing,
+    /// Absent where the kernel does not tell.
+    network: Option<Changes>,
     /// What the room was told that we send.
     told: Sends,
     /// Those who asked to go on recording: the room was told, and the server's receipt is awaited.
@@ -87,12 +90,13 @@ impl Call {
             id: welcome.you.id,
             missing: HashMap::new(),
             events: events.clone(),
-            ice: welcome.ice,
+            servers: Servers::new(welcome.ice, Instant::now(), SystemTime::now()),
             others: HashMap::new(),
             from_peers,
             to_us,
             reported: Instant::now(),
             closing: Closing::default(),
+            network: watch_network(),
             told: sends,
             resuming: Vec::new(),
         };
@@ -128,12 +132,20 @@ impl Call {
                     None
                 }
                 over = role.over() => Some(over),
+                () = changed(&mut self.network) => {
+                    self.on_network_change();
+                    self.look_after(role).await;
+                    None
+                }
                 _ = measure.tick() => {
                     self.others.values().for_each(Other::measure);
+                    if self.servers.is_due(Instant::now()) {
+                        self.ask_for_servers().await;
+                    }
                     None
                 }
                 _ = look.tick() => {
-                    self.retry(role).await;
+                    self.look_after(role).await;
                     self.report();
                     pulse.moved(role.captured(), std::time::Instant::now());
                     let over = self.part_from_missing(role);
@@ -157,9 +169,9 @@ impl Call {
         // The server closes the connection when it has read our goodbye.
         let heard = async { while let Some(Ok(_)) = self.receiver.next().await {} };
         let _ = tokio::time::timeout(FAREWELL, heard).await;
-        for (id, other) in self.others.drain() {
+        for (id, mut other) in self.others.drain() {
             role.left(&id, why);
-            for peer in other.peers.into_values() {
+            for (_, peer) in other.take_all() {
                 peer.close().await;
             }
         }
@@ -208,17 +220,13 @@ impl Call {
                 self.on_candidate(&from, generation, Candidate { candidate, mline });
             }
             ServerMessage::Renew { from, generation } => {
-                if self
-                    .others
-                    .get(&from)
-                    .is_some_and(|other| other.generations.on_renew(generation))
-                {
-                    self.offer(&from, role).await;
-                }
+                self.on_renew(&from, generation, role).await;
             }
             ServerMessage::IceServers { ice } => {
-                self.ice = ice;
-                self.on_receipt(role);
+                let (now, clock) = (Instant::now(), SystemTime::now());
+                if self.servers.answered(ice, now, clock) {
+                    self.on_receipt(role);
+                }
             }
             // A fatal one ends the stay, and does not come here.
             ServerMessage::Error { message, .. } => {
@@ -240,7 +248,7 @@ impl Call {
                 // Nothing is written before everybody was told. The server has told them when it answers what comes
                 // after the update: it handles our messages in their order.
                 self.send(recording_is(true)).await;
-                self.send(ClientMessage::IceServers).await;
+                self.ask_for_servers().await;
                 self.resuming.push(order);
                 return;
             }
@@ -285,13 +293,11 @@ impl Call {
 
     fn part(&mut self, id: &ParticipantId, role: &mut RoleMedia) {
         self.missing.remove(id);
-        let Some(other) = self.others.remove(id) else {
+        let Some(mut other) = self.others.remove(id) else {
             return;
         };
         role.left(id, End::Left);
-        for (generation, peer) in other.peers {
-            self.closing.dismiss(&self.events, id, generation, peer);
-        }
+        self.dismiss(id, other.take_all());
         if self.others.is_empty() {
             role.alone();
         }
@@ -311,9 +317,8 @@ impl Call {
             (true, true) => role.updated(&other.participant),
             (true, false) => {
                 role.left(&id, End::Forbidden);
-                for (generation, peer) in std::mem::take(&mut other.peers) {
-                    self.closing.dismiss(&self.events, &id, generation, peer);
-                }
+                let gone = other.take_all();
+                self.dismiss(&id, gone);
             }
             (false, true) => {
                 role.arrived(&other.participant);
@@ -357,6 +362,11 @@ impl Call {
         .await;
     }
 
+    async fn ask_for_servers(&mut self) {
+        self.servers.asked();
+        self.send(ClientMessage::IceServers).await;
+    }
+
     async fn send(&self, message: ClientMessage) {
         // A connection that is over shows at the receiver, where it is dealt with.
         let _ = self.sender.send(message).await;
@@ -367,6 +377,26 @@ impl Call {
             message,
             fatal: false,
         });
+    }
+}
+
+/// Changes of the host's network, where the kernel tells of them.
+fn watch_network() -> Option<Changes> {
+    Changes::watch()
+        .inspect_err(
+            |error| tracing::warn!(%error, "changes of the network are noticed by silence alone"),
+        )
+        .ok()
+}
+
+/// Waits for the next change.
+async fn changed(network: &mut Option<Changes>) {
+    let Some(changes) = network else {
+        return std::future::pending().await;
+    };
+    if let Err(error) = changes.next().await {
+        tracing::warn!(%error, "changes of the network are noticed by silence alone from now on");
+        *network = None;
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is known of a job, and how its worker's events change that. Pure; everything in it is bounded.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
@@ -7,7 +8,9 @@ use time::OffsetDateTime;
 
 use super::records::Record;
 use crate::admission::Cost;
-use crate::job::{EncoderInUse, Event, JobSpec, JobState, PeerState, Request, StreamState, Value};
+use crate::job::{
+    EncoderInUse, Event, JobSpec, JobState, PeerState, Request, StallReason, StreamState, Value,
+};
 use crate::quality::Quality;
 use crate::recording::Because;
 use crate::signalling::ids::{Generation, JobId, ParticipantId};
@@ -36,6 +39,9 @@ pub struct JobView {
     pub participant: Option<ParticipantId>,
     /// Its peers that are not closed.
     pub peers: Vec<PeerView>,
+    /// How often peers of it did not serve any more, by reason; the next one was made each time.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub stalls: BTreeMap<StallReason, u64>,
     /// The files it has written and writes; of very many, the last.
     pub recordings: Vec<RecordingView>,
     /// The encoders at work, one for each codec that somebody wants.
@@ -147,6 +153,7 @@ impl JobView {
             state: JobState::Starting,
             participant: None,
             peers: Vec::new(),
+            stalls: BTreeMap::new(),
             recordings: Vec::new(),
             encoders: Vec::new(),
             notices: Vec::new(),
@@ -246,6 +253,17 @@ impl JobView {
                 generation,
                 state,
             } => self.on_peer(participant, generation, state),
+            Event::Stalled {
+                participant,
+                generation,
+                reason,
+            } => {
+                *self.stalls.entry(reason).or_default() += 1;
+                self.notices.push(cut(format!(
+                    "connection {generation} with {participant}: {reason}; the next one is made"
+                )));
+                keep_last(&mut self.notices);
+            }
             Event::Receiving {
                 participant,
                 audio_frames,

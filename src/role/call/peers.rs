@@ -6,9 +6,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
 use super::super::RoleMedia;
-use super::super::other::Other;
 use super::Call;
-use crate::job::{Event, PeerState};
+use crate::job::{Event, PeerState, StallReason};
 use crate::peer::generation::{CandidateFate, Side};
 use crate::peer::{Candidate, Peer, PeerEvent};
 use crate::quality::Counts;
@@ -23,13 +22,14 @@ const SHOWN_TEXT: usize = 200;
 impl Call {
     /// Makes the next generation, or asks the one who makes it.
     pub(super) async fn renew(&mut self, id: &ParticipantId, role: &RoleMedia) {
-        let Some(other) = self.others.get(id) else {
+        let Some(other) = self.others.get_mut(id) else {
             return;
         };
         match other.generations.side() {
             Side::Offerer => self.offer(id, role).await,
             Side::Answerer => {
                 if let Some(generation) = other.generations.newest() {
+                    other.renewal.waits(Instant::now(), rand::random());
                     self.send(ClientMessage::Renew {
                         to: id.clone(),
                         generation,
@@ -49,11 +49,14 @@ impl Call {
             return;
         }
         let generation = other.generations.begin();
-        let settings = role.peer_settings(&other.participant, generation, &self.ice);
+        other.renewal.begun();
+        let ice = other.renewal.servers(self.servers.ice());
+        let settings = role.peer_settings(&other.participant, generation, &ice);
         let made = tokio::time::timeout(NEGOTIATION_LIMIT, Peer::offer(settings)).await;
         match made.map_err(anyhow::Error::from).and_then(|made| made) {
             Ok((peer, sdp, from_peer)) => {
-                other.peers.insert(generation, peer);
+                let gone = other.begin(generation, peer);
+                self.dismiss(id, gone);
                 self.listen(id, generation, from_peer);
                 self.send(ClientMessage::Offer {
                     to: id.clone(),
@@ -83,14 +86,17 @@ impl Call {
         if !role.may_take(&other.participant) {
             return;
         }
-        let settings = role.peer_settings(&other.participant, generation, &self.ice);
+        other.renewal.begun();
+        let ice = other.renewal.servers(self.servers.ice());
+        let settings = role.peer_settings(&other.participant, generation, &ice);
         let made = tokio::time::timeout(NEGOTIATION_LIMIT, Peer::answer(settings, sdp)).await;
         match made.map_err(anyhow::Error::from).and_then(|made| made) {
             Ok((peer, sdp, from_peer)) => {
                 early
                     .iter()
                     .for_each(|candidate| peer.add_candidate(candidate));
-                other.peers.insert(generation, peer);
+                let gone = other.begin(generation, peer);
+                self.dismiss(from, gone);
                 self.listen(from, generation, from_peer);
                 self.send(ClientMessage::Answer {
                     to: from.clone(),
@@ -101,6 +107,7 @@ impl Call {
             }
             Err(error) => {
                 let is_viewer = other.participant.kind == Kind::Viewer;
+                other.refused = Some(generation);
                 self.error(format!("{from}: {error:#}"));
                 // It offers once: told at once, its player hears of it. Others come again by themselves, later.
                 if is_viewer {
@@ -123,7 +130,7 @@ impl Call {
         if !other.generations.on_answer(generation) {
             return;
         }
-        let Some(peer) = other.peers.get_mut(&generation) else {
+        let Some(peer) = other.peer(generation) else {
             return;
         };
         if let Err(error) = peer.accept(sdp).await {
@@ -142,7 +149,7 @@ impl Call {
         };
         match other.generations.on_candidate(generation, candidate) {
             CandidateFate::Deliver(candidate) => {
-                if let Some(peer) = other.peers.get(&generation) {
+                if let Some(peer) = other.peer(generation) {
                     peer.add_candidate(&candidate);
                 }
             }
@@ -188,56 +195,100 @@ impl Call {
         let Some(other) = self.others.get_mut(id) else {
             return;
         };
-        let Some(peer) = other.peers.get_mut(&generation) else {
+        other.on_state(generation, state, Instant::now());
+        let Some(peer) = other.peer(generation) else {
             return;
+        };
+        let started = match state {
+            PeerState::Connected => peer.start_sending(),
+            PeerState::New
+            | PeerState::Connecting
+            | PeerState::Disconnected
+            | PeerState::Failed
+            | PeerState::Closed => Ok(()),
         };
         let _ = self.events.send(Event::Peer {
             participant: id.clone(),
             generation,
             state,
         });
-        match state {
-            PeerState::Connected => {
-                let started = peer.start_sending();
-                if let Some((older, peer)) = other.connected(generation) {
-                    self.closing.dismiss(&self.events, id, older, peer);
-                }
-                if let Err(error) = started {
-                    self.error(format!("{id}: nothing can be sent: {error:#}"));
-                }
-            }
-            PeerState::Failed => self.failed(
-                id,
-                generation,
-                "the connection failed: no path to the other side carries media",
-            ),
-            PeerState::New
-            | PeerState::Connecting
-            | PeerState::Disconnected
-            | PeerState::Closed => {}
+        if let Err(error) = started {
+            self.error(format!("{id}: nothing can be sent: {error:#}"));
         }
     }
 
-    /// A peer is of no use: close it, say so, and have another one made a little later.
+    /// A peer is of no use: close it and say so. That another one is wanted shows at the next look.
     fn failed(&mut self, id: &ParticipantId, generation: Generation, error: &str) {
         let Some(other) = self.others.get_mut(id) else {
             return;
         };
-        if let Some(peer) = other.failed(generation, Instant::now()) {
-            self.closing.dismiss(&self.events, id, generation, peer);
-        }
+        let gone = other.take(generation);
+        self.dismiss(id, gone.map(|peer| (generation, peer)));
+        self.stalled(id, generation, StallReason::Broken);
         self.error(format!("peer {generation} with {id}: {error}"));
     }
 
-    pub(super) async fn retry(&mut self, role: &RoleMedia) {
+    /// The other side asks for another peer.
+    pub(super) async fn on_renew(
+        &mut self,
+        from: &ParticipantId,
+        generation: Generation,
+        role: &RoleMedia,
+    ) {
+        let Some(other) = self.others.get_mut(from) else {
+            return;
+        };
+        if other.generations.on_renew(generation) {
+            other.renewal.asked(Instant::now(), rand::random());
+            self.stalled(from, generation, StallReason::Asked);
+            self.look_after(role).await;
+        }
+    }
+
+    /// Looks whether all peers serve, and makes or asks for those that are wanted.
+    pub(super) async fn look_after(&mut self, role: &RoleMedia) {
         let now = Instant::now();
-        let due = |(id, other): (&ParticipantId, &mut Other)| other.is_due(now).then(|| id.clone());
-        let due: Vec<_> = self.others.iter_mut().filter_map(due).collect();
-        for id in due {
-            let is_taken = |other: &Other| role.may_take(&other.participant);
-            if self.others.get(&id).is_some_and(is_taken) {
+        let mut looks = Vec::new();
+        for (id, other) in &mut self.others {
+            if role.may_take(&other.participant) {
+                let found = other.look(now, rand::random());
+                looks.push((id.clone(), found, other.renewal.is_due(now)));
+            }
+        }
+        for (id, found, is_due) in looks {
+            for (generation, reason) in found.stalled {
+                self.stalled(&id, generation, reason);
+            }
+            self.dismiss(&id, found.gone);
+            if is_due {
                 self.renew(&id, role).await;
             }
+        }
+    }
+
+    /// The host's addresses or routes have changed.
+    pub(super) fn on_network_change(&mut self) {
+        let now = Instant::now();
+        let others = self.others.values_mut();
+        others.for_each(|other| other.on_network_change(now));
+    }
+
+    fn stalled(&self, id: &ParticipantId, generation: Generation, reason: StallReason) {
+        let _ = self.events.send(Event::Stalled {
+            participant: id.clone(),
+            generation,
+            reason,
+        });
+    }
+
+    /// Closes peers beside the call.
+    pub(super) fn dismiss(
+        &self,
+        id: &ParticipantId,
+        peers: impl IntoIterator<Item = (Generation, Peer)>,
+    ) {
+        for (generation, peer) in peers {
+            self.closing.dismiss(&self.events, id, generation, peer);
         }
     }
 

@@ -1,12 +1,13 @@
 //! The server was lost and is back: who was there goes on, with the peers as they are.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
 use super::super::over::Over;
 use super::super::{RoleMedia, tell};
 use super::Call;
+use super::servers::Servers;
 use crate::job::JobState;
 use crate::peer::generation::Side;
 use crate::signalling::protocol::Participant;
@@ -38,7 +39,7 @@ impl Call {
 
     /// The server knows of us what we told it and of the others what they will. Who does not come is gone.
     async fn on_restored(&mut self, welcome: Welcome, role: &mut RoleMedia) {
-        self.ice = welcome.ice;
+        self.servers = Servers::new(welcome.ice, Instant::now(), SystemTime::now());
         let until = Instant::now() + RETURN_LIMIT;
         self.missing = self.others.keys().map(|id| (id.clone(), until)).collect();
         for participant in welcome.participants {
