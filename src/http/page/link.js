@@ -1,15 +1,17 @@
 // All generations of PeerConnections with one participant: builds the next beside the living one and moves the
 // tile over when the new one plays (make before break).
 
+import { watchNetwork } from './network.js';
 import { Peer } from './peer.js';
+import { Renewal } from './renewal.js';
 
 /** @import {ClientMessage, Ice, MediaKind, Participant} from './types.js' */
 /** @import {Enhanced} from './enhanced.js' */
 /** @import {Tile} from './tile.js' */
 
-const FIRST_PAUSE_MS = 500;
-const LONGEST_PAUSE_MS = 20000;
-const RENEW_LIMIT_MS = 8000;
+const LOOK_EVERY_MS = 250;
+/** A page that was not looked at for so long slept. */
+const SLEPT_MS = 5000;
 const FIRST_PICTURE_LIMIT_MS = 3000;
 /** Candidates kept for a generation whose offer has not come yet. */
 const MOST_EARLY = 64;
@@ -36,8 +38,15 @@ export class Link {
   /** @type {Peer|null} the one on the tile */
   #playing = null;
   #newest = 0;
-  #failures = 0;
-  #timer = 0;
+  #renewal = new Renewal();
+  #timer;
+  #unwatch;
+  /** The generation that is about to be made. */
+  #building = 0;
+  /** The tile says that nothing comes. */
+  #wavers = false;
+  #looking = false;
+  #looked = Date.now();
   #closed = false;
   /** No PeerConnection is wanted at the moment. */
   #resting = false;
@@ -57,6 +66,9 @@ export class Link {
     this.tile = tile;
     this.#settings = settings;
     this.#playing = former;
+    this.#timer = setInterval(this.#look, LOOK_EVERY_MS);
+    this.#unwatch = watchNetwork(this.#alert);
+    document.addEventListener('visibilitychange', this.#look);
   }
 
   /** The PeerConnection that serves now. */
@@ -67,8 +79,8 @@ export class Link {
   /** Builds the next generation and offers it. */
   async offer() {
     const generation = ++this.#newest;
-    const ice = await this.#settings.ice();
-    if (this.#closed || this.#resting || generation !== this.#newest) return;
+    const ice = await this.#begin(generation);
+    if (!ice) return;
     await this.#guard(this.#build(generation, ice), (peer) => peer.offer());
   }
 
@@ -76,9 +88,8 @@ export class Link {
   async onOffer(generation, sdp) {
     if (generation <= this.#newest) return;
     this.#newest = generation;
-    clearTimeout(this.#timer);
-    const ice = await this.#settings.ice();
-    if (this.#closed || this.#resting || generation !== this.#newest) return;
+    const ice = await this.#begin(generation);
+    if (!ice) return;
     const peer = this.#build(generation, ice);
     for (const { candidate, mline } of this.#early.get(generation) ?? []) peer.addCandidate(candidate, mline);
     this.#early.clear();
@@ -102,13 +113,14 @@ export class Link {
 
   /** The other one asks for another PeerConnection. @param {number} generation the one that does not serve any more */
   onRenew(generation) {
-    if (this.#settings.offerer && !this.#resting && generation === this.#newest) this.offer();
+    if (!this.#settings.offerer || this.#resting || generation !== this.#newest) return;
+    this.#renewal.asked(performance.now(), Math.random());
+    this.#look();
   }
 
   /** Closes the PeerConnections and makes no more until `resume`. */
   rest() {
     this.#resting = true;
-    clearTimeout(this.#timer);
     for (const peer of this.#peers.values()) peer.close();
     this.#playing?.close();
     this.#peers.clear();
@@ -123,7 +135,7 @@ export class Link {
 
   /** Asks for, or makes, the next generation. */
   renew() {
-    if (this.#newest && !this.#resting) this.#renew(this.#newest);
+    if (this.#newest && !this.#resting) this.#renew();
   }
 
   /** @param {MediaKind} kind */
@@ -165,21 +177,32 @@ export class Link {
 
   #stop() {
     this.#closed = true;
-    clearTimeout(this.#timer);
+    clearInterval(this.#timer);
+    this.#unwatch();
+    document.removeEventListener('visibilitychange', this.#look);
     this.#peers.clear();
     this.#playing = null;
+  }
+
+  /** @param {number} generation @returns {Promise<Ice|null>} what to make it with; null: it is not wanted any more */
+  async #begin(generation) {
+    this.#renewal.begun();
+    this.#building = generation;
+    const ice = await this.#settings.ice();
+    if (this.#building === generation) this.#building = 0;
+    return this.#closed || this.#resting || generation !== this.#newest ? null : ice;
   }
 
   /** @param {number} generation @param {Ice} ice */
   #build(generation, ice) {
     const { send, track, receiveOnly, codec, message } = this.#settings;
     const to = this.participant.id;
-    const peer = new Peer({ generation, ice, track, receiveOnly: receiveOnly(), codec }, {
+    const servers = this.#renewal.servers(ice);
+    const peer = new Peer({ generation, ice: servers, track, receiveOnly: receiveOnly(), codec }, {
       description: (type, sdp) => this.#closed || send({ type, to, generation, sdp }),
       candidate: (candidate, mline) => this.#closed || send({ type: 'candidate', to, generation, candidate, mline }),
       connected: () => this.#connected(peer),
-      wavering: () => peer === this.#playing && this.tile?.waver(),
-      failed: () => this.#failed(peer),
+      wavering: this.#look,
       message,
     });
     for (const other of this.#peers.values()) if (other !== this.#playing) this.#discard(other);
@@ -196,14 +219,14 @@ export class Link {
     } catch (error) {
       if (this.#peers.get(peer.generation) !== peer) return;
       console.warn('negotiation failed:', error);
-      this.#failed(peer);
+      this.#discard(peer);
+      this.#look();
     }
   }
 
   /** @param {Peer} peer */
   #connected(peer) {
-    this.#failures = 0;
-    if (peer === this.#playing) return this.tile?.steady();
+    if (peer === this.#playing) return;
     // Only with another one still on the tile is there something to wait for: the new one's first picture.
     if (!this.#playing || !this.tile || !this.participant.sends.video) return this.#plays(peer);
     setTimeout(() => this.#plays(peer), FIRST_PICTURE_LIMIT_MS);
@@ -215,6 +238,7 @@ export class Link {
     const former = this.#playing;
     this.#playing = peer;
     this.tile?.show(peer.stream);
+    this.#wavers = false;
     for (const other of this.#peers.values()) if (other.generation < peer.generation) this.#discard(other);
     former?.close();
   }
@@ -225,22 +249,59 @@ export class Link {
     this.#peers.delete(peer.generation);
   }
 
-  /** @param {Peer} peer */
-  #failed(peer) {
-    if (this.#closed || peer.generation !== this.#newest || this.#peers.get(peer.generation) !== peer) return;
-    this.tile?.waver();
-    if (peer !== this.#playing) this.#discard(peer);
-    const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failures);
-    this.#failures += 1;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#renew(peer.generation), pause);
+  /** The network has changed, or the machine woke up. */
+  #alert = () => {
+    this.#renewal.networkChanged(performance.now());
+    for (const peer of this.#living()) peer.alert();
+    this.#look();
+  };
+
+  /** Looks whether a PeerConnection serves, and makes or asks for the next where none does. */
+  #look = async () => {
+    const slept = Date.now() - this.#looked > SLEPT_MS;
+    this.#looked = Date.now();
+    if (slept) return this.#alert();
+    if (this.#closed || this.#resting || this.#looking) return;
+    this.#looking = true;
+    const { serves, comes } = await this.#judge();
+    this.#looking = false;
+    if (this.#closed || this.#resting) return;
+    const now = performance.now();
+    if (serves) this.#renewal.well(now);
+    else if (this.#newest && !comes) this.#renewal.want(now, Math.random());
+    this.#tell(!serves && this.#newest > 0 && (this.#playing !== null || !comes));
+    if (this.#renewal.isDue(now)) this.#renew();
+  };
+
+  /** @param {boolean} wavers nothing comes */
+  #tell(wavers) {
+    if (wavers === this.#wavers) return;
+    this.#wavers = wavers;
+    if (wavers) this.tile?.waver();
+    else this.tile?.steady();
   }
 
-  /** @param {number} generation */
-  #renew(generation) {
-    if (this.#closed || generation !== this.#newest) return;
+  async #judge() {
+    const { audio, video } = this.participant.sends;
+    let serves = false;
+    let comes = this.#building > 0;
+    for (const peer of this.#living()) {
+      const verdict = await peer.look(audio || video);
+      if (verdict === 'connecting') comes = true;
+      else if (verdict !== 'stalled') serves = true;
+      else if (peer !== this.#playing && (peer.over || !peer.wasConnected)) this.#discard(peer);
+    }
+    return { serves, comes };
+  }
+
+  /** Those that may serve: one, or two while the newer one is being connected. */
+  #living() {
+    return new Set(this.#playing ? [...this.#peers.values(), this.#playing] : this.#peers.values());
+  }
+
+  #renew() {
     if (this.#settings.offerer) return void this.offer();
-    this.#settings.send({ type: 'renew', to: this.participant.id, generation });
-    this.#timer = setTimeout(() => this.#renew(generation), RENEW_LIMIT_MS);
+    this.#renewal.waits(performance.now(), Math.random());
+    this.#settings.send({ type: 'renew', to: this.participant.id, generation: this.#newest });
   }
 }

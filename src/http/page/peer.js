@@ -1,10 +1,10 @@
 // One PeerConnection: the n-th generation between this page and one other participant.
 
+import { Liveness } from './liveness.js';
+
+/** @import {Verdict} from './liveness.js' */
 /** @import {Ice, MediaKind} from './types.js' */
 
-/** A short interruption of the path heals by itself; after this it counts as failed. */
-const DISCONNECTED_LIMIT_MS = 4000;
-const CONNECT_LIMIT_MS = 15000;
 const LONGEST_TEXT = 4000;
 
 /**
@@ -19,8 +19,7 @@ const LONGEST_TEXT = 4000;
  * @property {(type: 'offer'|'answer', sdp: string) => void} description
  * @property {(candidate: string, mline: number) => void} candidate
  * @property {() => void} connected media can flow
- * @property {() => void} wavering the path is interrupted, perhaps for a moment
- * @property {() => void} failed it will not work any more
+ * @property {() => void} wavering it is to be looked at: the path is interrupted, or it will not work any more
  * @property {(text: string) => void} message
  */
 
@@ -42,9 +41,13 @@ export class Peer {
   #channel = null;
   /** @type {RTCIceCandidateInit[]|null} candidates that came before the description they belong to */
   #early = [];
-  #limit = 0;
   /** Milliseconds the browser has to hold media back: as little as the network allows, until somebody wants more. */
   #hold = 0;
+  wasConnected = false;
+  #liveness = new Liveness(performance.now());
+  /** What had come at the last look: RTP times, and packets. */
+  #played = '';
+  #packets = 0;
 
   /** @param {PeerSettings} settings @param {PeerEvents} events */
   constructor(settings, events) {
@@ -66,7 +69,6 @@ export class Peer {
     };
     connection.ondatachannel = ({ channel }) => this.#adopt(channel);
     connection.onconnectionstatechange = () => this.#moved();
-    this.#arm(CONNECT_LIMIT_MS);
   }
 
   get generation() {
@@ -173,11 +175,51 @@ export class Peer {
     for (const receiver of this.#connection.getReceivers()) hold(receiver, milliseconds);
   }
 
+  /** It never works again. */
+  get over() {
+    return ['failed', 'closed'].includes(this.#connection.connectionState);
+  }
+
+  /** The network has changed, or the machine woke up. */
+  alert() {
+    this.#liveness.alert();
+  }
+
+  /** Whether media can flow; asked at least once a second. @param {boolean} expects the other one says that it sends @returns {Promise<Verdict>} */
+  async look(expects) {
+    const state = this.#connection.connectionState;
+    const heard = state === 'connected' && await this.#hears();
+    const canProbe = this.#channel?.readyState === 'open';
+    const verdict = this.#liveness.look({ state, heard, canProbe, expects }, performance.now());
+    // A byte that the other one passes over, and its SCTP acknowledges. One that waits to be sent again is enough.
+    if (verdict === 'probe' && this.#channel?.bufferedAmount === 0) this.#channel.send(new Uint8Array(1));
+    return verdict;
+  }
+
   close() {
-    clearTimeout(this.#limit);
     this.#connection.onconnectionstatechange = null;
     this.#connection.onicecandidate = null;
     this.#connection.close();
+  }
+
+  /** Whether anything has come since the last look. Counters cost more than RTP times: they are read in silence only. */
+  async #hears() {
+    const sources = this.#connection.getReceivers().flatMap((receiver) => receiver.getSynchronizationSources());
+    const played = sources.map(({ rtpTimestamp }) => rtpTimestamp).join();
+    if (played !== this.#played) {
+      this.#played = played;
+      return true;
+    }
+    let packets = 0;
+    // A connection that is closed meanwhile tells nothing.
+    const report = await this.#connection.getStats().catch(() => new Map());
+    for (const { type, packetsReceived, bytesReceived } of report.values()) {
+      if (type === 'transport' || type === 'inbound-rtp') packets += packetsReceived ?? 0;
+      if (type === 'candidate-pair') packets += bytesReceived ?? 0;
+    }
+    const heard = packets !== this.#packets;
+    this.#packets = packets;
+    return heard;
   }
 
   /** @param {RTCRtpTransceiver} transceiver */
@@ -224,21 +266,12 @@ export class Peer {
   #moved() {
     switch (this.#connection.connectionState) {
       case 'connected':
-        clearTimeout(this.#limit);
+        this.wasConnected = true;
         return this.#events.connected();
       case 'disconnected':
-        this.#arm(DISCONNECTED_LIMIT_MS);
-        return this.#events.wavering();
       case 'failed':
-        clearTimeout(this.#limit);
-        return this.#events.failed();
+        return this.#events.wavering();
     }
-  }
-
-  /** @param {number} limit */
-  #arm(limit) {
-    clearTimeout(this.#limit);
-    this.#limit = setTimeout(() => this.#events.failed(), limit);
   }
 }
 

@@ -111,7 +111,7 @@ export class Tile {
 
   /** The path is interrupted. */
   waver() {
-    this.#state.textContent = this.#player.video ? 'Connection lost, trying again…' : 'Cannot connect, trying again…';
+    this.#state.textContent = this.#player.video ? 'Reconnecting…' : 'Cannot connect, trying again…';
   }
 
   steady() {
