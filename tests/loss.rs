@@ -5,136 +5,28 @@
     reason = "a test that cannot go on fails"
 )]
 
+#[path = "support/apart.rs"]
+mod apart;
 #[path = "support/lossy.rs"]
 mod lossy;
 #[path = "support/media.rs"]
 mod media;
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use apart::Place;
 use lossy::Lossy;
 use media::Content;
-use serde_json::Value;
-
-const KEY: &str = "a key that signs the tokens of rooms, for tests";
-const LIMIT: Duration = Duration::from_secs(90);
-
-/// A child that is asked to end when it is dropped.
-struct Running(Child);
-
-impl Running {
-    fn start(mut command: Command) -> (Self, impl Iterator<Item = String>) {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        (Self(child), lines.map_while(Result::ok))
-    }
-
-    fn end(&mut self) {
-        let pid = self.0.id().to_string();
-        if matches!(self.0.try_wait(), Ok(None)) {
-            let _ = Command::new("kill").args(["-TERM", &pid]).status();
-            let _ = self.0.wait();
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-fn attache() -> &'static str {
-    env!("CARGO_BIN_EXE_attache")
-}
-
-/// A server that the namespace reaches.
-fn server(folder: &Path, address: &str) -> (Running, String) {
-    let config = folder.join("attache.toml");
-    let text = format!(
-        "[server]\nreverse_proxy = true\n[auth]\napi_token = \"a token that opens the API\"\nroom_key = \"{KEY}\"\n"
-    );
-    std::fs::write(&config, text).unwrap();
-    let mut command = Command::new(attache());
-    command
-        .args(["serve", "--listen", &format!("{address}:0"), "--config"])
-        .arg(&config)
-        .env("XDG_STATE_HOME", folder.join("state"));
-    let (server, mut lines) = Running::start(command);
-    let url = lines
-        .find_map(|line| {
-            let url = &line[line.find("http://")?..];
-            Some(url.trim().trim_end_matches('/').to_owned())
-        })
-        .expect("the server tells its address");
-    (server, url)
-}
-
-fn token(folder: &Path, allow: &str) -> String {
-    let out = Command::new(attache())
-        .args(["token", "--room", "lobby", "--allow", allow, "--config"])
-        .arg(folder.join("attache.toml"))
-        .output()
-        .unwrap();
-    assert!(out.status.success(), "{out:?}");
-    String::from_utf8(out.stdout).unwrap().trim().to_owned()
-}
 
 /// Records a kiosk through a link that loses every so-manieth packet for so many seconds; what is in the file.
 fn recorded(every: u32, seconds: u64) -> (Content, u64) {
     let network = Lossy::new(every);
-    let folder = tempfile::tempdir().unwrap();
-    let (_server, url) = server(folder.path(), &network.here);
-    let room = format!("{url}/r/lobby");
-    let pipelines = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
-
-    let mut command = network.command(attache());
-    command
-        .args(["kiosk", "--join", &room, "--description", "kiosk-test"])
-        .args([
-            "--set",
-            "width=640",
-            "--set",
-            "height=360",
-            "--json",
-            "--pipelines",
-        ])
-        .arg(&pipelines)
-        .env("ATTACHE_TOKEN", token(folder.path(), "join,send"));
-    let (_kiosk, mut told) = Running::start(command);
-    let joined = |line: &String| line.contains("\"joined\"");
-    told.find(joined).expect("the kiosk joins");
-    // Nobody reads on: the pipe must not hold the kiosk up.
-    std::thread::spawn(move || told.for_each(drop));
-
-    let mut command = Command::new(attache());
-    command
-        .args(["record", "--join", &room, "--json", "--out"])
-        .arg(folder.path().join("recordings"))
-        .arg("--pipelines")
-        .arg(&pipelines)
-        .env("ATTACHE_TOKEN", token(folder.path(), "join,send,record"));
-    let (mut recorder, events) = Running::start(command);
-    let since = Instant::now();
-    for line in events {
-        assert!(since.elapsed() < LIMIT, "no {seconds} s within {LIMIT:?}");
-        let event: Value = serde_json::from_str(&line).unwrap();
-        if event["duration_ms"].as_u64() >= Some(seconds * 1000) {
-            break;
-        }
-    }
+    let place = Place::at(&network.link().here, "");
+    let _kiosk = place.kiosk(network.link());
+    let mut recorder = place.recorder();
+    recorder.until_recorded(Duration::from_secs(seconds));
     recorder.end();
-    let recording = std::fs::read_dir(folder.path().join("recordings")).unwrap();
-    let recording = recording.flatten().next().unwrap().path();
-    let files = std::fs::read_dir(recording).unwrap().flatten();
-    let mut files = files
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|ending| ending != "json"));
-    let file = files.next().expect("a file");
-    assert!(files.next().is_none(), "one file");
+    let (_, file) = place.recorded();
     (Content::of(&file), network.lost())
 }
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { BINARY, ROOT } from './server.js';
 
-/** @typedef {{event: string, [field: string]: any}} Event */
+/** `at`: when it came, in milliseconds since 1970. @typedef {{event: string, at: number, [field: string]: any}} Event */
 
 export class Job {
   /** @type {Event[]} */
@@ -16,14 +16,15 @@ export class Job {
   /** @type {Promise<unknown>} */
   #ended;
 
-  /** @param {'kiosk'|'record'} role @param {string} room its URL @param {string[]} options */
-  constructor(role, room, options = []) {
+  /** @param {'kiosk'|'record'} role @param {string} room its URL @param {string[]} options @param {string[]} within what to put before the command */
+  constructor(role, room, options = [], within = []) {
     const pipelines = ['--pipelines', join(ROOT, 'pipelines')];
-    this.#process = spawn(BINARY, [role, '--join', room, '--json', ...pipelines, ...options], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const [program, ...rest] = [...within, BINARY, role, '--join', room, '--json', ...pipelines, ...options];
+    this.#process = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#ended = once(this.#process, 'exit');
     createInterface({ input: this.#process.stdout }).on('line', (line) => {
-      // GLib says here, too, why it ends a process.
-      if (line.startsWith('{')) this.events.push(JSON.parse(line));
+      // GLib's last words before it aborts are no event.
+      if (line.startsWith('{')) this.events.push({ ...JSON.parse(line), at: Date.now() });
       else this.log += `${line}\n`;
     });
     this.#process.stderr.on('data', (data) => {
@@ -44,8 +45,15 @@ export class Job {
   }
 }
 
+const SMALL = ['width=640', 'height=360', 'framerate=15', 'bitrate_kbps=600'].flatMap((value) => ['--set', value]);
+const TEST_KIOSK = ['--description', 'kiosk-test', '--name', 'Front desk', ...SMALL];
+
 /** A kiosk with a test picture small enough for two cores. @param {string} room its URL @param {string[]} options */
 export function testKiosk(room, ...options) {
-  const small = ['width=640', 'height=360', 'framerate=15', 'bitrate_kbps=600'].flatMap((value) => ['--set', value]);
-  return new Job('kiosk', room, ['--description', 'kiosk-test', '--name', 'Front desk', ...small, ...options]);
+  return new Job('kiosk', room, [...TEST_KIOSK, ...options]);
+}
+
+/** The same at the far end of a link. @param {import('./link.js').Link} link @param {string} room its URL, as seen from there */
+export function distantKiosk(link, room) {
+  return new Job('kiosk', room, TEST_KIOSK, link.within);
 }

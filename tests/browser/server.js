@@ -117,7 +117,8 @@ export class Server {
   }
 }
 
-async function freePort() {
+/** A port that nobody listens on now. */
+export async function freePort() {
   const probe = createServer().listen(0, '127.0.0.1');
   await once(probe, 'listening');
   const { port } = /** @type {import('node:net').AddressInfo} */ (probe.address());

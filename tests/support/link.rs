@@ -1,0 +1,158 @@
+//! A network namespace and the link between it and this machine: it can be cut, and its far end can move.
+#![allow(dead_code, reason = "each test file takes what it needs")]
+
+use std::process::Command;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Each link of this process has addresses of its own.
+static NEXT: AtomicU8 = AtomicU8::new(1);
+
+/// A namespace and its link. Dropped, both are gone.
+pub struct Link {
+    name: String,
+    /// This machine's end.
+    pub near: String,
+    far: String,
+    net: String,
+    rules: Vec<Vec<String>>,
+    /// This machine's address on the link.
+    pub here: String,
+}
+
+/// Runs a program that must succeed.
+pub fn run(program: &str, arguments: &[&str]) {
+    let out = Command::new(program)
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(
+        out.status.success(),
+        "{program} {}: {said}; this test needs to be root",
+        arguments.join(" ")
+    );
+}
+
+impl Link {
+    /// A link that works.
+    pub fn new() -> Self {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let pid = std::process::id();
+        // Other processes' tests run beside these.
+        let net = format!("10.{}.{number}", 64 + pid % 128);
+        let link = Self {
+            name: format!("att-{pid}-{number}"),
+            near: format!("at{pid}n{number}"),
+            far: format!("at{pid}f{number}"),
+            here: format!("{net}.1"),
+            net,
+            rules: Vec::new(),
+        };
+        run("ip", &["netns", "add", &link.name]);
+        link.join();
+        run("ip", &["-n", &link.name, "link", "set", "lo", "up"]);
+        link
+    }
+
+    /// A second link to the same namespace, for [`Link::only`] the signalling.
+    pub fn beside(&self) -> Self {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let pid = std::process::id();
+        let net = format!("10.{}.{number}", 64 + pid % 128);
+        let link = Self {
+            name: self.name.clone(),
+            near: format!("at{pid}n{number}"),
+            far: format!("at{pid}f{number}"),
+            here: format!("{net}.1"),
+            net,
+            rules: Vec::new(),
+        };
+        link.join();
+        link
+    }
+
+    /// Nothing passes but TCP to a port of this machine: no path for media, which ICE finds over TCP (RFC 6544), too.
+    pub fn only(&mut self, port: &str) {
+        let near = self.near.clone();
+        for (chain, end, side) in [("INPUT", "-i", "--dport"), ("OUTPUT", "-o", "--sport")] {
+            self.rule(&[chain, end, &near, "-p", "udp", "-j", "DROP"]);
+            self.rule(&[
+                chain, end, &near, "-p", "tcp", "!", side, port, "-j", "DROP",
+            ]);
+        }
+    }
+
+    fn join(&self) {
+        // IPv4 alone: the rules know nothing else.
+        let plain = ["addrgenmode", "none"];
+        let (near, far) = (self.near.as_str(), self.far.as_str());
+        run(
+            "ip",
+            &["link", "add", near, "type", "veth", "peer", "name", far],
+        );
+        for end in [near, far] {
+            run("ip", &[&["link", "set", end], &plain[..]].concat());
+        }
+        run("ip", &["link", "set", far, "netns", &self.name]);
+        let here = format!("{}/24", self.here);
+        run("ip", &["addr", "add", &here, "dev", near]);
+        run("ip", &["link", "set", near, "up"]);
+        self.address("add", 2);
+        run("ip", &["-n", &self.name, "link", "set", far, "up"]);
+    }
+
+    /// Adds (`add`) or removes (`del`) an address of the far end.
+    pub fn address(&self, act: &str, host: u8) {
+        let address = format!("{}.{host}/24", self.net);
+        run(
+            "ip",
+            &["-n", &self.name, "addr", act, &address, "dev", &self.far],
+        );
+    }
+
+    /// Nothing passes any more, and nobody is told.
+    pub fn cut(&mut self) {
+        self.rule(&["INPUT", "-i", &self.near.clone(), "-j", "DROP"]);
+        self.rule(&["OUTPUT", "-o", &self.near.clone(), "-j", "DROP"]);
+    }
+
+    /// Takes back what [`Link::cut`] and [`Link::rule`] did.
+    pub fn mend(&mut self) {
+        for rule in std::mem::take(&mut self.rules) {
+            let rule: Vec<_> = rule.iter().map(String::as_str).collect();
+            run("iptables", &[&["-w", "-D"], &rule[..]].concat());
+        }
+    }
+
+    /// Adds a rule of iptables on this machine.
+    pub fn rule(&mut self, rule: &[&str]) {
+        run("iptables", &[&["-w", "-I"], rule].concat());
+        self.rules
+            .push(rule.iter().map(|&part| part.to_owned()).collect());
+    }
+
+    /// A program in the namespace.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name, program]);
+        command
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        for rule in &self.rules {
+            let _ = Command::new("iptables")
+                .args(["-w", "-D"])
+                .args(rule)
+                .status();
+        }
+        let _ = Command::new("ip")
+            .args(["link", "del", &self.near])
+            .status();
+        // Of the second link to a namespace this fails: it is gone.
+        let _ = Command::new("ip")
+            .args(["netns", "del", &self.name])
+            .output();
+    }
+}
