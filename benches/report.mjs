@@ -19,6 +19,7 @@ export function rounded(value) {
 }
 
 const milliseconds = (value) => `${Math.round(value)} ms`;
+const range = ({ p50, max }) => `${milliseconds(p50)} / ${milliseconds(max)}`;
 const cores = (value) => value.toFixed(3);
 const mebibytes = (value) => `${value.toFixed(1)} MiB`;
 const cost = (measured) => `${cores(measured.cores)}, ${mebibytes(measured.rss_mib)}`;
@@ -31,7 +32,7 @@ const percent = (part) => `${Math.round(part * 100)} %`;
 
 const engine = (measured) => `${cores(measured.real_time_factor)}, ${measured.mean_us} µs, ${measured.p99_us} µs`;
 
-function rows({ join, latency, kiosk, recorder, mixed, crash, changes, filter, hop }) {
+function rows({ join, latency, kiosk, recorder, mixed, crash, changes, reconnect, filter, hop }) {
   const { bare_encoder: bare, one_viewer: viewer, one_person: person } = kiosk;
   return [
     ['join: "Start" to first frame, p50', milliseconds(join.first_frame_ms.p50), '300 ms'],
@@ -58,6 +59,11 @@ function rows({ join, latency, kiosk, recorder, mixed, crash, changes, filter, h
     ['start of a kiosk until it has joined, encoders proven, longest', milliseconds(changes.start_ms.max), ''],
     ['longest time without a picture, other size in the middle of a call, worst', milliseconds(changes.reload_gap_ms.max), '500 ms'],
     ['longest time without a picture, broken encoder in the middle of a call, worst', milliseconds(changes.fallback_gap_ms.max), '500 ms'],
+    ['path back after 2 s: first picture, p50 / worst', range(reconnect.cuts.after_2_s_ms), '1000 ms'],
+    ['path back after 5 s: first picture, p50 / worst', range(reconnect.cuts.after_5_s_ms), '1000 ms'],
+    ['path back after 10 s: first picture, p50 / worst', range(reconnect.cuts.after_10_s_ms), '1000 ms'],
+    ['kiosk without its address: noticed after, p50 / worst', range(reconnect.address.noticed_ms), '3000 ms'],
+    ['kiosk with another address: first picture, p50 / worst', range(reconnect.address.picture_ms), '2000 ms'],
     ['noise suppression, rnnoise: cores, time per frame, p99', engine(filter.rnnoise), '0.03'],
     ['noise suppression, nsnet2: cores, time per frame, p99', engine(filter.nsnet2), '0.15'],
     ['noise suppression, webrtcdsp: cores, time per frame, p99', engine(filter.webrtcdsp), ''],
@@ -68,7 +74,7 @@ function rows({ join, latency, kiosk, recorder, mixed, crash, changes, filter, h
 }
 
 export function page(results) {
-  const { machine, join, latency, kiosk, recorder, mixed, crash, changes, filter, hop } = results;
+  const { machine, join, latency, kiosk, recorder, mixed, crash, changes, reconnect, filter, hop } = results;
   return `# Numbers
 
 \`make bench\` measures these and writes this page and \`target/bench/results.json\`. Nothing here is typed by hand.
@@ -99,6 +105,9 @@ are processor seconds per second.
 - **Changes**: checks and starts ${changes.times} times, gaps in ${changes.gaps} calls each. The size goes from 1280x720 to 960x540: a new source and a new encoder behind the running
   call. The broken encoder is a stand-in for \`vah264enc\` that works until its 240th frame and then fails; x264enc takes
   over. The page notes the longest time between two pictures (33 ms where nothing happens).
+- **Networks that fail**: ${reconnect.times} calls each between a page and a kiosk in a network namespace; the signalling takes the same
+  way. From the moment the path is there again, or the kiosk has another address, to the first picture in the page's tile.
+  The kiosk is without any address for ${reconnect.away_ms / 1000} s.
 - **Noise suppression**: \`attache denoise\` over ${Math.round(filter.rnnoise.sound_seconds)} s of speech, one channel, frames of 10 ms; the time in the engine alone.
   What it does for speech is in [filters.md](filters.md), measured by \`make quality\`; echo cancellation is in [kiosk.md](kiosk.md#echo), measured by \`tests/echo\`.
 - **By way of a filter**: one Chromium speaks, the server's filter (nsnet2) takes the noise out, another page plays both. The lag

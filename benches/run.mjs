@@ -12,10 +12,11 @@ import { measureKiosk } from './kiosk.mjs';
 import { measureLatency } from './latency.mjs';
 import { describeMachine } from './machine.mjs';
 import { measureMixed } from './mixed.mjs';
+import { measureReconnect } from './reconnect.mjs';
 import { measureRecorder } from './recorder.mjs';
 import { page, rounded } from './report.mjs';
 
-const MEASUREMENTS = { join: measureJoin, latency: measureLatency, kiosk: measureKiosk, recorder: measureRecorder, mixed: measureMixed, crash: measureCrash, changes: measureChanges, filter: measureFilter, hop: measureHop };
+const MEASUREMENTS = { join: measureJoin, latency: measureLatency, kiosk: measureKiosk, recorder: measureRecorder, mixed: measureMixed, crash: measureCrash, changes: measureChanges, reconnect: measureReconnect, filter: measureFilter, hop: measureHop };
 const ROOT = new URL('..', import.meta.url).pathname;
 
 const wanted = process.argv[2];
