@@ -49,10 +49,11 @@ async function eventAfter(kiosk, event, moment) {
   throw new Error(`no event "${event}" of the kiosk`);
 }
 
-/** One call between a page here and a kiosk at the far end of a link, signalling over the same link; `trouble` measures it. */
-async function inCall(attache, browser, trouble) {
+/** One call between a page here and a kiosk at the far end of a link, signalling over that or another one; `trouble` measures it. */
+async function inCall(attache, browser, trouble, { apart = false } = {}) {
   const link = new Link();
-  const kiosk = distantKiosk(link, await link.door(`${attache.url}/r/${ROOM}`));
+  const signalling = apart ? link.beside() : link;
+  const kiosk = distantKiosk(link, await signalling.door(`${attache.url}/r/${ROOM}`));
   const page = await openLobby(browser, attache.url, { sends: true });
   try {
     await eventAfter(kiosk, 'state', 0);
@@ -64,6 +65,7 @@ async function inCall(attache, browser, trouble) {
   } finally {
     await page.context().close();
     await kiosk.stop();
+    if (apart) signalling.remove();
     link.remove();
   }
 }
@@ -101,7 +103,7 @@ export async function measureReconnect() {
       const measured = await several(() => inCall(attache, browser, (call) => cut(call, seconds)));
       cuts[`after_${seconds}_s_ms`] = spread(measured);
     }
-    const moves = await several(() => inCall(attache, browser, move));
+    const moves = await several(() => inCall(attache, browser, move, { apart: true }));
     const of = (name) => spread(moves.map((one) => one[name]));
     return { times: TIMES, away_ms: MOVE_MS, cuts, address: { noticed_ms: of('noticed_ms'), picture_ms: of('picture_ms') } };
   } finally {

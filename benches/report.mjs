@@ -105,8 +105,8 @@ are processor seconds per second.
 - **Changes**: checks and starts ${changes.times} times, gaps in ${changes.gaps} calls each. The size goes from 1280x720 to 960x540: a new source and a new encoder behind the running
   call. The broken encoder is a stand-in for \`vah264enc\` that works until its 240th frame and then fails; x264enc takes
   over. The page notes the longest time between two pictures (33 ms where nothing happens).
-- **Networks that fail**: ${reconnect.times} calls each between a page and a kiosk in a network namespace; the signalling takes the same
-  way. From the moment the path is there again, or the kiosk has another address, to the first picture in the page's tile.
+- **Networks that fail**: ${reconnect.times} calls each between a page and a kiosk in a network namespace. The path that is
+  cut carries the signalling, too; where the address changes, it has a link of its own. From the moment the path is there again, or the kiosk has another address, to the first picture in the page's tile.
   The kiosk is without any address for ${reconnect.away_ms / 1000} s.
 - **Noise suppression**: \`attache denoise\` over ${Math.round(filter.rnnoise.sound_seconds)} s of speech, one channel, frames of 10 ms; the time in the engine alone.
   What it does for speech is in [filters.md](filters.md), measured by \`make quality\`; echo cancellation is in [kiosk.md](kiosk.md#echo), measured by \`tests/echo\`.
