@@ -75,7 +75,7 @@ fn subject(event: &Event) -> Option<Subject> {
     let named = |name: &str| Some(Subject::One(name.to_owned()));
     match event {
         Event::State { .. } => named("state"),
-        Event::Notice { .. } | Event::Error { .. } => Some(Subject::Note),
+        Event::Notice { .. } | Event::Error { .. } | Event::Stalled { .. } => Some(Subject::Note),
         Event::Encoder(encoder) => named(&format!("encoder {}", encoder.codec)),
         Event::Peer {
             participant,
