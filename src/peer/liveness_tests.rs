@@ -144,12 +144,9 @@ fn reported(arrives: u64, seconds: u64, per_second: u64) -> Option<u64> {
         // Told at each look.
         for _ in 0..4 {
             peer.liveness.on_report(7, report, peer.now);
-            match peer.pass(STEP, 12) {
-                Some((reason, _)) => {
-                    assert_eq!(reason, StallReason::Unheard);
-                    return Some(second - arrives);
-                }
-                None => {}
+            if let Some((reason, _)) = peer.pass(STEP, 12) {
+                assert_eq!(reason, StallReason::Unheard);
+                return Some(second - arrives);
             }
         }
     }

@@ -147,10 +147,10 @@ impl Drop for Link {
                 .args(rule)
                 .status();
         }
+        // Of the second link to a namespace both fail: they are gone.
         let _ = Command::new("ip")
             .args(["link", "del", &self.near])
-            .status();
-        // Of the second link to a namespace this fails: it is gone.
+            .output();
         let _ = Command::new("ip")
             .args(["netns", "del", &self.name])
             .output();
