@@ -119,8 +119,9 @@ test('a TURN server that dies in the middle of a call gives way to the next one'
   test.skip(!address, 'this machine has only loopback');
   const ports = [await freePort(), await freePort()];
   const server = new Server(iceConfig('relay', ports.map((port) => `turn:${address}:${port}?transport=udp`)));
-  await server.start();
   let endTurn = turnServer(String(address), ports[0]);
+  // It is ready with one that can be used.
+  await server.start();
   const kiosk = testKiosk(server.room('front'));
   try {
     await expect.poll(() => kiosk.last('state')?.state, { message: 'the kiosk joins', timeout: 20_000 }).toBe('joined');
