@@ -2,8 +2,8 @@
 //!
 //! What comes in order passes a jitter buffer at once, however long that is; only behind a missing packet the others wait.
 //! So a recorder's buffer is short while nothing is missing, for a killed recorder loses what waits, and becomes long
-//! with the first packet that has to be sent again (RFC 4585, 6.2.1; RFC 4588): that one still comes in time. RTCP allows
-//! a receiver to ask only now and then, so that several requests take much longer than several round trips.
+//! with the first packet that has to be sent again (RFC 4585, 6.2.1; RFC 4588): that one still comes in time, and is asked
+//! for at once ([`ask_quickly`]). Sound is never sent again: its buffer waits for what comes out of order, and stays short.
 //!
 //! The times of a recording do not move with it: they come from the sender's stamps and reports.
 
@@ -18,13 +18,16 @@ use crate::media::clock;
 
 /// While nothing is missing.
 const SHORT: Duration = Duration::from_millis(200);
-/// While packets are sent again.
-const LONG: Duration = Duration::from_millis(800);
+/// While packets are sent again: time for several requests, each of which may be lost, too.
+const LONG: Duration = Duration::from_millis(300);
 /// On a path so slow that [`LONG`] is less than [`ROUND_TRIPS`], at most.
 const LONGEST: Duration = Duration::from_secs(2);
 const ROUND_TRIPS: u32 = 4;
 /// When nothing was missing for so long, the buffer becomes short again.
 const CALM: Duration = Duration::from_secs(30);
+/// What receiving is taken to be, in bits per second, of which RTCP may take a twentieth (RFC 3550, 6.2): some 25 reports
+/// in a second.
+const RECEIVED: f64 = 1_000_000.0;
 /// Packets in order after which a buffer begins to pass them on; without that it waits out its whole length first.
 const FAST_START: u32 = 3;
 
@@ -33,7 +36,7 @@ const FAST_START: u32 = 3;
 pub enum Latency {
     /// Always this.
     Fixed(Duration),
-    /// 200 ms, and 800 ms or more while packets are missing.
+    /// 200 ms; of pictures 300 ms or more while packets are missing.
     FollowsLoss,
 }
 
@@ -52,6 +55,8 @@ impl Latency {
 struct Patience {
     length: Duration,
     missed: Duration,
+    /// Nothing is sent again.
+    never: bool,
 }
 
 impl Default for Patience {
@@ -59,6 +64,7 @@ impl Default for Patience {
         Self {
             length: SHORT,
             missed: Duration::ZERO,
+            never: false,
         }
     }
 }
@@ -67,10 +73,18 @@ impl Patience {
     /// A packet is missing; it takes so long to ask for it and to get it. Returns the new length, if it is another one.
     fn missing(&mut self, round_trip: Duration, now: Duration) -> Option<Duration> {
         self.missed = now;
+        if self.never {
+            return None;
+        }
         // A measure of a slow moment does not make it shorter.
         let wanted = (round_trip * ROUND_TRIPS).clamp(LONG, LONGEST);
         let grows = wanted > self.length;
         grows.then(|| self.take(wanted))
+    }
+
+    /// What is missing will never come: waiting longer is of no use.
+    fn never_again(&mut self) {
+        self.never = true;
     }
 
     /// A packet passed. Returns the new length, if it is another one.
@@ -92,11 +106,23 @@ pub(super) fn follow_loss(webrtc: &gst::Element) -> Result<()> {
         .and_then(|bin| bin.by_name("rtpbin"))
         .context("a webrtcbin without an rtpbin")?;
     rtpbin.connect("new-jitterbuffer", false, |values| {
+        let rtpbin = values.first()?.get::<gst::Element>().ok()?;
         let buffer = values.get(1)?.get::<gst::Element>().ok()?;
         watch(&buffer);
+        rtpbin.call_async(ask_quickly);
         None
     });
     Ok(())
+}
+
+/// Lets requests for lost packets go out at once. A session sends one report ahead of time in each of its intervals
+/// (RFC 4585, 3.5.2), which follow from the rate that is received: of a still picture they are half a second.
+fn ask_quickly(rtpbin: &gst::Element) {
+    let session =
+        rtpbin.emit_by_name::<Option<gst::glib::Object>>("get-internal-session", &[&0u32]);
+    if let Some(session) = session {
+        session.set_property("bandwidth", RECEIVED);
+    }
 }
 
 fn watch(buffer: &gst::Element) {
@@ -116,6 +142,10 @@ fn watch(buffer: &gst::Element) {
     let types = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
     src.add_probe(types, move |pad, info| {
         let now = clock::running_time().into();
+        if is_sound(info) {
+            lock(&patience).never_again();
+            ask_for_nothing(pad);
+        }
         let length = match (missing(info, "GstRTPPacketLost"), &info.data) {
             (Some(round_trip), _) => lock(&patience).missing(round_trip, now),
             (None, Some(gst::PadProbeData::Buffer(_))) => lock(&patience).passed(now),
@@ -131,6 +161,22 @@ fn missing(info: &gst::PadProbeInfo<'_>, name: &str) -> Option<Duration> {
     let told = info.event()?.structure()?;
     let round_trip = told.get::<u32>("avg-rtt").unwrap_or(0);
     (told.name() == name).then(|| Duration::from_millis(round_trip.into()))
+}
+
+/// Whether caps pass that say so.
+fn is_sound(info: &gst::PadProbeInfo<'_>) -> bool {
+    let Some(gst::EventView::Caps(caps)) = info.event().map(|event| event.view()) else {
+        return false;
+    };
+    let media = caps.caps().structure(0);
+    media.is_some_and(|media| media.get::<&str>("media") == Ok("audio"))
+}
+
+/// webrtcbin lets all buffers of a bundle ask where one of its m-lines may be asked for.
+fn ask_for_nothing(pad: &gst::Pad) {
+    if let Some(buffer) = pad.parent_element() {
+        buffer.call_async(|buffer| buffer.set_property("do-retransmission", false));
+    }
 }
 
 /// Held for a calculation, never across a call of GStreamer.
@@ -178,5 +224,13 @@ mod tests {
         assert_eq!(patience.missing(SOON, seconds(2)), None);
         assert_eq!(patience.missing(seconds(1), seconds(3)), Some(LONGEST));
         assert_eq!(patience.passed(seconds(33)), Some(SHORT));
+    }
+
+    #[test]
+    fn what_is_never_sent_again_is_not_waited_for() {
+        let mut patience = Patience::default();
+        patience.never_again();
+        assert_eq!(patience.missing(seconds(1), seconds(1)), None);
+        assert_eq!(patience.passed(seconds(50)), None);
     }
 }

@@ -22,9 +22,9 @@ pub struct Daemon {
     http: reqwest::Client,
 }
 
-fn launch(config: &Path, environment: &[(String, String)]) -> (Child, String) {
+fn launch(host: &str, config: &Path, environment: &[(String, String)]) -> (Child, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_attache"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+        .args(["serve", "--listen", &format!("{host}:0"), "--config"])
         .arg(config)
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::piped())
@@ -49,6 +49,11 @@ impl Daemon {
 
     /// The same with these environment variables.
     pub fn start_with(more: &str, environment: &[(&str, &str)]) -> Self {
+        Self::start_on("127.0.0.1", more, environment)
+    }
+
+    /// The same on an address of this machine.
+    pub fn start_on(host: &str, more: &str, environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let pipelines = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
         let recordings = folder.path().join("recordings");
@@ -67,7 +72,7 @@ impl Daemon {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .chain([("XDG_STATE_HOME".to_owned(), state.display().to_string())])
             .collect();
-        let (child, url) = launch(&file, &environment);
+        let (child, url) = launch(host, &file, &environment);
         attache::tls::install_ring();
         Self {
             child,
@@ -81,7 +86,7 @@ impl Daemon {
     /// Starts it again with the same folder, after it was ended by a signal; its address is another one.
     pub fn start_again(&mut self) {
         let file = self.folder.path().join("attache.toml");
-        (self.child, self.url) = launch(&file, &self.environment);
+        (self.child, self.url) = launch("127.0.0.1", &file, &self.environment);
     }
 
     /// The server's process id.
