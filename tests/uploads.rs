@@ -12,9 +12,12 @@ mod daemon;
 mod s3;
 
 use std::fs;
-use std::path::Path;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 
-use daemon::{Daemon, manifest};
+use daemon::{Daemon, kill, manifest};
 use s3::{FILE, S3, SECRET_KEY, finished_recording};
 use serde_json::Value;
 
@@ -233,4 +236,99 @@ async fn what_a_recorder_wrote_is_uploaded_when_it_ends() {
         assert!(copy == fs::read(&file).unwrap(), "{}", file.display());
     }
     assert_eq!(manifest(&there)["visits"], manifest(&here)["visits"]);
+}
+
+/// `attache record --upload` in the room `lobby` of the server.
+fn record(daemon: &Daemon, s3: &S3, out: &Path) -> (Child, mpsc::Receiver<String>) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_attache"))
+        .args(["record", "--join", &format!("{}/r/lobby", daemon.url)])
+        .args(["--upload", "s3://recordings/calls", "--json", "--out"])
+        .arg(out)
+        .arg("--pipelines")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines"))
+        .envs(s3.environment())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("attache starts");
+    let (to_us, lines) = mpsc::channel();
+    let (out, errors) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let also = to_us.clone();
+    std::thread::spawn(move || send(BufReader::new(out), &to_us));
+    std::thread::spawn(move || send(BufReader::new(errors), &also));
+    (child, lines)
+}
+
+fn send(from: impl BufRead, to: &mpsc::Sender<String>) {
+    for line in from.lines().map_while(Result::ok) {
+        let _ = to.send(line);
+    }
+}
+
+fn until(lines: &mpsc::Receiver<String>, what: &str) {
+    loop {
+        let line = lines.recv_timeout(daemon::LIMIT);
+        let line = line.unwrap_or_else(|error| panic!("{what:?} in a line: {error}"));
+        if line.contains(what) {
+            return;
+        }
+    }
+}
+
+/// The folders of recordings, in order of time.
+fn recordings(out: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(out)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut folders: Vec<_> = entries.filter(|path| path.is_dir()).collect();
+    folders.sort();
+    folders
+}
+
+#[tokio::test]
+async fn an_upload_from_the_shell_that_was_interrupted_is_taken_up_by_the_next_one() {
+    let (out, mut s3) = (tempfile::tempdir().unwrap(), S3::start());
+    let daemon = Daemon::start("");
+    let kiosk = daemon.job("kiosk", "kiosk-test", "lobby").await;
+    s3.kill();
+    let (mut child, lines) = record(&daemon, &s3, out.path());
+    until(&lines, "\"connected\"");
+    until(&lines, "\"event\":\"recording\"");
+    kill(child.id(), "TERM");
+    until(&lines, "an upload is tried again");
+    kill(child.id(), "TERM");
+    until(&lines, "a second signal ends it at once");
+    kill(child.id(), "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let first = recordings(out.path()).remove(0);
+    assert_eq!(manifest(&first)["state"], "finished");
+    // Another one, whose recorder is killed while it records.
+    let (mut child, lines) = record(&daemon, &s3, out.path());
+    until(&lines, "\"event\":\"recording\"");
+    kill(child.id(), "KILL");
+    child.wait().unwrap();
+    daemon.end(&kiosk).await;
+
+    s3.start_again();
+    let (mut child, lines) = record(&daemon, &s3, out.path());
+    until(&lines, "\"joined\"");
+    kill(child.id(), "TERM");
+    until(&lines, "uploaded to s3://recordings/calls/");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    for recording in recordings(out.path()) {
+        assert_eq!(manifest(&recording)["state"], "uploaded", "{recording:?}");
+        let name = recording.file_name().unwrap().to_str().unwrap();
+        for file in daemon::media_files(&recording) {
+            let object = s3.object(name, file.file_name().unwrap().to_str().unwrap());
+            assert!(
+                fs::read(&object).unwrap() == fs::read(&file).unwrap(),
+                "{object:?}"
+            );
+        }
+    }
+    assert!(!daemon::media_files(&first).is_empty());
+    let left = fs::read_dir(out.path()).unwrap().flatten();
+    let mut notes = left.map(|entry| entry.path()).filter(|path| path.is_file());
+    let note = notes.next();
+    assert!(note.is_none(), "nothing is due any more: {note:?}");
 }

@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use tokio::sync::mpsc;
 
+use super::due::Due;
 use super::live::LiveLine;
 use super::values::{RoomUrl, element, parameter, room_url};
 use super::{Failure, StopSignals, print_line, upload};
@@ -38,7 +39,8 @@ pub struct RecordArguments {
     #[arg(long, value_name = "DIR")]
     second: Option<PathBuf>,
     /// Upload the finished recording to s3://BUCKET/PREFIX, gs://..., az://... or file:///FOLDER, with keys from the
-    /// environment; a second one takes what the first one does not
+    /// environment; a second one takes what the first one does not. What earlier ones with this --out did not get to
+    /// upload is uploaded, too
     #[arg(long, value_name = "URL", value_parser = upload::target)]
     upload: Vec<TargetUrl>,
     /// A server that the description's live stream may go to; can be given several times
@@ -146,7 +148,9 @@ pub async fn record(arguments: RecordArguments) -> Result<(), Failure> {
     )?;
     assignment.second_folder.clone_from(&roots.second);
     let job = assignment.id.clone();
+    let noted = (!arguments.upload.is_empty()).then(|| Due::of(&roots.out).note(&job));
     let recorded = attend((assignment, json)).await;
+    drop(noted);
     if !arguments.upload.is_empty() {
         upload::upload(roots, &job, arguments.upload).await?;
     }

@@ -7,6 +7,7 @@
 mod api;
 mod denoise;
 mod doctor;
+mod due;
 mod job;
 mod join;
 mod live;

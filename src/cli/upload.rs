@@ -5,12 +5,14 @@ use std::time::Duration;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use tokio::sync::Semaphore;
 
+use super::due::Due;
 use super::{Failure, StopSignals, print_line};
-use crate::recording::catalog::Catalog;
-use crate::recording::manifest::State;
+use crate::recording::catalog::{Catalog, StoredRecording};
 use crate::recording::recovery::Roots;
 use crate::recording::upload::whole::{FILES_AT_ONCE, Whole};
-use crate::recording::upload::{Progress, TargetSettings, TargetUrl, UploadSettings, UploadState};
+use crate::recording::upload::{
+    Progress, TargetSettings, TargetUrl, UploadError, UploadSettings, UploadState,
+};
 use crate::signalling::ids::JobId;
 
 const LOOK: Duration = Duration::from_millis(200);
@@ -20,11 +22,11 @@ pub fn target(text: &str) -> Result<TargetUrl, String> {
     TargetUrl::try_from(text.to_owned())
 }
 
-/// Uploads the recordings of this job; shows how far it is where somebody looks at a terminal. A signal to stop is
-/// answered with what is going on; a second one ends the upload at once.
+/// Uploads the recordings of this job, and those of earlier ones whose upload was interrupted; shows how far it is where
+/// somebody looks at a terminal. A signal to stop is answered with what is going on; a second one ends the upload at once.
 ///
 /// # Errors
-/// Where a recording is not uploaded; it stays as it is.
+/// Where a recording is not uploaded; it stays as it is. The others are uploaded all the same.
 pub async fn upload(roots: Roots, job: &JobId, targets: Vec<TargetUrl>) -> Result<(), Failure> {
     let settings = UploadSettings {
         targets: targets.into_iter().map(TargetSettings::new).collect(),
@@ -32,11 +34,10 @@ pub async fn upload(roots: Roots, job: &JobId, targets: Vec<TargetUrl>) -> Resul
     };
     let slots = Semaphore::new(FILES_AT_ONCE);
     let mut signals = StopSignals::new()?;
+    let due = Due::of(&roots.out);
     let recordings = Catalog::new(roots).scan();
-    let finished = recordings
-        .iter()
-        .filter(|recording| recording.job == *job && recording.state == State::Finished);
-    for recording in finished {
+    let mut failed = None;
+    for recording in recordings.iter().filter(|it| due.has(it, job)) {
         let mut whole = Whole::new(recording.folder.clone());
         let progress = whole.progress.clone();
         let uploaded = tokio::select! {
@@ -44,21 +45,30 @@ pub async fn upload(roots: Roots, job: &JobId, targets: Vec<TargetUrl>) -> Resul
             never = show(progress.clone()) => match never {},
             () = twice(&mut signals, &progress) => {
                 return Err(Failure::Failed(anyhow::anyhow!(
-                    "the upload was ended by a second signal; the recording is whole in {}",
+                    "the upload was ended by a second signal; the recording is whole in {}, and the next `attache record \
+                     --upload` with this --out takes it up",
                     recording.folder.display()
                 )));
             }
         };
-        uploaded.map_err(|error| {
-            Failure::Failed(anyhow::anyhow!(
-                "not uploaded: {error}; the recording is in {}",
-                recording.folder.display()
-            ))
-        })?;
-        let target = whole.progress.view().target.unwrap_or_default();
-        print_line(&format!("uploaded to {target}/{}", recording.name));
+        match uploaded {
+            Ok(()) => {
+                due.done(&recording.job);
+                let target = whole.progress.view().target.unwrap_or_default();
+                print_line(&format!("uploaded to {target}/{}", recording.name));
+            }
+            Err(error) => failed = failed.or(Some(not_uploaded(&error, recording))),
+        }
     }
-    Ok(())
+    due.forget_others(&recordings);
+    failed.map_or(Ok(()), Err)
+}
+
+fn not_uploaded(error: &UploadError, recording: &StoredRecording) -> Failure {
+    Failure::Failed(anyhow::anyhow!(
+        "not uploaded: {error}; the recording is in {}",
+        recording.folder.display()
+    ))
 }
 
 /// Waits for the second signal; says at the first one what is still to do.

@@ -70,6 +70,20 @@ impl S3 {
         )
     }
 
+    /// What the clouds' own tools read, for this server.
+    pub fn environment(&self) -> [(&'static str, String); 5] {
+        [
+            (
+                "AWS_ENDPOINT_URL",
+                format!("http://127.0.0.1:{}", self.port),
+            ),
+            ("AWS_ALLOW_HTTP", "true".to_owned()),
+            ("AWS_REGION", "eu-central-1".to_owned()),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
+        ]
+    }
+
     /// What it keeps of a file of a recording.
     pub fn object(&self, recording: &str, file: &str) -> PathBuf {
         let calls = self.folder.path().join(BUCKET).join("calls");
