@@ -34,6 +34,11 @@ impl Level {
         self.0
     }
 
+    /// Whether it is as loud as the quietest voice.
+    pub fn may_be_a_voice(self) -> bool {
+        f32::from(self.0) <= QUIETEST_VOICE
+    }
+
     /// The loudness of little-endian 16-bit samples, of whatever channels (RFC 6465 appendix A.1: root mean square).
     pub fn of_s16le(bytes: &[u8]) -> Self {
         let samples = bytes.chunks_exact(2);

@@ -42,7 +42,9 @@ pub enum Receive {
     /// unit), `video/x-h264` and `video/x-h265` (byte stream, by access unit, parameter sets in front of each key frame).
     /// Their PTS is when they were captured, in running time.
     Encoded(EncodedSink),
-    /// The same frames, straight into the fan-out: to others, without a look at them.
+    /// The same of sound alone; the m-line of pictures does not receive, so that nobody sends them in vain.
+    EncodedSound(EncodedSink),
+    /// Frames of both, straight into the fan-out: to others, without a look at them.
     Passed(Passage),
     /// Raw frames: `audio/x-raw` S16LE 48 kHz stereo, `video/x-raw` I420; handed over in [`PeerEvent::Track`].
     /// What is not wanted is received and dropped undecoded.
@@ -68,6 +70,7 @@ impl Receive {
         match self {
             Self::Nothing => false,
             Self::Encoded(_) | Self::Passed(_) | Self::Decoded { .. } => true,
+            Self::EncodedSound(_) => kind == MediaKind::Audio,
             Self::Only { .. } => self.decodes(kind),
         }
     }
@@ -77,14 +80,20 @@ impl Receive {
     fn mends_sound(&self) -> bool {
         match self {
             Self::Only { .. } => false,
-            Self::Nothing | Self::Encoded(_) | Self::Passed(_) | Self::Decoded { .. } => true,
+            Self::Nothing
+            | Self::Encoded(_)
+            | Self::EncodedSound(_)
+            | Self::Passed(_)
+            | Self::Decoded { .. } => true,
         }
     }
 
     /// Whether received frames of this kind are handed over raw.
     fn decodes(&self, kind: MediaKind) -> bool {
         match (self, kind) {
-            (Self::Nothing | Self::Encoded(_) | Self::Passed(_), _) => false,
+            (Self::Nothing | Self::Encoded(_) | Self::EncodedSound(_) | Self::Passed(_), _) => {
+                false
+            }
             (Self::Decoded { audio, .. } | Self::Only { audio, .. }, MediaKind::Audio) => *audio,
             (Self::Decoded { video, .. } | Self::Only { video, .. }, MediaKind::Video) => *video,
         }
@@ -143,19 +152,21 @@ fn link(
     }
     let sink = match receive {
         Receive::Passed(outlet) => outlet(codec)?.feed().appsink(),
-        Receive::Nothing | Receive::Encoded(_) | Receive::Decoded { .. } | Receive::Only { .. } => {
-            gst_app::AppSink::builder()
-                .sync(false)
-                .async_(false)
-                .build()
-        }
+        Receive::Nothing
+        | Receive::Encoded(_)
+        | Receive::EncodedSound(_)
+        | Receive::Decoded { .. }
+        | Receive::Only { .. } => gst_app::AppSink::builder()
+            .sync(false)
+            .async_(false)
+            .build(),
     };
     pipeline.add(&bin)?;
     pipeline.add(&sink)?;
     bin.link(&sink)?;
     count(&sink, counters, kind)?;
     let track = match receive {
-        Receive::Encoded(encoded) => {
+        Receive::Encoded(encoded) | Receive::EncodedSound(encoded) => {
             forward(&sink, kind, timing(kind), encoded);
             None
         }

@@ -147,7 +147,13 @@ impl Recorder {
         ice: Ice,
     ) -> PeerSettings {
         let receive = match self.visits.get(other) {
-            Some(visit) => Receive::Encoded(visit.sink(generation, self.media)),
+            Some(visit) => {
+                let sink = visit.sink(generation, self.media);
+                match self.media {
+                    Media::All => Receive::Encoded(sink),
+                    Media::Audio => Receive::EncodedSound(sink),
+                }
+            }
             None => Receive::Nothing,
         };
         self.settings(name, ice, receive)
@@ -221,10 +227,11 @@ impl Visit {
             if newest < generation.0 {
                 writer.set_generation(generation);
             }
-            if kind == MediaKind::Audio && is_sound(&sample) {
+            let loudness = loudness(&sample);
+            if kind == MediaKind::Audio && is_sound(&sample, loudness.map(|(level, _)| level)) {
                 ears.store(true, Ordering::Relaxed);
             }
-            if let (Some(ear), Some((level, at))) = (&ear, loudness(&sample)) {
+            if let (Some(ear), Some((level, at))) = (&ear, loudness) {
                 ear.hear(level, at);
             }
             writer.push(kind, sample);
@@ -236,10 +243,13 @@ impl Visit {
     }
 }
 
-/// Whether somebody sends sound. A microphone that is off sends nothing, and of silence Opus with DTX makes packets of a
-/// byte or two (RFC 6716 2.1.9); how loud the others are only a decoder knows.
-fn is_sound(sample: &gst::Sample) -> bool {
-    sample.buffer().is_some_and(|buffer| buffer.size() > 2)
+/// Whether somebody is heard: as loud as a voice, where the sender says how loud it is. Else, what is more than silence: a
+/// microphone that is off sends nothing, and of silence Opus with DTX makes packets of a byte or two (RFC 6716 2.1.9).
+fn is_sound(sample: &gst::Sample, level: Option<Level>) -> bool {
+    match level {
+        Some(level) => level.may_be_a_voice(),
+        None => sample.buffer().is_some_and(|buffer| buffer.size() > 2),
+    }
 }
 
 /// How loud a sender says that a frame is (RFC 6464), and the running time of its capture.
