@@ -52,13 +52,27 @@ fn read(trial: &Trial) -> Playlist {
     Playlist::read(&trial.folder().join(PLAYLIST))
 }
 
-/// What was told of the playlist.
+/// What was told of the playlist, but for its growth: that is to be what is on disk.
 fn told(trial: &mut Trial) -> Vec<Told> {
     let of_it = |event| match event {
         Event::Hls(told) => Some(told),
         _ => None,
     };
-    trial.events().into_iter().filter_map(of_it).collect()
+    let told = trial.events().into_iter().filter_map(of_it);
+    let (grown, told): (Vec<_>, Vec<_>) = told.partition(|told| matches!(told, Told::Grown(..)));
+    let last = grown.into_iter().last();
+    let path = PathBuf::from(PLAYLIST);
+    assert_eq!(last, Some(Told::Grown(path, on_disk(trial))));
+    told
+}
+
+/// Bytes of all that the playlist names.
+fn on_disk(trial: &Trial) -> u64 {
+    let folder = trial.folder().join(PLAYLIST);
+    let files = std::fs::read_dir(folder.parent().unwrap()).unwrap();
+    let media = files.map(|file| file.unwrap().path());
+    let media = media.filter(|path| path.extension().is_some_and(|end| end != "m3u8"));
+    media.map(|path| path.metadata().unwrap().len()).sum()
 }
 
 #[tokio::test]

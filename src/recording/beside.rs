@@ -98,9 +98,12 @@ impl Outputs {
 fn of_hls(told: Told) -> Event {
     match told {
         Told::KeyFrameNeeded => Event::KeyFrameNeeded,
-        Told::Begun(_) | Told::LeftOut(_) | Told::Stuck(_) | Told::GoesOn | Told::Ended(_) => {
-            Event::Hls(told)
-        }
+        Told::Begun(_)
+        | Told::LeftOut(_)
+        | Told::Stuck(_)
+        | Told::GoesOn
+        | Told::Ended(_)
+        | Told::Grown(..) => Event::Hls(told),
     }
 }
 

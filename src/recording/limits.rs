@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::hls::Told;
 use super::manifest::Because;
 use super::report::{Event, Report};
 
@@ -12,7 +13,7 @@ use super::report::{Event, Report};
 pub struct Limits {
     /// Time in which it records, pauses left out.
     pub duration: Option<Duration>,
-    /// Bytes of all its files.
+    /// Bytes of all its files, HLS included.
     pub bytes: Option<u64>,
     /// Without a sound from anybody.
     pub silence: Option<Duration>,
@@ -50,9 +51,22 @@ impl Watch {
 
     /// Takes in what a writer tells.
     pub fn on_report(&mut self, report: &Report, now: Instant) {
-        let (Event::Started(file) | Event::Progress(file) | Event::Finished(file)) = &report.event
-        else {
-            return;
+        let file = match &report.event {
+            Event::Started(file) | Event::Progress(file) | Event::Finished(file) => file,
+            Event::Hls(Told::Grown(playlist, bytes)) => {
+                self.sizes.insert(playlist.clone(), *bytes);
+                return;
+            }
+            Event::Behind { .. }
+            | Event::Failed(_)
+            | Event::GoesOn(_)
+            | Event::Hls(_)
+            | Event::Thumbnail(_)
+            | Event::KeyFrameNeeded
+            | Event::Sends(_)
+            | Event::Generation(_)
+            | Event::Gap { .. }
+            | Event::Ended(_) => return,
         };
         self.sizes.insert(file.file.clone(), file.bytes);
         if !self.paused {
@@ -172,6 +186,25 @@ mod tests {
             assert_eq!(watch.reached(start), None);
         }
         watch.on_report(&grows("b", 40), start);
+        assert_eq!(watch.reached(start), Some(Because::Size));
+    }
+
+    #[test]
+    fn playlists_count_with_what_they_have_on_disk() {
+        let (mut watch, start) = watch(Limits {
+            bytes: Some(100),
+            ..Limits::default()
+        });
+        let grown = |bytes| Report {
+            event: Event::Hls(Told::Grown("a.hls/index.m3u8".into(), bytes)),
+            ..grows("a", 0)
+        };
+        watch.on_report(&grows("a", 40), start);
+        for bytes in [30, 50, 40] {
+            watch.on_report(&grown(bytes), start);
+            assert_eq!(watch.reached(start), None, "{bytes}");
+        }
+        watch.on_report(&grown(60), start);
         assert_eq!(watch.reached(start), Some(Because::Size));
     }
 

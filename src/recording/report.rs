@@ -319,7 +319,7 @@ impl Report {
             Told::Stuck(why) => error(format!(
                 "the HLS stands still, the recording goes on: {why}"
             )),
-            Told::Ended(_) | Told::KeyFrameNeeded => None,
+            Told::Ended(_) | Told::KeyFrameNeeded | Told::Grown(..) => None,
         }
     }
 

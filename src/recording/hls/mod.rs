@@ -8,6 +8,7 @@
 mod cutter;
 mod playlist;
 
+use std::collections::HashMap;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -55,6 +56,8 @@ pub enum Told {
     Ended(PathBuf),
     /// The sender is to give a key frame.
     KeyFrameNeeded,
+    /// It has so many bytes on disk now; its path in the recording's folder.
+    Grown(PathBuf, u64),
 }
 
 /// A playlist that is written.
@@ -76,6 +79,8 @@ pub struct Hls {
     left_out: Vec<Codec>,
     stuck: bool,
     begun: bool,
+    /// What each file has on disk, but the playlist itself.
+    sizes: HashMap<String, u64>,
 }
 
 impl Hls {
@@ -96,6 +101,7 @@ impl Hls {
             left_out: Vec::new(),
             stuck: false,
             begun: false,
+            sizes: HashMap::new(),
         }
     }
 
@@ -152,7 +158,11 @@ impl Hls {
             Step::Segment(piece) => {
                 let written = self.segment(&piece).and_then(|segment| self.list(segment));
                 match written {
-                    Ok(()) => self.goes_on(told),
+                    Ok(()) => {
+                        self.goes_on(told);
+                        let bytes = self.sizes.values().sum();
+                        told.push(Told::Grown(self.folder.join(PLAYLIST), bytes));
+                    }
                     Err(error) => self.fail(&error, told),
                 }
             }
@@ -191,6 +201,7 @@ impl Hls {
         let media = self.muxer(at)?.segment(&blocks, next);
         let file = format!("{:05}.m4s", self.playlist.next());
         self.write(&file, &media)?;
+        self.sizes.insert(file.clone(), media.len() as u64);
         self.discontinuity = false;
         Ok(Segment {
             file,
@@ -209,6 +220,7 @@ impl Hls {
                 let (muxer, header) = Mp4::new(&self.tracks, at);
                 let name = format!("header-{}.mp4", self.headers + 1);
                 self.write(&name, &header)?;
+                self.sizes.insert(name.clone(), header.len() as u64);
                 self.headers += 1;
                 self.header = name;
                 muxer
@@ -224,8 +236,8 @@ impl Hls {
         for file in useless {
             match fs::remove_file(self.path(&file)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
+                Ok(()) | Err(_) => self.sizes.remove(&file),
+            };
         }
         Ok(())
     }

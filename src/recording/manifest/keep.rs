@@ -207,7 +207,7 @@ impl Visit {
             }
             Told::LeftOut(codec) => entry.left_out.push((*codec).into()),
             Told::Stuck(why) => entry.error = Some(why.clone()),
-            Told::GoesOn | Told::KeyFrameNeeded => {}
+            Told::GoesOn | Told::KeyFrameNeeded | Told::Grown(..) => {}
         }
     }
 
