@@ -253,6 +253,49 @@ async fn a_mix_goes_out_over_srt_encrypted() {
     assert_every_second("file", &file_of(&daemon), 5);
 }
 
+/// Asks a recorder over the API.
+async fn ask(daemon: &Daemon, recorder: &str, what: &str) {
+    let url = format!("{}/api/v1/jobs/{recorder}/{what}", daemon.url);
+    let answer = reqwest::Client::new().post(url).send().await.unwrap();
+    assert!(answer.status().is_success(), "{what}: {}", answer.status());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_in_a_pause_does_not_go_out() {
+    const PAUSE: Duration = Duration::from_secs(5);
+    let _alone = ALONE.lock().await;
+    let port = free_port();
+    let daemon = allowing(port);
+    let server = RtmpServer::start(port, daemon.folder.path().join("received.mkv"));
+    let kiosk = daemon.job("kiosk", "kiosk-test", "lobby").await;
+    let url = format!("rtmp://127.0.0.1:{port}/live/{KEY}");
+    let recorder = recorder(&daemon, &url).await;
+    until_state(&daemon, &recorder, "live").await;
+    go_on(&daemon, &recorder, 5000).await;
+    ask(&daemon, &recorder, "pause").await;
+    // The pause is to hold flashes and beeps.
+    tokio::time::sleep(PAUSE).await;
+    let paused = daemon.view(&recorder).await;
+    assert_eq!(paused["stream"]["state"], "live", "{paused:#}");
+    ask(&daemon, &recorder, "resume").await;
+    // The file has the pause as a gap.
+    go_on(&daemon, &recorder, 5000 + 5000).await;
+    end(&daemon, &recorder).await;
+    end(&daemon, &kiosk).await;
+
+    let received = Content::of(&server.finished());
+    for times in [received.flashes(), received.beeps()] {
+        println!("{times:.1?}");
+        let steps = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
+        let holes: Vec<_> = steps.filter(|step| *step > PAUSE / 2).collect();
+        let [hole] = holes[..] else {
+            panic!("one hole is in {times:?}")
+        };
+        assert!(hole >= PAUSE - Duration::from_secs(1), "{hole:?}");
+        assert!(times.len() >= 7, "{times:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_says_nothing_does_not_hold_up_the_file() {
     let _alone = ALONE.lock().await;
