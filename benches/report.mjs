@@ -32,7 +32,16 @@ const percent = (part) => `${Math.round(part * 100)} %`;
 
 const engine = (measured) => `${cores(measured.real_time_factor)}, ${measured.mean_us} µs, ${measured.p99_us} µs`;
 
-function rows({ join, latency, kiosk, recorder, mixed, crash, changes, reconnect, filter, hop }) {
+/** What a long recording of one kind shows. */
+function long({ files }, what) {
+  const found = files.find((file) => file.what === what);
+  if (!found) throw new Error(`no recording ${what} is in ${files.map((file) => file.what).join(', ')}`);
+  return found;
+}
+
+const perHour = (file) => `${file.drift_ms_per_hour.toFixed(1)} ms`;
+
+function rows({ join, latency, kiosk, recorder, mixed, crash, changes, reconnect, filter, hop, drift }) {
   const { bare_encoder: bare, one_viewer: viewer, one_person: person } = kiosk;
   return [
     ['join: "Start" to first frame, p50', milliseconds(join.first_frame_ms.p50), '300 ms'],
@@ -54,6 +63,11 @@ function rows({ join, latency, kiosk, recorder, mixed, crash, changes, reconnect
     ['mixed recorder over decoders, encoders and a recorder that does not decode', percent(mixed.over_codecs_and_reception), ''],
     ['recorder killed: what is missing in its files, p50', milliseconds(crash.p50_ms), ''],
     ['recorder killed: what is missing in its files, worst', milliseconds(crash.max_ms), '500 ms'],
+    ['the same while 5 % of the packets are lost, p50 / worst', `${milliseconds(crash.lossy_p50_ms)} / ${milliseconds(crash.lossy_max_ms)}`, '500 ms'],
+    ['an hour as it was received: sound and picture apart, p95', milliseconds(long(drift, 'as received').p95_ms), '40 ms'],
+    ['an hour as it was received: drift in an hour', perHour(long(drift, 'as received')), '10 ms'],
+    ['an hour mixed: sound and picture apart, p95', milliseconds(long(drift, 'mixed').p95_ms), '40 ms'],
+    ['an hour mixed: drift in an hour', perHour(long(drift, 'mixed')), '10 ms'],
     ['`attache pipelines check`, all shipped files, longest', milliseconds(changes.check_ms.max), '2000 ms'],
     ['start of a kiosk until it has joined, encoders proven, p50', milliseconds(changes.start_ms.p50), '300 ms'],
     ['start of a kiosk until it has joined, encoders proven, longest', milliseconds(changes.start_ms.max), ''],
@@ -74,7 +88,7 @@ function rows({ join, latency, kiosk, recorder, mixed, crash, changes, reconnect
 }
 
 export function page(results) {
-  const { machine, join, latency, kiosk, recorder, mixed, crash, changes, reconnect, filter, hop } = results;
+  const { machine, join, latency, kiosk, recorder, mixed, crash, changes, reconnect, filter, hop, drift } = results;
   return `# Numbers
 
 \`make bench\` measures these and writes this page and \`target/bench/results.json\`. Nothing here is typed by hand.
@@ -101,7 +115,13 @@ are processor seconds per second.
   \`gst-launch-1.0\` decodes what an ordinary recorder wrote of both, and encodes the film once more with the same settings. The rest is
   reception (ICE, DTLS, SRTP, jitter buffers: what that ordinary recorder costs, ${mixed.received.cores} cores), scaling, names, clock and sound mixing.
 - **Recorder killed**: \`kill -9\` at ${crash.kills} random instants in the first six seconds, of recordings in WebM, MP4, Matroska
-  and Ogg, one of a sender of sound alone. From the instant to the last picture (by its time code) or sound in the file.
+  and Ogg, one of a sender of sound alone. From the instant to the last picture (by its time code) or sound in the file. The
+  same again with each 20th packet lost on its way to the recorder: of sound ${milliseconds(crash.lossy_sound_max_ms)} were missing at most.
+- **An hour**: ${Math.round(long(drift, 'as received').seconds / 60)} minutes of \`kiosk-test\` (320x180, 15 pictures per second), recorded as received and mixed at the
+  same time on ${drift.date}, commit ${drift.commit}. ${long(drift, 'as received').flashes} and ${long(drift, 'mixed').flashes} flashes, of which ${long(drift, 'as received').without_a_beep} and ${long(drift, 'mixed').without_a_beep} had no beep in the file (the load average of this
+  machine was ${drift.load}); the largest offset of the others was ${milliseconds(long(drift, 'as received').max_ms)} and
+  ${milliseconds(long(drift, 'mixed').max_ms)}. The drift is the slope of the line with the least squares. All run by one machine's clock; that a sender's
+  sound card runs fast is a test's matter (\`tests/drift.rs\`). \`node benches/run.mjs drift 3600\` does it again.
 - **Changes**: checks and starts ${changes.times} times, gaps in ${changes.gaps} calls each. The size goes from 1280x720 to 960x540: a new source and a new encoder behind the running
   call. The broken encoder is a stand-in for \`vah264enc\` that works until its 240th frame and then fails; x264enc takes
   over. The page notes the longest time between two pictures (33 ms where nothing happens).

@@ -61,6 +61,11 @@ impl Content {
     /// # Panics
     /// If it cannot be decoded to its end.
     pub fn of(file: &Path) -> Self {
+        Self::within(file, LIMIT)
+    }
+
+    /// The same of a long file, which takes so long at most.
+    pub fn within(file: &Path, limit: gst::ClockTime) -> Self {
         gst::init().unwrap();
         let pipeline = gst::Pipeline::new();
         let source = gst::ElementFactory::make("filesrc")
@@ -82,7 +87,7 @@ impl Content {
         watch(&pipeline, &demuxer, &content);
         pipeline.set_state(gst::State::Playing).unwrap();
         let ends = [gst::MessageType::Eos, gst::MessageType::Error];
-        let message = pipeline.bus().unwrap().timed_pop_filtered(LIMIT, &ends);
+        let message = pipeline.bus().unwrap().timed_pop_filtered(limit, &ends);
         let duration = pipeline.query_duration::<gst::ClockTime>();
         pipeline.set_state(gst::State::Null).unwrap();
         match message.as_ref().map(|message| message.view()) {
