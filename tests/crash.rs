@@ -113,7 +113,7 @@ impl Call {
     /// On this machine, or with the senders behind a link.
     fn begin(network: Option<Lossy>) -> Self {
         let server = match &network {
-            Some(network) => Daemon::start_on(&network.here, GUARDED, &[]),
+            Some(network) => Daemon::start_on(&network.link().here, GUARDED, &[]),
             None => Daemon::start(""),
         };
         let folder = tempfile::tempdir().unwrap();
@@ -132,7 +132,7 @@ impl Call {
         }
         let sender = |description, room: &str| {
             let mut command = match &network {
-                Some(network) => network.command(&program()),
+                Some(network) => network.link().command(&program()),
                 None => attache(),
             };
             if network.is_some() {
