@@ -302,8 +302,8 @@ fn on_one_clock(looks: &[Look]) {
         .filter(is_off)
         .map(|pair| (pair[0].at, pair[1].at))
         .collect();
-    // When the first one comes, GStreamer's mixers make everything since their start again, in a burst; a machine that is
-    // busy with something else then loses a few pictures, once (docs/development.md).
+    // When the first one comes, a machine that is busy with something else loses a few pictures, once
+    // (docs/development.md).
     let begin = off.first().map_or(Duration::ZERO, |(from, _)| *from);
     let is_burst = |(_, to): &(Duration, Duration)| *to - begin <= Duration::from_millis(400);
     assert!(

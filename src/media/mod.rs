@@ -6,7 +6,8 @@
 //! * [`encoder`]: which encoders, and why; [`encodings`]: those at work; `encoding`: one of them; [`health`]: whether it
 //!   keeps up.
 //! * [`chain`]: what a filter does with a track; [`choice`]: whether that or the original is heard.
-//! * [`playback`]: what others send, mixed; `seat`: one of them in it; `fade`: whether it is heard; [`grid`], [`layout`]: where each picture lies.
+//! * [`playback`]: what others send, mixed; `mixer`: GStreamer's mixers; `seat`: one of them in it; `fade`: whether it is
+//!   heard; `fit`: its size; [`grid`], [`layout`]: where each picture lies.
 //! * [`scene`]: what a recorded mix shows; [`speaker`]: who speaks; `overlay`, `paint`, `ink`: names and signs.
 //! * [`decoder`]: what decodes others' frames; [`opus`]: packets of sound, and how late their decoder is. [`devices`]: cameras, microphones, speakers and displays of this machine.
 //! * [`echo`]: what is played, taken out of what the microphone hears.
@@ -29,12 +30,14 @@ pub mod encodings;
 mod fade;
 pub mod fanout;
 pub(crate) mod feed;
+mod fit;
 pub mod grid;
 pub mod health;
 mod ink;
 pub mod key_frames;
 pub mod layout;
 pub mod marks;
+mod mixer;
 pub(crate) mod notice;
 pub mod opus;
 mod overlay;

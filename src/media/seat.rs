@@ -13,6 +13,7 @@ use gstreamer_video as gst_video;
 
 use super::choice::Track;
 use super::fade::Fade;
+use super::fit::Fit;
 use super::grid::Place;
 use super::speaker::Level;
 use super::{MediaError, MediaKind, clock};
@@ -32,6 +33,17 @@ pub(super) struct Input {
     pub producer: StreamProducer,
 }
 
+/// How frames enter a mix.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    /// The running time at which the mix's own begins.
+    pub zero: gst::ClockTime,
+    /// Pictures count as so much later than they are.
+    pub later: gst::ClockTime,
+    /// So much of a participant may wait.
+    pub waiting: gst::ClockTime,
+}
+
 /// Its way into the mixer or the compositor.
 pub(super) struct Seat {
     pub number: u64,
@@ -46,6 +58,8 @@ pub(super) struct Seat {
     pad: gst::Pad,
     link: ConsumptionLink,
     heard: Arc<Heard>,
+    /// Of a picture.
+    fit: Option<Arc<Fit>>,
     /// What it was last told; none at first.
     arranged: Option<Option<(Place, bool)>>,
 }
@@ -61,20 +75,19 @@ struct Heard {
 }
 
 impl Seat {
-    /// Links a participant to a mixer in a pipeline that counts from `zero`; so much of it may wait there.
+    /// Links a participant to a mixer.
     pub fn take(
         input: &Input,
         pipeline: &gst::Pipeline,
         mix: &gst::Element,
-        zero: gst::ClockTime,
-        waiting: gst::ClockTime,
+        entry: Entry,
     ) -> Result<Self, MediaError> {
         let doing = "add a participant to the playback";
         let source = gst_app::AppSrc::builder()
             .name(format!("{}-{}", input.participant, input.number))
             .build();
         let settings = ConsumerSettings {
-            max_time: waiting,
+            max_time: entry.waiting,
             ..ConsumerSettings::default()
         };
         // At once: a pipeline on its way to playing takes it along, and a source that plays keeps its format.
@@ -89,10 +102,17 @@ impl Seat {
             // A filter's track is not heard before it is chosen.
             fade: Fade::new(input.track == Track::Original),
         });
+        let mut fit = None;
         let linked = mix.request_pad_simple("sink_%u").and_then(|pad| {
             let from = source.static_pad("src")?;
-            from.set_offset(-i64::try_from(zero.nseconds()).ok()?);
-            watch(&from, zero, input.kind, heard.clone());
+            fit = (input.kind == MediaKind::Video).then(|| Fit::scale_at(&from));
+            let later = match input.kind {
+                MediaKind::Audio => gst::ClockTime::ZERO,
+                MediaKind::Video => entry.later,
+            };
+            let [zero, later] = [entry.zero, later].map(|time| i64::try_from(time.nseconds()).ok());
+            from.set_offset(later? - zero?);
+            watch(&from, entry.zero, input.kind, heard.clone());
             from.link(&pad).ok().map(|_| pad)
         });
         let Some(pad) = linked else {
@@ -126,6 +146,7 @@ impl Seat {
             pad,
             link,
             heard,
+            fit,
             arranged: None,
         })
     }
@@ -187,6 +208,9 @@ impl Seat {
         if self.arranged.replace(place) == Some(place) {
             return;
         }
+        if let Some(fit) = &self.fit {
+            fit.set(place.map(|(place, _)| place));
+        }
         let Some((place, is_over)) = place else {
             self.pad.set_property("alpha", 0.0_f64);
             return;
@@ -221,8 +245,8 @@ impl Seat {
     }
 }
 
-/// How pictures are scaled: by the mean of what falls together. The default, cubic, takes three times as long, and at the
-/// sizes of tiles nobody sees the difference.
+/// How the compositor scales what does not come in its size: by the mean of what falls together. The default, cubic, takes
+/// three times as long, and at the sizes of tiles nobody sees the difference.
 fn scaling() -> gst::Structure {
     let mut config = gst_video::VideoConverterConfig::new();
     config.set_resampler_method(gst_video::VideoResamplerMethod::Linear);

@@ -302,11 +302,14 @@ pub fn steady_picture_form(settings: &Settings) -> Result<Vec<gst::Element>, Med
     Ok(vec![rate, convert, capsfilter(&caps)?])
 }
 
-/// The same for a mix: without holes. A mixer leaves some tens of milliseconds out when somebody's first sound changes
-/// what it mixes (GStreamer 1.22); there is silence then.
+/// Sound that lies further from its time than this is put where it belongs: less than anybody hears.
+const TOLERANCE: gst::ClockTime = gst::ClockTime::from_mseconds(1);
+
+/// The same for a mix: without holes. Where a mixer was held up and leaves something out, there is silence.
 pub fn steady_sound_form(settings: &Settings) -> Result<Vec<gst::Element>, MediaError> {
     let rate = make("audiorate", "gstreamer1.0-plugins-base")?;
     rate.set_property("skip-to-first", true);
+    rate.set_property("tolerance", TOLERANCE);
     let mut form = vec![rate];
     form.extend(sound_form(settings)?);
     Ok(form)

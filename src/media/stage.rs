@@ -11,9 +11,10 @@ use super::choice::{Choice, Track};
 use super::echo::far;
 use super::elements::{capsfilter, make};
 use super::fanout::Outlet;
+use super::mixer::{self, mixer};
 use super::overlay::Overlay;
 use super::scene::{Scene, Tile};
-use super::seat::{Input, Seat};
+use super::seat::{Entry, Input, Seat};
 use super::speaker::Level;
 use super::{MediaError, MediaEvents, MediaKind, clock, grid, source};
 use crate::pipeline::build::{self, Built};
@@ -78,9 +79,9 @@ impl Plan {
 pub(super) struct Stage {
     pipeline: gst::Pipeline,
     _watch: Watch,
-    /// The running time at which this pipeline's own begins. A mixer counts from zero: on the common base time it would
-    /// first mix silence for as long as the process has run.
-    zero: gst::ClockTime,
+    /// Where the pipeline's own running time begins. A mixer counts from zero: on the common base time it would first mix
+    /// silence for as long as the process has run.
+    entry: Entry,
     audio: Option<gst::Element>,
     video: Option<gst::Element>,
     fragments: Vec<(MediaKind, Built)>,
@@ -92,8 +93,6 @@ pub(super) struct Stage {
     tiles: Vec<Tile>,
     /// Frames that come later than their time and this are left out of the mix.
     patience: gst::ClockTime,
-    /// What a participant may have waiting before its oldest frames are dropped.
-    waiting: gst::ClockTime,
 }
 
 impl Stage {
@@ -107,15 +106,24 @@ impl Stage {
             let _ = events.send(event);
         })?;
         let video = &plan.settings.video;
-        let delay = if plan.is_recorded() {
-            RECORDED + gst::ClockTime::try_from(plan.settings.latency).unwrap_or_default()
+        let (delay, later) = if plan.is_recorded() {
+            let buffered = gst::ClockTime::try_from(plan.settings.latency).unwrap_or_default();
+            // A compositor shows what came since its last picture: up to a whole one too early. So it is up to a half too
+            // early or too late. Where people look on, half a picture of delay is worse.
+            let picture = gst::ClockTime::SECOND / u64::from(video.framerate.max(1));
+            (RECORDED + buffered, picture / 2)
         } else {
-            gst::ClockTime::ZERO
+            (gst::ClockTime::ZERO, gst::ClockTime::ZERO)
         };
         let mut stage = Self {
             pipeline,
             _watch: watch,
-            zero,
+            entry: Entry {
+                zero,
+                later,
+                // The mix takes them later by its delay and by what the participants' jitter buffers hold.
+                waiting: WAITING + 4 * delay,
+            },
             audio: None,
             video: None,
             fragments: Vec::new(),
@@ -126,16 +134,15 @@ impl Stage {
                 .then(|| Overlay::new((video.width, video.height))),
             tiles: Vec::new(),
             patience: PATIENCE + delay,
-            // The mix takes them later by its delay and by what the participants' jitter buffers hold.
-            waiting: WAITING + 4 * delay,
         };
         if let Some(sink) = &plan.audio {
             let built = plan.build(sink)?;
-            let mix = stage.add_mix("audiomixer", far::CAPS, None, &built.bin)?;
+            let mix = stage.add_mix(MediaKind::Audio, far::CAPS, None, &built.bin)?;
             if let (None, Some(pad)) = (&sink.outlet, built.bin.static_pad("sink")) {
                 far::listen_at(&pad, zero);
             }
             if let Some(outlet) = &sink.outlet {
+                mixer::keep_aligned(&mix);
                 stage.lead_out(
                     &built.bin,
                     source::steady_sound_form(&plan.settings)?,
@@ -151,8 +158,8 @@ impl Stage {
                 video.width, video.height, video.framerate
             );
             let built = plan.build(sink)?;
-            let compositor =
-                stage.add_mix("compositor", &caps, stage.overlay.as_ref(), &built.bin)?;
+            let overlay = stage.overlay.as_ref();
+            let compositor = stage.add_mix(MediaKind::Video, &caps, overlay, &built.bin)?;
             if let Some(outlet) = &sink.outlet {
                 stage.lead_out(
                     &built.bin,
@@ -171,23 +178,15 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Adds mixer or compositor, in live mode: it never waits for one who does not send.
+    /// Adds mixer or compositor, on its way to a sink.
     fn add_mix(
         &self,
-        factory: &'static str,
+        kind: MediaKind,
         caps: &str,
         overlay: Option<&Overlay>,
         sink: &gst::Bin,
     ) -> Result<gst::Element, MediaError> {
-        let mix = gst::ElementFactory::make(factory)
-            .property("force-live", true)
-            .property("ignore-inactive-pads", true)
-            .property("latency", self.patience.nseconds())
-            .build()
-            .map_err(|_| MediaError::Missing {
-                element: factory.to_owned(),
-                package: "gstreamer1.0-plugins-base",
-            })?;
+        let mix = mixer(kind, self.patience)?;
         let queue = make("queue", "libgstreamer1.0-0")?;
         let sink = sink.clone().upcast();
         // While all who are attached are silent, a mixer does not wait for the time of what it makes.
@@ -226,18 +225,23 @@ impl Stage {
             .nth(1)
             .and_then(|last| last.static_pad("src"));
         if let Some(pad) = last {
-            pad.set_offset(i64::try_from(self.zero.nseconds()).unwrap_or(i64::MAX));
+            pad.set_offset(i64::try_from(self.entry.zero.nseconds()).unwrap_or(i64::MAX));
         }
         Ok(())
     }
 
     pub fn play(&self) -> Result<(), MediaError> {
         let started = self.pipeline.set_state(gst::State::Playing);
-        started.map(|_| ()).map_err(|error| MediaError::GStreamer {
+        started.map_err(|error| MediaError::GStreamer {
             // The element's own words are on the bus and reach the events.
             doing: "start the playback",
             reason: error.to_string(),
-        })
+        })?;
+        [&self.audio, &self.video]
+            .into_iter()
+            .flatten()
+            .for_each(mixer::begin);
+        Ok(())
     }
 
     /// Sets a property of a fragment while it plays; false if its element does not take it.
@@ -259,7 +263,7 @@ impl Stage {
         let Some(mix) = self.mix(input.kind).cloned() else {
             return Ok(());
         };
-        let seat = Seat::take(input, &self.pipeline, &mix, self.zero, self.waiting)?;
+        let seat = Seat::take(input, &self.pipeline, &mix, self.entry)?;
         self.seats.push(seat);
         Ok(())
     }

@@ -54,6 +54,14 @@ pub enum Receive {
         /// Pictures are wanted.
         video: bool,
     },
+    /// Raw frames likewise, for a recording: their PTS is when they were captured, as that of encoded ones, not when they
+    /// arrived.
+    Recorded {
+        /// Sound is wanted.
+        audio: bool,
+        /// Pictures are wanted.
+        video: bool,
+    },
     /// Raw frames likewise, at once: lost sound is made up for, not waited for. The m-line of what is not wanted does not
     /// receive, so that nobody sends it in vain.
     Only {
@@ -69,7 +77,9 @@ impl Receive {
     pub(super) fn opens(&self, kind: MediaKind) -> bool {
         match self {
             Self::Nothing => false,
-            Self::Encoded(_) | Self::Passed(_) | Self::Decoded { .. } => true,
+            Self::Encoded(_) | Self::Passed(_) | Self::Decoded { .. } | Self::Recorded { .. } => {
+                true
+            }
             Self::EncodedSound(_) => kind == MediaKind::Audio,
             Self::Only { .. } => self.decodes(kind),
         }
@@ -84,7 +94,8 @@ impl Receive {
             | Self::Encoded(_)
             | Self::EncodedSound(_)
             | Self::Passed(_)
-            | Self::Decoded { .. } => true,
+            | Self::Decoded { .. }
+            | Self::Recorded { .. } => true,
         }
     }
 
@@ -94,8 +105,18 @@ impl Receive {
             (Self::Nothing | Self::Encoded(_) | Self::EncodedSound(_) | Self::Passed(_), _) => {
                 false
             }
-            (Self::Decoded { audio, .. } | Self::Only { audio, .. }, MediaKind::Audio) => *audio,
-            (Self::Decoded { video, .. } | Self::Only { video, .. }, MediaKind::Video) => *video,
+            (
+                Self::Decoded { audio, .. }
+                | Self::Recorded { audio, .. }
+                | Self::Only { audio, .. },
+                MediaKind::Audio,
+            ) => *audio,
+            (
+                Self::Decoded { video, .. }
+                | Self::Recorded { video, .. }
+                | Self::Only { video, .. },
+                MediaKind::Video,
+            ) => *video,
         }
     }
 }
@@ -156,6 +177,7 @@ fn link(
         | Receive::Encoded(_)
         | Receive::EncodedSound(_)
         | Receive::Decoded { .. }
+        | Receive::Recorded { .. }
         | Receive::Only { .. } => gst_app::AppSink::builder()
             .sync(false)
             .async_(false)
@@ -171,14 +193,20 @@ fn link(
             None
         }
         Receive::Passed(_) => None,
-        Receive::Decoded { .. } | Receive::Only { .. } if decoded => {
+        Receive::Decoded { .. } | Receive::Recorded { .. } | Receive::Only { .. } if decoded => {
+            if let Receive::Recorded { .. } = receive {
+                stamp(&bin, timing(kind))?;
+            }
             let settings = ProducerSettings { sync: false };
             Some(PeerEvent::Track {
                 kind,
                 producer: StreamProducer::with(&sink, settings),
             })
         }
-        Receive::Decoded { .. } | Receive::Only { .. } | Receive::Nothing => {
+        Receive::Decoded { .. }
+        | Receive::Recorded { .. }
+        | Receive::Only { .. }
+        | Receive::Nothing => {
             discard(&sink);
             None
         }
@@ -274,6 +302,37 @@ fn forward(
         Ok(gst::FlowSuccess::Ok)
     });
     sink.set_callbacks(callbacks.build());
+}
+
+/// Gives frames the time of their capture before they are decoded: a decoder keeps that time, but where it knows when a
+/// packet arrived (the DTS of a jitter buffer) it may take that instead.
+fn stamp(bin: &gst::Bin, timing: Arc<TrackTiming>) -> Result<()> {
+    let depayloader = bin
+        .static_pad("sink")
+        .and_then(|pad| pad.downcast::<gst::GhostPad>().ok()?.target())
+        .and_then(|pad| pad.parent_element());
+    let pad = depayloader.and_then(|depayloader| depayloader.static_pad("src"));
+    let pad = pad.context("a receiving bin without a depayloader")?;
+    let types = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+    pad.add_probe(types, move |_, info| {
+        let stamped = |mut buffer: gst::Buffer| {
+            if let Some(at) = timing.capture(&buffer) {
+                let writable = buffer.make_mut();
+                writable.set_pts(at);
+                writable.set_dts(gst::ClockTime::NONE);
+            }
+            buffer
+        };
+        match &mut info.data {
+            Some(gst::PadProbeData::Buffer(buffer)) => *buffer = stamped(buffer.clone()),
+            Some(gst::PadProbeData::BufferList(list)) => {
+                *list = list.iter_owned().map(stamped).collect();
+            }
+            Some(_) | None => {}
+        }
+        gst::PadProbeReturn::Ok
+    });
+    Ok(())
 }
 
 fn discard(sink: &gst_app::AppSink) {

@@ -129,7 +129,8 @@ impl TrackTiming {
 
     /// The frame with the running time of its capture as PTS. One whose packets were not seen stays as it is.
     pub fn stamp(&self, sample: gst::Sample) -> gst::Sample {
-        let Some(at) = self.capture(&sample) else {
+        let at = sample.buffer().and_then(|buffer| self.capture(buffer));
+        let Some(at) = at else {
             return sample;
         };
         let Some(mut buffer) = sample.buffer_owned() else {
@@ -145,8 +146,9 @@ impl TrackTiming {
         }
     }
 
-    fn capture(&self, sample: &gst::Sample) -> Option<gst::ClockTime> {
-        let pts = sample.buffer()?.pts()?;
+    /// The running time of a frame's capture; none where its packets were not seen.
+    pub fn capture(&self, frame: &gst::BufferRef) -> Option<gst::ClockTime> {
+        let pts = frame.pts()?;
         let stamps = self.stamps();
         let distance = |(at, _): &&(gst::ClockTime, u32)| at.nseconds().abs_diff(pts.nseconds());
         // All packets of a frame have one time; a depayloader keeps it.
