@@ -15,8 +15,9 @@ use std::time::Duration;
 
 use attache::job::Role;
 use attache::recording::Manifest;
+use attache::recording::manifest::Visit;
 use daemon::Daemon;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A kiosk that sends this sound.
 fn kiosk(folder: &Path, name: &str, sound: &str) {
@@ -40,37 +41,52 @@ async fn who_speaks_and_since_when_is_in_the_manifest() {
     let (mut loud, mut quiet) = (start("loud"), start("quiet"));
     let (speaker, _) = (loud.joined().await, quiet.joined().await);
     let recorder = daemon.job("recorder", "recorder", "lobby").await;
-    let seconds = |view: &Value| {
-        let files = view["recordings"].as_array().cloned().unwrap_or_default();
-        let long = |file: &&Value| file["duration_ms"].as_u64() >= Some(4000);
-        files.iter().filter(long).count() == 2
-    };
-    daemon.until(&recorder, "seconds of both", seconds).await;
-    daemon.end(&recorder).await;
-    let stopped = |view: &Value| view["state"] == "stopped";
-    daemon.until(&recorder, "the recorder's end", stopped).await;
+    let mixed = json!({
+        "role": "recorder", "description": "recorder-mixed", "room": "lobby",
+        "parameters": { "width": 320, "height": 180 },
+    });
+    let mixed = daemon.job_with(mixed).await;
+    for (recorder, files) in [(&recorder, 2), (&mixed, 1)] {
+        let seconds = |view: &Value| {
+            let written = view["recordings"].as_array().cloned().unwrap_or_default();
+            let long = |file: &&Value| file["duration_ms"].as_u64() >= Some(6000);
+            written.iter().filter(long).count() == files
+        };
+        daemon.until(recorder, "seconds of both", seconds).await;
+    }
+    for recorder in [&recorder, &mixed] {
+        daemon.end(recorder).await;
+        let stopped = |view: &Value| view["state"] == "stopped";
+        daemon.until(recorder, "the recorder's end", stopped).await;
+    }
     loud.end().await;
     quiet.end().await;
 
-    let manifest = Manifest::load(&daemon.recording()).unwrap();
-    let [span] = &manifest.speakers[..] else {
-        panic!("one speaks, all the time: {:?}", manifest.speakers)
-    };
-    assert_eq!(span.participant, speaker);
-    let its = |visit: &&attache::recording::manifest::Visit| visit.participant == speaker;
-    let file = &manifest.visits.iter().find(its).unwrap().files[0];
-    let end = file.started + Duration::from_millis(file.duration_ms);
-    let (late, early) = (
-        (span.from - file.started).abs(),
-        (end - span.to.unwrap()).abs(),
-    );
-    println!("{late} late, {early} early");
-    assert!(
-        late < Duration::from_millis(500),
-        "it began {late} apart from its file"
-    );
-    assert!(
-        early < Duration::from_millis(500),
-        "it ended {early} apart from its file"
-    );
+    let recordings = daemon.recordings();
+    assert_eq!(recordings.len(), 2, "{recordings:?}");
+    for recording in recordings {
+        let manifest = Manifest::load(&recording).unwrap();
+        let [span] = &manifest.speakers[..] else {
+            panic!("one speaks, all the time: {:?}", manifest.speakers)
+        };
+        assert_eq!(span.participant, speaker);
+        let its = |visit: &&Visit| visit.participant == speaker;
+        let of_speaker = manifest.visits.iter().find(its);
+        let file = &of_speaker.unwrap_or(&manifest.visits[0]).files[0];
+        let end = file.started + Duration::from_millis(file.duration_ms);
+        let (late, early) = (span.from - file.started, (end - span.to.unwrap()).abs());
+        println!("{late} late, {early} early");
+        // The file of a mix begins before anybody is connected.
+        match of_speaker {
+            Some(_) => assert!(
+                late.abs() < Duration::from_millis(500),
+                "it began {late} late"
+            ),
+            None => assert!(!late.is_negative() && late + early < end - file.started),
+        }
+        assert!(
+            early < Duration::from_millis(500),
+            "it ended {early} apart from its file"
+        );
+    }
 }

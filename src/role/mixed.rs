@@ -9,6 +9,7 @@ use gstreamer_utils::StreamProducer;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Events;
+use super::hearing;
 use super::live::{Live, Material};
 use crate::job::{Assignment, Event, Parameters};
 use crate::media::capture::Context;
@@ -24,7 +25,7 @@ use crate::media::{Codec, MediaError, MediaEvent, MediaKind};
 use crate::peer::{Latency, Peer, PeerSettings, Receive};
 use crate::pipeline::change::Change;
 use crate::pipeline::{Description, RecordingSettings, Settings};
-use crate::recording::{self, Because, End, News, Recording, RecordingError, Writer};
+use crate::recording::{self, Because, Ear, End, News, Recording, RecordingError, Writer};
 use crate::signalling::ids::{ParticipantId, RoomName};
 use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
 use crate::streaming::Target;
@@ -41,6 +42,8 @@ pub struct Mixed {
     mix: Arc<Playback>,
     encodings: Encodings,
     seats: HashMap<(ParticipantId, MediaKind), Attachment>,
+    /// Hear who speaks.
+    ears: HashMap<ParticipantId, Arc<Ear>>,
     /// Filters, and whose media they give back.
     filters: HashMap<ParticipantId, ParticipantId>,
     /// In the order in which they came.
@@ -127,6 +130,7 @@ impl Mixed {
             mix: Arc::new(mix),
             encodings,
             seats: HashMap::new(),
+            ears: HashMap::new(),
             filters: HashMap::new(),
             people: Vec::new(),
             shows_names: names,
@@ -172,7 +176,7 @@ impl Mixed {
         }
         if let Some(audio) = &raw.audio {
             let ears = self.recording.ears();
-            self.taps.push(listen(&audio.producer(), ears)?);
+            self.taps.push(hearing::of_mix(&audio.producer(), ears)?);
         }
         Ok(())
     }
@@ -215,7 +219,7 @@ impl Mixed {
             sends: Sends::default(),
             producers: None,
             video_codecs: self.settings.video.codecs.clone(),
-            receive: Receive::Decoded {
+            receive: Receive::Recorded {
                 audio: self.mix.plays(MediaKind::Audio),
                 video: self.mix.plays(MediaKind::Video),
             },
@@ -229,6 +233,9 @@ impl Mixed {
             Some(source) => (source, Track::Enhanced),
             None => (from, Track::Original),
         };
+        if let (MediaKind::Audio, Track::Original, Some(ear)) = (kind, track, self.ears.get(from)) {
+            hearing::of_participant(producer, ear.clone());
+        }
         let attachment = self.mix.attach(whose, kind, track, producer);
         self.seats.insert((from.clone(), kind), attachment);
     }
@@ -237,6 +244,9 @@ impl Mixed {
     pub fn arrived(&mut self, other: &Participant) {
         if let Some(source) = &other.enhances {
             self.filters.insert(other.id.clone(), source.clone());
+        }
+        if let Some(ear) = self.recording.ear(other) {
+            self.ears.insert(other.id.clone(), Arc::new(ear));
         }
         let Some(label) = self.label(other) else {
             return;
@@ -276,6 +286,7 @@ impl Mixed {
     /// A participant is gone.
     pub fn left(&mut self, other: &ParticipantId) {
         self.seats.retain(|(id, _), _| id != other);
+        self.ears.remove(other);
         self.filters.remove(other);
         self.people.retain(|person| person.id != *other);
         self.mix.show(self.people.clone());
@@ -407,24 +418,4 @@ fn to_file(
             false => Taken::Well,
         }
     })
-}
-
-/// Hears whether there is sound in the mix.
-fn listen(producer: &StreamProducer, ears: Arc<AtomicBool>) -> Result<Tap, MediaError> {
-    Tap::open("ears", producer, move |sample| {
-        let map = sample
-            .buffer()
-            .and_then(|buffer| buffer.map_readable().ok());
-        if map.is_some_and(|samples| is_loud(&samples)) {
-            ears.store(true, Ordering::Relaxed);
-        }
-        Taken::Well
-    })
-}
-
-/// Whether there is sound in these samples (S16LE): 50 dB below the loudest there can be is where a quiet room ends.
-fn is_loud(samples: &[u8]) -> bool {
-    const QUIET: u16 = 104;
-    let mut samples = samples.chunks_exact(2);
-    samples.any(|pair| i16::from_le_bytes([pair[0], pair[1]]).unsigned_abs() > QUIET)
 }

@@ -7,6 +7,7 @@
 mod attract;
 mod call;
 mod filter;
+mod hearing;
 mod kiosk;
 mod live;
 mod mixed;

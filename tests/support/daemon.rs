@@ -23,7 +23,9 @@ pub struct Daemon {
 }
 
 fn launch(host: &str, config: &Path, environment: &[(String, String)]) -> (Child, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_attache"))
+    // `make bench` names a release build.
+    let built = env!("CARGO_BIN_EXE_attache").to_owned();
+    let mut child = Command::new(std::env::var("ATTACHE_BIN").unwrap_or(built))
         .args(["serve", "--listen", &format!("{host}:0"), "--config"])
         .arg(config)
         .envs(environment.iter().map(|(name, value)| (name, value)))
@@ -218,14 +220,16 @@ impl Daemon {
 
     /// The one recording that was made.
     pub fn recording(&self) -> PathBuf {
-        let folder = self.folder.path().join("recordings");
-        let found: Vec<_> = std::fs::read_dir(folder)
-            .expect("recordings")
-            .flatten()
-            .map(|entry| entry.path())
-            .collect();
+        let found = self.recordings();
         assert_eq!(found.len(), 1, "{found:?}");
         found[0].clone()
+    }
+
+    /// The folders of all recordings.
+    pub fn recordings(&self) -> Vec<PathBuf> {
+        let folder = self.folder.path().join("recordings");
+        let found = std::fs::read_dir(folder).expect("recordings").flatten();
+        found.map(|entry| entry.path()).collect()
     }
 }
 
