@@ -8,6 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { Attache } from './attache.mjs';
 import { cost } from './processes.mjs';
+import { measuredByTest } from './test.mjs';
 
 const PEOPLE = 2;
 const SETTLE_MS = 4_000;
@@ -76,7 +77,7 @@ async function codecsAlone({ film, people }) {
   return all - (await launched(play(film, 'film', false)));
 }
 
-export async function measureMixed() {
+async function costs() {
   const attache = await Attache.begin();
   try {
     for (let kiosk = 0; kiosk < PEOPLE; kiosk += 1) {
@@ -97,4 +98,9 @@ export async function measureMixed() {
   } finally {
     await attache.dispose();
   }
+}
+
+export async function measureMixed() {
+  const measured = await costs();
+  return { ...measured, apart: measuredByTest('mixed', 'how_far_apart_sound_and_picture_are_in_ten_mixes') };
 }

@@ -41,7 +41,7 @@ function long({ files }, what) {
 
 const perHour = (file) => `${file.drift_ms_per_hour.toFixed(1)} ms`;
 
-function rows({ join, latency, kiosk, recorder, mixed, crash, changes, reconnect, filter, hop, drift }) {
+function rows({ join, latency, kiosk, recorder, mixed, many, crash, changes, reconnect, filter, hop, drift }) {
   const { bare_encoder: bare, one_viewer: viewer, one_person: person } = kiosk;
   return [
     ['join: "Start" to first frame, p50', milliseconds(join.first_frame_ms.p50), '300 ms'],
@@ -61,6 +61,10 @@ function rows({ join, latency, kiosk, recorder, mixed, crash, changes, reconnect
     ['the decoders and encoders of that alone (gst-launch-1.0): cores', cores(mixed.codecs_alone.cores), ''],
     ['mixed recorder over decoders and encoders alone', percent(mixed.over_codecs), '20 %'],
     ['mixed recorder over decoders, encoders and a recorder that does not decode', percent(mixed.over_codecs_and_reception), ''],
+    ['mixed recordings: sound and picture apart, p50 / p95', `${milliseconds(mixed.apart.p50_ms)} / ${milliseconds(mixed.apart.p95_ms)}`, '40 ms (p95)'],
+    [`${many.recordings} recordings at once: cores, memory of each`, `${cores(many.cores_each)}, ${mebibytes(many.pss_mib_each)}`, '0.05, 60 MB'],
+    [`${many.recordings} recordings at once: pictures in the files, of those sent`, `${many.pictures} of ${many.pictures_sent}`, 'all'],
+    [`${many.recordings} recordings at once: flashes and beeps in the files, of full seconds`, `${many.flashes} and ${many.beeps} of ${many.full_seconds}`, 'all'],
     ['recorder killed: what is missing in its files, p50', milliseconds(crash.p50_ms), ''],
     ['recorder killed: what is missing in its files, worst', milliseconds(crash.max_ms), '500 ms'],
     ['the same while 5 % of the packets are lost, p50 / worst', `${milliseconds(crash.lossy_p50_ms)} / ${milliseconds(crash.lossy_max_ms)}`, '500 ms'],
@@ -88,7 +92,7 @@ function rows({ join, latency, kiosk, recorder, mixed, crash, changes, reconnect
 }
 
 export function page(results) {
-  const { machine, join, latency, kiosk, recorder, mixed, crash, changes, reconnect, filter, hop, drift } = results;
+  const { machine, join, latency, kiosk, recorder, mixed, many, crash, changes, reconnect, filter, hop, drift } = results;
   return `# Numbers
 
 \`make bench\` measures these and writes this page and \`target/bench/results.json\`. Nothing here is typed by hand.
@@ -114,6 +118,10 @@ are processor seconds per second.
 - **Mixed recorder**: ${mixed.seconds} s of ${mixed.people} kiosks with 1280x720 at 30 pictures per second, VP8; the film has 1280x720 at 25. For comparison
   \`gst-launch-1.0\` decodes what an ordinary recorder wrote of both, and encodes the film once more with the same settings. The rest is
   reception (ICE, DTLS, SRTP, jitter buffers: what that ordinary recorder costs, ${mixed.received.cores} cores), scaling, names, clock and sound mixing.
+- **Mixed recordings, apart**: ${mixed.apart.flashes} flashes and beeps in ${mixed.apart.mixes} films of a kiosk, half of them VP8 and Opus in WebM, half H.264 and
+  AAC in MP4; the first seconds, before the sender's reports, included.
+- **Recordings at once**: ${many.seconds} s of one kiosk that sends 1280x720 at 30 pictures per second to ${many.recordings} recorders, each a process of
+  its own: one encoder, so that the recorders are what is measured. Memory is the proportional share (PSS).
 - **Recorder killed**: \`kill -9\` at ${crash.kills} random instants in the first six seconds, of recordings in WebM, MP4, Matroska
   and Ogg, one of a sender of sound alone. From the instant to the last picture (by its time code) or sound in the file. The
   same again with each 20th packet lost on its way to the recorder: of sound ${milliseconds(crash.lossy_sound_max_ms)} were missing at most.

@@ -13,12 +13,13 @@ import { measureJoin } from './join.mjs';
 import { measureKiosk } from './kiosk.mjs';
 import { measureLatency } from './latency.mjs';
 import { describeMachine } from './machine.mjs';
+import { measureMany } from './many.mjs';
 import { measureMixed } from './mixed.mjs';
 import { measureReconnect } from './reconnect.mjs';
 import { measureRecorder } from './recorder.mjs';
 import { page, rounded } from './report.mjs';
 
-const MEASUREMENTS = { join: measureJoin, latency: measureLatency, kiosk: measureKiosk, recorder: measureRecorder, mixed: measureMixed, crash: measureCrash, changes: measureChanges, reconnect: measureReconnect, filter: measureFilter, hop: measureHop, drift: measureDrift };
+const MEASUREMENTS = { join: measureJoin, latency: measureLatency, kiosk: measureKiosk, recorder: measureRecorder, mixed: measureMixed, many: measureMany, crash: measureCrash, changes: measureChanges, reconnect: measureReconnect, filter: measureFilter, hop: measureHop, drift: measureDrift };
 /** Those that take as long as they are told to. */
 const LONG = ['drift'];
 const ROOT = new URL('..', import.meta.url).pathname;

@@ -20,7 +20,7 @@ use daemon::{Daemon, manifest, media_files};
 use gst::prelude::*;
 use gstreamer as gst;
 use media::{Content, SecondOpinion};
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{named, pipeline, samples_of, with_luma};
 
 /// Each counts every flash: they do not share a machine.
@@ -185,11 +185,52 @@ async fn a_mix_in_mp4_has_its_sound_as_aac_in_step_with_the_picture() {
         content.beeps().len()
     );
     assert!(content.beeps().len() >= 6, "{:?}", content.beeps());
-    // Up to a picture of the film, and as much of the mixer's tolerance.
+    // Pictures that are sent as H.264 lie about one picture late in a mix (docs/development.md).
     assert!(offsets[offsets.len() / 2] <= 80.0, "{offsets:?}");
     let second = SecondOpinion::of(&files[0]);
     assert_eq!(second.codecs, ["h264", "aac"], "{second:?}");
     assert_eq!(second.complaints, "");
     let tracks = &manifest(&recording)["visits"][0]["files"][0]["tracks"];
     assert_eq!(tracks[1]["codec"], "aac", "{tracks:#}");
+}
+
+/// For `make bench`, which reads the last line.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes a minute; make bench runs it"]
+async fn how_far_apart_sound_and_picture_are_in_ten_mixes() {
+    const MIXES: usize = 10;
+    let _alone = ALONE.lock().await;
+    let daemon = Daemon::start("");
+    let size = json!({ "width": 640, "height": 360 });
+    let spec = |role: &str, description: &str| json!({ "role": role, "description": description, "room": "lobby", "parameters": size });
+    daemon.job_with(spec("kiosk", "kiosk-test")).await;
+    for _ in 0..MIXES / 2 {
+        // Two of them at a time: each is a worker of its own, with a connection and a mix that begin by chance.
+        let webm = daemon.job_with(spec("recorder", "recorder-mixed")).await;
+        let mp4 = daemon.job_with(spec("recorder", "recorder-live")).await;
+        for recorder in [webm, mp4] {
+            let is_long = |view: &Value| recorded(view) > 9000;
+            daemon.until(&recorder, "nine seconds", is_long).await;
+            daemon.end(&recorder).await;
+            let is_over = |view: &Value| view["state"] == "stopped";
+            daemon.until(&recorder, "its end", is_over).await;
+        }
+    }
+    let mut all = Vec::new();
+    for recording in daemon.recordings() {
+        let file = &media_files(&recording)[0];
+        let offsets = Content::of(file).offsets();
+        println!("{}: {offsets:.1?} ms", file.display());
+        assert!(offsets.len() >= 7, "{}: {offsets:?}", file.display());
+        all.extend(offsets.iter().map(|ms| ms.abs()));
+    }
+    all.sort_by(f64::total_cmp);
+    let figures = json!({
+        "mixes": MIXES,
+        "flashes": all.len(),
+        "p50_ms": all[all.len() / 2],
+        "p95_ms": all[(all.len() * 95).div_ceil(100) - 1],
+        "max_ms": all[all.len() - 1],
+    });
+    println!("{figures}");
 }
