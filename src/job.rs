@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::filter::report::FilterReport;
 use crate::graph::Graph;
 use crate::media::encoder::Policy;
+use crate::media::speaker::Speech;
 use crate::peer::Candidate;
 use crate::pipeline::allowed::Allowed;
 use crate::quality::Quality;
@@ -493,6 +495,15 @@ pub enum Event {
         participant: ParticipantId,
         /// What, cut to 200 characters.
         text: String,
+    },
+    /// Somebody else speaks, or nobody any more: what the job hears.
+    Speech(Speech),
+    /// What a filter of sound does; reported every two seconds.
+    Filter {
+        /// Whose sound it is.
+        participant: ParticipantId,
+        /// In the last two seconds.
+        report: FilterReport,
     },
     /// A recording moved on.
     Recording {

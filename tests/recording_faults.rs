@@ -220,6 +220,7 @@ async fn a_manifest_that_its_folder_does_not_take_is_in_the_second_one_until_it_
     let ended = |news: &News| match news {
         News::Visit(report) => matches!(report.event, Event::Ended(_)),
         News::Trouble(trouble) => panic!("{trouble}"),
+        News::Speech(_) => false,
     };
     while !ended(&news.recv().await.unwrap()) {}
     disk.fill();

@@ -47,7 +47,7 @@ impl Kiosk {
                 match self.events.recv().await.unwrap() {
                     MediaEvent::Notice(text) if text.contains(words) => return text,
                     MediaEvent::Notice(text) => heard.push(text),
-                    MediaEvent::Encoder(_) => {}
+                    MediaEvent::Encoder(_) | MediaEvent::Speech(_) | MediaEvent::Filter(_) => {}
                     MediaEvent::Failed(error) => panic!("{error}"),
                 }
             }

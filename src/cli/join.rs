@@ -296,8 +296,12 @@ fn words(event: &Event) -> Option<String> {
         Event::Ended { because } => format!("the recording ended: {because}"),
         Event::Paused => "paused: nothing is written".to_owned(),
         Event::Resumed => "recording again".to_owned(),
-        // Two lines a second would hide everything else; `--json` has them.
-        Event::Quality { .. } | Event::Answer { .. } | Event::Beat { .. } => return None,
+        // Lines all the time would hide everything else; `--json` has them.
+        Event::Quality { .. }
+        | Event::Speech(_)
+        | Event::Filter { .. }
+        | Event::Answer { .. }
+        | Event::Beat { .. } => return None,
         Event::Error { message, fatal } => {
             format!("{}: {message}", if *fatal { "fatal" } else { "error" })
         }

@@ -4,13 +4,14 @@
 //! * [`resample`], [`lane`]: any rate and any length of buffer, brought to what an engine takes.
 //! * [`stream`]: the sound of several channels with live switches; [`governor`]: when an engine is too slow for it;
 //!   [`need`]: when there is nothing for it to do.
-//! * [`element`]: `attachedenoise` for pipelines; [`file`]: `attache denoise` for files.
+//! * [`element`]: `attachedenoise` for pipelines; [`report`]: what it tells in a call; [`file`]: `attache denoise` for files.
 //!
-//! Only the last two know GStreamer.
+//! Only the last three know GStreamer.
 
 pub mod element;
 pub mod engine;
 pub mod file;
+pub mod report;
 
 pub mod governor;
 pub mod lane;

@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry;
 use super::App;
 use super::health::readiness;
 use crate::admission::Cost;
+use crate::filter::report::FilterReport;
 use crate::job::{JobState, PeerState};
 use crate::quality::Quality;
 use crate::supervisor::JobView;
@@ -43,6 +44,7 @@ impl Collector for Snapshot {
         self.rooms(&mut encoder)?;
         self.jobs(&mut encoder)?;
         self.peers(&mut encoder)?;
+        self.filters(&mut encoder)?;
         self.recordings(&mut encoder)?;
         self.load(&mut encoder)?;
         self.descriptions(&mut encoder)?;
@@ -139,6 +141,31 @@ impl Snapshot {
                     let metric = family.encode_family(&labels)?;
                     ConstGauge::new(value).encode(metric)?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Of each job the sum of its filters of sound, or the worst of them.
+    fn filters(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+        let jobs = self.0.supervisor.list();
+        let jobs: Vec<&JobView> = jobs.iter().filter(|job| !job.filters.is_empty()).collect();
+        let kind = ConstCounter::<u64>::new(0).metric_type();
+        let help = "Frames of 10 ms that a job's noise suppression has had";
+        let mut frames = encoder.encode_descriptor("filter_frames", help, None, kind)?;
+        for job in &jobs {
+            let count = job.filters.iter().map(|filter| filter.report.frames).sum();
+            let labels = of_job(job);
+            ConstCounter::<u64>::new(count).encode(frames.encode_family(&labels)?)?;
+        }
+        for (name, help, of) in FILTER_GAUGES {
+            let kind = ConstGauge::<f64>::new(0.0).metric_type();
+            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+            for job in &jobs {
+                let reports = job.filters.iter().map(|filter| &filter.report);
+                let labels = of_job(job);
+                ConstGauge::new(of(&mut reports.into_iter()))
+                    .encode(family.encode_family(&labels)?)?;
             }
         }
         Ok(())
@@ -298,6 +325,47 @@ const PEER_GAUGES: [PeerGauge; 6] = [
         "peer_score",
         "How good a conversation is by ITU-T G.107, from 1 to 5, of a job's worst peer",
         |peers| peers.filter_map(|peer| peer.score).reduce(f64::min),
+    ),
+];
+
+type Reports<'a> = dyn Iterator<Item = &'a FilterReport> + 'a;
+
+/// Name, help, and how the reports of a job's filters become one value.
+type FilterGauge = (&'static str, &'static str, fn(&mut Reports<'_>) -> f64);
+
+const FILTER_GAUGES: [FilterGauge; 5] = [
+    (
+        "filter_frame_seconds",
+        "What 99 % of the frames of a job's slowest noise suppression do not exceed",
+        |reports| {
+            reports
+                .map(|report| report.p99_us as f64 / 1e6)
+                .fold(0.0, f64::max)
+        },
+    ),
+    (
+        "filter_load_ratio",
+        "Processing time over the sound's time, of all of a job's noise suppression together",
+        |reports| reports.map(|report| report.load).sum(),
+    ),
+    (
+        "filter_suppression_decibels",
+        "By how much a job's noise suppression made sound less loud lately, at the most",
+        |reports| {
+            reports
+                .map(|report| report.suppression_db)
+                .fold(0.0, f64::max)
+        },
+    ),
+    (
+        "filter_voice_ratio",
+        "Probability that somebody spoke lately whose noise a job suppresses",
+        |reports| reports.map(|report| report.voice).fold(0.0, f64::max),
+    ),
+    (
+        "filter_bypassed",
+        "How many of a job's noise suppressions let the sound out as it came in",
+        |reports| reports.filter(|report| report.bypassed).count() as f64,
     ),
 ];
 

@@ -16,6 +16,7 @@ use super::encodings::RawOutlets;
 use super::fanout::{Feed, Outlet};
 use super::source::sound_form;
 use super::{MediaError, MediaEvent, MediaEvents, MediaKind, clock};
+use crate::filter::report::Reporter;
 use crate::job::Parameters;
 use crate::pipeline::build::{self, Built};
 use crate::pipeline::change::{Change, Part};
@@ -26,6 +27,8 @@ use crate::signalling::ids::RoomName;
 
 /// How often chains that were replaced are looked at.
 const LOOK: Duration = Duration::from_millis(100);
+/// How often a filter of sound tells what it does.
+const REPORT: Duration = Duration::from_secs(2);
 /// So much may wait for a chain that is too slow; then the oldest is left out.
 const WAITING: gst::ClockTime = gst::ClockTime::from_mseconds(100);
 
@@ -172,6 +175,7 @@ struct Track {
     /// Goes on until the new one has a frame.
     former: Option<Chain>,
     told: bool,
+    reporter: Option<Reporter>,
 }
 
 impl Worker {
@@ -217,8 +221,10 @@ impl Worker {
         };
         let track = self.track(kind);
         let former = track.take().map(|track| track.chain);
+        let now = clock::running_time().into();
         *track = Some(Track {
             producer,
+            reporter: Reporter::find(&chain.built.bin, REPORT, now),
             chain,
             former,
             told: false,
@@ -264,13 +270,19 @@ impl Worker {
         Ok(())
     }
 
-    /// Lets go of chains that another one has taken over from, and tells what a new one takes.
+    /// Lets go of chains that another one has taken over from, and tells what a new one takes and what it does.
     fn look(&mut self) {
         let events = self.events.clone();
         for kind in [MediaKind::Audio, MediaKind::Video] {
             let Some(track) = self.track(kind) else {
                 continue;
             };
+            let reporter = track.reporter.as_mut();
+            let now = clock::running_time().into();
+            if let Some(report) = reporter.and_then(|reporter| reporter.look(now)) {
+                // Nobody listens any more once the job has ended.
+                let _ = events.send(MediaEvent::Filter(report));
+            }
             if !track.chain.feed.has_taken_over() || std::mem::replace(&mut track.told, true) {
                 continue;
             }

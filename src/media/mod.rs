@@ -57,15 +57,21 @@ use std::sync::LazyLock;
 
 use gstreamer as gst;
 
+use self::speaker::Speech;
+use crate::filter::report::FilterReport;
 use crate::job::EncoderInUse;
 
 /// What capture and playback report; the receiver is the job's task.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum MediaEvent {
     /// A choice the operator should know of: which device, and why.
     Notice(String),
     /// An encoder begins to work, the first of its codec or in place of another.
     Encoder(EncoderInUse),
+    /// Somebody else speaks, or nobody any more.
+    Speech(Speech),
+    /// What the filter of the sound does.
+    Filter(FilterReport),
     /// An element failed; the pipeline does not work any more.
     Failed(MediaError),
 }

@@ -13,6 +13,7 @@ use super::encodings::RawOutlets;
 use super::layout::Layout;
 use super::scene::{Person, Scene};
 use super::seat::Input;
+use super::speaker::Speech;
 use super::stage::{Choices, Plan, Sink, Stage};
 use super::{MediaError, MediaEvent, MediaEvents, MediaKind, clock};
 use crate::job::Parameters;
@@ -23,7 +24,7 @@ use crate::pipeline::fragment::Section;
 use crate::pipeline::parameters::Values;
 use crate::signalling::ids::ParticipantId;
 
-/// How often a mix for a recording looks at who speaks.
+/// How often it looks who speaks.
 const LOOK: Duration = Duration::from_millis(100);
 /// How often it is looked whether a filter's track still comes.
 const CHOOSE: Duration = Duration::from_millis(20);
@@ -318,6 +319,8 @@ struct Player {
     /// Filters' tracks that are gone and still play, by number, and since when.
     going: Vec<(u64, Instant)>,
     looked: Instant,
+    /// Who spoke when it was told last.
+    speech: Speech,
 }
 
 impl Player {
@@ -331,6 +334,7 @@ impl Player {
             choices: Choices::new(),
             going: Vec::new(),
             looked: Instant::now(),
+            speech: Speech::default(),
         }
     }
 
@@ -341,7 +345,8 @@ impl Player {
             self.tell(opened);
         }
         loop {
-            let command = match (self.has_choices(), is_recorded) {
+            let looks = is_recorded || self.stage.is_some();
+            let command = match (self.has_choices(), looks) {
                 (true, _) => orders.recv_timeout(CHOOSE),
                 (false, true) => orders.recv_timeout(LOOK),
                 (false, false) => orders.recv().map_err(RecvTimeoutError::from),
@@ -351,8 +356,13 @@ impl Player {
                 Err(RecvTimeoutError::Timeout) => {
                     let chosen = self.choose(Instant::now());
                     self.tell(chosen);
-                    if is_recorded && self.looked.elapsed() >= LOOK {
-                        let looked = self.look(Instant::now());
+                    if self.looked.elapsed() < LOOK {
+                        continue;
+                    }
+                    let now = Instant::now();
+                    self.listen(now);
+                    if is_recorded {
+                        let looked = self.look(now);
                         self.tell(looked);
                     }
                     continue;
@@ -414,6 +424,7 @@ impl Player {
         let input = self.inputs.remove(&number);
         if self.inputs.is_empty() && !self.plan.is_recorded() {
             self.stage = None;
+            self.listen(Instant::now());
         }
         let Some(stage) = &mut self.stage else {
             return Ok(());
@@ -454,22 +465,32 @@ impl Player {
         }
     }
 
-    /// Hears who speaks, and shows it.
-    fn look(&mut self, now: Instant) -> Result<(), MediaError> {
+    /// Hears who speaks, and tells it where it has changed.
+    fn listen(&mut self, now: Instant) {
         self.looked = now;
+        let voices = &mut self.scene.voices;
+        if let Some(stage) = &self.stage {
+            let levels = stage.levels();
+            levels.for_each(|(who, level)| voices.heard(who, level, now));
+        }
+        let people = self.scene.people.iter();
+        let muted = people.filter(|person| !person.sends.audio);
+        muted.for_each(|person| voices.silent(&person.id));
+        let inputs = &self.inputs;
+        voices.keep(|who| inputs.values().any(|input| input.participant == *who));
+        let speech = voices.speech(now);
+        if speech != self.speech {
+            self.speech = speech.clone();
+            // Nobody listens any more once the job has ended.
+            let _ = self.events.send(MediaEvent::Speech(speech));
+        }
+    }
+
+    /// Shows who speaks.
+    fn look(&mut self, now: Instant) -> Result<(), MediaError> {
         let Some(stage) = &mut self.stage else {
             return Ok(());
         };
-        let voices = &mut self.scene.voices;
-        stage
-            .levels()
-            .for_each(|(who, level)| voices.heard(who, level, now));
-        let muted = self
-            .scene
-            .people
-            .iter()
-            .filter(|person| !person.sends.audio);
-        muted.for_each(|person| voices.silent(&person.id));
         stage.settle();
         stage.lay_out(&self.scene, now)
     }

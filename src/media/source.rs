@@ -159,7 +159,11 @@ impl Trial {
             (MediaEvent::Failed(error), Verdict::Open) => *verdict = Verdict::Failed(error),
             (MediaEvent::Failed(_), Verdict::Failed(_)) => {}
             (
-                event @ (MediaEvent::Failed(_) | MediaEvent::Notice(_) | MediaEvent::Encoder(_)),
+                event @ (MediaEvent::Failed(_)
+                | MediaEvent::Notice(_)
+                | MediaEvent::Encoder(_)
+                | MediaEvent::Speech(_)
+                | MediaEvent::Filter(_)),
                 _,
             ) => {
                 // Nobody listens any more once the job has ended.

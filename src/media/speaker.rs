@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
+use crate::signalling::ids::ParticipantId;
+
 /// Loudness as RFC 6464 writes it: decibels below overload (-dBov), 0 the loudest, 127 silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Level(u8);
@@ -54,6 +58,18 @@ impl Level {
     }
 }
 
+/// Who speaks in a room, as one of those who hear it finds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Speech {
+    /// Those who speak now, or paused just a moment ago.
+    #[schema(value_type = Vec<String>)]
+    pub speaking: Vec<ParticipantId>,
+    /// The active speaker: who spoke last, until another one speaks alone; it may have fallen silent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub active: Option<ParticipantId>,
+}
+
 /// Everybody's voice, and who is the active speaker: the one who spoke last, until another one speaks alone.
 #[derive(Debug)]
 pub struct Voices<K> {
@@ -102,6 +118,17 @@ impl<K: Ord + Clone> Voices<K> {
         self.choose(now);
     }
 
+    /// Those who speak now.
+    pub fn speaking(&self, now: Instant) -> impl Iterator<Item = &K> {
+        let voices = self.voices.iter();
+        voices.filter_map(move |(who, voice)| voice.speaks(now).then_some(who))
+    }
+
+    /// Those of whom this is not true are gone.
+    pub fn keep(&mut self, is_there: impl Fn(&K) -> bool) {
+        self.voices.retain(|who, _| is_there(who));
+    }
+
     /// Somebody is muted or gone.
     pub fn silent(&mut self, who: &K) {
         self.voices.remove(who);
@@ -138,6 +165,17 @@ impl<K: Ord + Clone> Voices<K> {
     }
 }
 
+impl Voices<ParticipantId> {
+    /// Who speaks now. Nobody who is gone or muted is the active speaker.
+    pub fn speech(&self, now: Instant) -> Speech {
+        let is_there = |who: &&ParticipantId| self.voices.contains_key(*who);
+        Speech {
+            speaking: self.speaking(now).cloned().collect(),
+            active: self.active().filter(is_there).cloned(),
+        }
+    }
+}
+
 impl Voice {
     fn speaks(&self, now: Instant) -> bool {
         self.said
@@ -147,6 +185,7 @@ impl Voice {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may end so")]
     use super::*;
 
     const STEP: Duration = Duration::from_millis(100);
@@ -216,6 +255,25 @@ mod tests {
         assert!(!voices.is_speaking(&'a', now));
         play(&mut voices, &mut now, 10, [127, 20]);
         assert_eq!(voices.active(), Some(&'b'));
+    }
+
+    #[test]
+    fn who_is_gone_or_muted_is_told_no_more() {
+        let (ann, bob): (ParticipantId, ParticipantId) =
+            ("ann".parse().unwrap(), "bob".parse().unwrap());
+        let (mut voices, mut now) = (Voices::default(), Instant::now());
+        for _ in 0..10 {
+            now += STEP;
+            voices.heard(&ann, Level::new(20), now);
+            voices.heard(&bob, Level::new(20), now);
+        }
+        let both = voices.speech(now);
+        assert_eq!(both.speaking, [ann.clone(), bob.clone()]);
+        assert_eq!(both.active, Some(ann.clone()));
+        voices.keep(|who| *who == bob);
+        let one = voices.speech(now);
+        assert_eq!(one.speaking, [bob]);
+        assert_eq!(one.active, None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::PeerEvent;
+use crate::filter::report::FilterReport;
 
 const LABEL: &str = "chat";
 
@@ -18,6 +19,12 @@ const LABEL: &str = "chat";
 #[derive(Serialize, Deserialize)]
 struct ChatMessage {
     text: String,
+}
+
+/// What a filter writes on it to the one whose sound it improves.
+#[derive(Serialize)]
+struct ReportMessage<'a> {
+    filter: &'a FilterReport,
 }
 
 /// The data channel, ours or theirs, once there is one.
@@ -55,12 +62,21 @@ impl Chat {
 
     /// Sends a text.
     pub fn send(&self, text: &str) -> Result<()> {
+        self.write(&ChatMessage {
+            text: text.to_owned(),
+        })
+    }
+
+    /// Sends what a filter does.
+    pub fn send_report(&self, report: &FilterReport) -> Result<()> {
+        self.write(&ReportMessage { filter: report })
+    }
+
+    fn write(&self, message: &impl Serialize) -> Result<()> {
         let Some(channel) = self.channel() else {
             bail!("the data channel is not open");
         };
-        let message = serde_json::to_string(&ChatMessage {
-            text: text.to_owned(),
-        })?;
+        let message = serde_json::to_string(message)?;
         Ok(channel.send_string_full(Some(&message))?)
     }
 

@@ -38,6 +38,7 @@ use gstreamer_webrtc as gst_webrtc;
 use tokio::sync::OnceCell;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use crate::filter::report::FilterReport;
 use crate::job::PeerState;
 use crate::media::{Codec, MediaKind, clock};
 use crate::quality::Counts;
@@ -221,6 +222,11 @@ impl Peer {
     /// Sends a text over the data channel; an error says that the channel is not open.
     pub fn send_message(&self, text: &str) -> Result<()> {
         self.chat.send(text)
+    }
+
+    /// Tells the other side over the data channel what becomes of its sound; an error says that the channel is not open.
+    pub fn send_report(&self, report: &FilterReport) -> Result<()> {
+        self.chat.send_report(report)
     }
 
     /// Frames received so far.

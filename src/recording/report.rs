@@ -14,6 +14,7 @@ use super::manifest::End;
 use super::session::RecordingError;
 use super::thumbnails;
 use crate::job;
+use crate::media::speaker::Speech;
 use crate::media::{Codec, MediaKind};
 use crate::signalling::ids::{Generation, ParticipantId};
 use crate::signalling::protocol::Sends;
@@ -246,6 +247,8 @@ pub(super) fn is_full(kind: io::ErrorKind) -> bool {
 pub enum News {
     /// Something happened to the media of one visit.
     Visit(Report),
+    /// Somebody else speaks, or nobody any more.
+    Speech(Speech),
     /// The recording's folder cannot be made, or its manifest not be written there; it is tried again.
     Trouble(RecordingError),
 }
@@ -255,6 +258,7 @@ impl News {
     pub fn job_event(&self) -> Option<job::Event> {
         match self {
             Self::Visit(report) => report.job_event(),
+            Self::Speech(speech) => Some(job::Event::Speech(speech.clone())),
             Self::Trouble(error) => Some(job::Event::Error {
                 message: error.to_string(),
                 fatal: false,

@@ -237,7 +237,7 @@ impl Recording {
     pub fn note(&mut self, news: &News) {
         match news {
             News::Visit(report) => self.watch.on_report(report, Instant::now()),
-            News::Trouble(_) => {}
+            News::Trouble(_) | News::Speech(_) => {}
         }
     }
 

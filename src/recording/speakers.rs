@@ -8,7 +8,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::gate::Gate;
 use super::session::Command;
-use crate::media::speaker::{Level, Voices};
+use crate::media::speaker::{Level, Speech, Voices};
 use crate::signalling::ids::ParticipantId;
 
 /// What is said in less time is a cough, or a "yes": no span of its own.
@@ -87,6 +87,14 @@ impl Speakers {
     pub fn end(&mut self) -> Vec<Spoke> {
         let all: Vec<_> = self.speaking.keys().cloned().collect();
         all.iter().filter_map(|who| self.left(who)).collect()
+    }
+
+    /// Who speaks at this time: those with a span that goes on.
+    pub fn speech(&self, at: Duration) -> Speech {
+        Speech {
+            speaking: self.speaking.keys().cloned().collect(),
+            ..self.voices.speech(self.zero + at)
+        }
     }
 
     fn falls_silent(&mut self, who: &ParticipantId) -> Option<Spoke> {

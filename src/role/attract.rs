@@ -174,14 +174,10 @@ impl Stage {
 /// Passes on what the sources tell, as long as they live.
 async fn tell(mut from_media: tokio::sync::mpsc::UnboundedReceiver<MediaEvent>, events: Events) {
     while let Some(event) = from_media.recv().await {
-        let event = match event {
-            MediaEvent::Notice(message) => Event::Notice { message },
-            MediaEvent::Encoder(encoder) => Event::Encoder(encoder),
-            MediaEvent::Failed(error) => Event::Error {
-                message: format!("nothing is shown while nobody is there: {error}"),
-                fatal: false,
-            },
-        };
-        let _ = events.send(event);
+        if let Err(error) = super::pass_on(event, &events) {
+            let message = format!("nothing is shown while nobody is there: {error}");
+            let fatal = false;
+            let _ = events.send(Event::Error { message, fatal });
+        }
     }
 }

@@ -147,6 +147,7 @@ impl Call {
                 _ = look.tick() => {
                     self.look_after(role).await;
                     self.report();
+                    self.tell_reports(role);
                     pulse.moved(role.captured(), std::time::Instant::now());
                     let over = self.part_from_missing(role);
                     over.or_else(|| role.look(self.others.len()).map(Over::Limit))
@@ -343,6 +344,15 @@ impl Call {
                 audio_frames,
                 video_frames,
             });
+        }
+    }
+
+    /// Tells those whose sound a filter improves what becomes of it.
+    fn tell_reports(&self, role: &mut RoleMedia) {
+        for (id, other) in &self.others {
+            if let Some(report) = role.report_for(id) {
+                other.tell(&report);
+            }
         }
     }
 

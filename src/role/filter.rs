@@ -9,7 +9,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Events;
 use super::reload::Parts;
-use crate::job::Assignment;
+use crate::filter::report::FilterReport;
+use crate::job::{Assignment, Event};
 use crate::media::chain::{Chains, Plan};
 use crate::media::encoder::Encoders;
 use crate::media::encoder::prover::own_program;
@@ -36,6 +37,8 @@ pub struct Filter {
     encodings: Encodings,
     from_media: UnboundedReceiver<MediaEvent>,
     events: Events,
+    /// What it did last, for the one whose sound it is.
+    report: Option<FilterReport>,
 }
 
 impl Filter {
@@ -95,6 +98,7 @@ impl Filter {
             encodings,
             from_media,
             events: events.clone(),
+            report: None,
         })
     }
 
@@ -156,9 +160,33 @@ impl Filter {
         self.chains.track(kind, producer.clone());
     }
 
-    /// Passes notices on until a chain or an encoder fails.
+    /// What is new for a participant: to the one whose sound it is, what becomes of it.
+    pub fn report_for(&mut self, other: &ParticipantId) -> Option<FilterReport> {
+        self.report.take_if(|_| *other == self.of)
+    }
+
+    /// Passes notices and reports on until a chain or an encoder fails.
     pub async fn failed(&mut self) -> String {
-        super::failed(&mut self.from_media, &self.events).await
+        loop {
+            match self.from_media.recv().await {
+                Some(MediaEvent::Filter(report)) => {
+                    self.report = Some(report.clone());
+                    let participant = self.of.clone();
+                    // Nobody listens any more once the job has ended.
+                    let _ = self.events.send(Event::Filter {
+                        participant,
+                        report,
+                    });
+                }
+                Some(event) => {
+                    if let Err(error) = super::pass_on(event, &self.events) {
+                        return error.to_string();
+                    }
+                }
+                // The chains hold the other end as long as the role lives.
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// Ends chains and encoders.

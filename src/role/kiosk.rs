@@ -10,12 +10,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::Events;
 use super::attract::Show;
 use super::reload::Parts;
-use crate::job::Assignment;
+use crate::job::{Assignment, Event};
 use crate::media::capture::{Capture, Context};
 use crate::media::choice::Track;
 use crate::media::encoder::Encoders;
 use crate::media::encoder::prover::own_program;
 use crate::media::playback::{Attachment, Playback};
+use crate::media::speaker::Speech;
 use crate::media::{MediaEvent, MediaKind};
 use crate::peer::{Latency, Peer, PeerSettings, Receive};
 use crate::pipeline::Description;
@@ -42,6 +43,8 @@ pub struct Kiosk {
     filters: HashMap<ParticipantId, ParticipantId>,
     from_media: UnboundedReceiver<MediaEvent>,
     events: Events,
+    /// Who spoke when it was told last.
+    speech: Speech,
 }
 
 impl Kiosk {
@@ -73,6 +76,7 @@ impl Kiosk {
             filters: HashMap::new(),
             from_media,
             events: events.clone(),
+            speech: Speech::default(),
         };
         // Meanwhile the kiosk goes to its room; its first peer waits for this, and would tell the error.
         tokio::spawn(Peer::warm_up());
@@ -147,9 +151,33 @@ impl Kiosk {
         self.capture.rest();
     }
 
-    /// Passes notices on until capture or playback fails.
+    /// Passes on what is told until capture or playback fails.
     pub async fn failed(&mut self) -> String {
-        super::failed(&mut self.from_media, &self.events).await
+        loop {
+            match self.from_media.recv().await {
+                Some(MediaEvent::Speech(speech)) => self.hear(speech),
+                Some(event) => {
+                    if let Err(error) = super::pass_on(event, &self.events) {
+                        return error.to_string();
+                    }
+                }
+                // Capture and playback hold the other end as long as the role lives.
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Tells who speaks; what a kiosk plays to itself is nobody.
+    fn hear(&mut self, speech: Speech) {
+        let speech = match self.shown.is_empty() {
+            true => Speech::default(),
+            false => speech,
+        };
+        if speech != self.speech {
+            self.speech = speech.clone();
+            // Nobody listens any more once the job has ended.
+            let _ = self.events.send(Event::Speech(speech));
+        }
     }
 
     /// Frees the devices.

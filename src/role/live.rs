@@ -11,7 +11,7 @@ use crate::job::{Event, StreamState};
 use crate::media::encoder::Encoders;
 use crate::media::encodings::{Encodings, RawOutlets};
 use crate::media::tap::{Taken, Tap};
-use crate::media::{Codec, MediaError, MediaEvent};
+use crate::media::{Codec, MediaError};
 use crate::pipeline::Settings;
 use crate::recording::Gate;
 use crate::streaming::streamer::Inlet;
@@ -100,15 +100,9 @@ impl Live {
         let events = events.clone();
         let watch = tokio::spawn(async move {
             while let Some(event) = from_own.recv().await {
-                // Nobody listens any more once the job has ended.
-                let _ = match event {
-                    MediaEvent::Encoder(encoder) => events.send(Event::Encoder(encoder)),
-                    MediaEvent::Notice(message) => events.send(Event::Notice { message }),
-                    MediaEvent::Failed(error) => {
-                        inlet.break_off(error.to_string());
-                        Ok(())
-                    }
-                };
+                if let Err(error) = super::pass_on(event, &events) {
+                    inlet.break_off(error.to_string());
+                }
             }
         });
         Ok(Self {

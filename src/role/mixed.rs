@@ -296,15 +296,11 @@ impl Mixed {
     pub async fn failed(&mut self) -> String {
         loop {
             tokio::select! {
-                Some(event) = self.from_media.recv() => match event {
-                    MediaEvent::Encoder(encoder) => {
-                        let _ = self.events.send(Event::Encoder(encoder));
+                Some(event) = self.from_media.recv() => {
+                    if let Err(error) = super::pass_on(event, &self.events) {
+                        return error.to_string();
                     }
-                    MediaEvent::Notice(message) => {
-                        let _ = self.events.send(Event::Notice { message });
-                    }
-                    MediaEvent::Failed(error) => return error.to_string(),
-                },
+                }
                 Some(news) = self.news.recv() => self.on_news(&news),
                 else => std::future::pending().await,
             }

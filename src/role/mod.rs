@@ -21,13 +21,14 @@ mod reload;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::call::Call;
 use self::over::Over;
+use crate::filter::report::FilterReport;
 use crate::job::{Assignment, Event, JobState, Role};
-use crate::media::{self, MediaEvent};
+use crate::media::{self, MediaError, MediaEvent};
 use crate::peer::{PeerEvent, PeerSettings};
 use crate::pipeline::Description;
 use crate::pipeline::description::Fragments;
@@ -172,21 +173,19 @@ async fn wait_alone(wait: Duration, role: &mut RoleMedia, inbox: &mut Inbox, pul
     tokio::time::sleep_until(until).await;
 }
 
-/// Passes on what media reports until something of it fails: why.
-async fn failed(from_media: &mut UnboundedReceiver<MediaEvent>, events: &Events) -> String {
-    loop {
-        match from_media.recv().await {
-            Some(MediaEvent::Notice(message)) => {
-                let _ = events.send(Event::Notice { message });
-            }
-            Some(MediaEvent::Encoder(encoder)) => {
-                let _ = events.send(Event::Encoder(encoder));
-            }
-            Some(MediaEvent::Failed(error)) => return error.to_string(),
-            // What captures, plays and encodes holds the other end as long as the role lives.
-            None => std::future::pending().await,
-        }
-    }
+/// Tells what the media side tells; an error is one that the media side does not survive.
+fn pass_on(event: MediaEvent, events: &Events) -> Result<(), MediaError> {
+    let event = match event {
+        MediaEvent::Notice(message) => Event::Notice { message },
+        MediaEvent::Encoder(encoder) => Event::Encoder(encoder),
+        MediaEvent::Speech(speech) => Event::Speech(speech),
+        // Only a filter has such, and knows whose sound it is.
+        MediaEvent::Filter(_) => return Ok(()),
+        MediaEvent::Failed(error) => return Err(error),
+    };
+    // Nobody listens any more once the job has ended.
+    let _ = events.send(event);
+    Ok(())
 }
 
 fn tell(events: &Events, state: JobState, participant: Option<ParticipantId>) {
@@ -414,6 +413,14 @@ impl RoleMedia {
             Self::Recorder(recorder) => {
                 recorder.peer_settings(name, &other.id, generation, ice.clone())
             }
+        }
+    }
+
+    /// What a filter has to tell the one whose sound it is.
+    fn report_for(&mut self, other: &ParticipantId) -> Option<FilterReport> {
+        match self {
+            Self::Filter(filter) => filter.report_for(other),
+            Self::Kiosk(_) | Self::Recorder(_) | Self::Mixed(_) | Self::Relay(_) => None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::filter::report::FilterReport;
 use crate::job::{PeerState, StallReason};
 use crate::media::MediaKind;
 use crate::peer::Peer;
@@ -197,6 +198,14 @@ impl Other {
         older
             .filter_map(|generation| Some((generation, self.take(generation)?)))
             .collect()
+    }
+
+    /// Tells the other side what a filter does with its sound.
+    pub fn tell(&self, report: &FilterReport) {
+        for living in self.peers.values() {
+            // A channel that is not open yet: the next report comes soon.
+            let _ = living.peer.send_report(report);
+        }
     }
 
     /// Asks the peers for their counters.

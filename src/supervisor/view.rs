@@ -8,9 +8,11 @@ use time::OffsetDateTime;
 
 use super::records::Record;
 use crate::admission::Cost;
+use crate::filter::report::FilterReport;
 use crate::job::{
     EncoderInUse, Event, JobSpec, JobState, PeerState, Request, StallReason, StreamState, Value,
 };
+use crate::media::speaker::Speech;
 use crate::quality::Quality;
 use crate::recording::Because;
 use crate::signalling::ids::{Generation, JobId, ParticipantId};
@@ -48,6 +50,12 @@ pub struct JobView {
     pub encoders: Vec<EncoderInUse>,
     /// What the operator should know of, the last ones: devices and encoders that were chosen, and why.
     pub notices: Vec<String>,
+    /// Who speaks, of a kiosk or a recorder: what it hears.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speech: Option<Speech>,
+    /// What filters of sound do, one for each participant whose sound it is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<FilterView>,
     /// Of a mix that goes out live: where that stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamView>,
@@ -113,6 +121,17 @@ pub struct PeerView {
     pub quality: Option<Quality>,
 }
 
+/// A filter of sound at work.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct FilterView {
+    /// Whose sound it is.
+    #[schema(value_type = String)]
+    pub participant: ParticipantId,
+    /// What it does.
+    #[serde(flatten)]
+    pub report: FilterReport,
+}
+
 /// A live stream of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct StreamView {
@@ -157,6 +176,8 @@ impl JobView {
             recordings: Vec::new(),
             encoders: Vec::new(),
             notices: Vec::new(),
+            speech: None,
+            filters: Vec::new(),
             stream: None,
             cost,
             paused: false,
@@ -206,6 +227,8 @@ impl JobView {
         self.participant = None;
         self.peers.clear();
         self.encoders.clear();
+        self.speech = None;
+        self.filters.clear();
         self.stream = None;
         if let Some(error) = error {
             self.on_error(error);
@@ -290,6 +313,19 @@ impl JobView {
                 if let Some(peer) = self.peers.iter_mut().find(this) {
                     peer.quality = Some(quality);
                 }
+            }
+            Event::Speech(speech) => self.speech = Some(speech),
+            Event::Filter {
+                participant,
+                report,
+            } => {
+                self.filters
+                    .retain(|known| known.participant != participant);
+                self.filters.push(FilterView {
+                    participant,
+                    report,
+                });
+                keep_last(&mut self.filters);
             }
             // What people write to each other is not the operator's; answers are for whoever asked.
             Event::Message { .. } | Event::Answer { .. } => {}

@@ -88,6 +88,8 @@ fn subject(event: &Event) -> Option<Subject> {
             generation,
             ..
         } => Some(one("quality", participant, generation)),
+        Event::Speech(_) => named("speech"),
+        Event::Filter { participant, .. } => named(&format!("filter {participant}")),
         Event::Recording { file, .. } => named(&format!("recording {}", file.display())),
         Event::Stream { .. } => named("stream"),
         Event::Paused | Event::Resumed => named("paused"),

@@ -2,7 +2,7 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, expectSound, test, tileOf } from './fixtures.js';
+import { expect, expectFrames, expectSound, look, test, tileOf } from './fixtures.js';
 import { lagOf, offsets, record } from './sync.js';
 
 /** @import {Page} from '@playwright/test' */
@@ -132,6 +132,15 @@ test.describe('where the server allows it', () => {
     const { notices } = await job(server);
     console.log(`the filter's sound is ${await lateness(tile)} ms later than the original; ${JSON.stringify(notices)}`);
 
+    // What becomes of her sound, she reads; and whoever watches the server.
+    await expect(ada.locator('#clean-hint')).toContainText(/On: noise is \d+ dB less loud|On: there is no noise|too busy/, { timeout: 20_000 });
+    const [does] = (await job(server)).filters;
+    expect(does.frames).toBeGreaterThan(0);
+    expect(does.p99_us).toBeGreaterThanOrEqual(does.mean_us);
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    expect(metrics).toMatch(/attache_filter_frames_total\{job="[^"]+",role="filter"\} [1-9]/);
+    expect(metrics).toMatch(/attache_filter_frame_seconds\{job="[^"]+",role="filter"\} 0\.\d+/);
+
     await ada.getByTestId('call-clean').uncheck();
     await expect(tile).toHaveAttribute('data-sound', 'original');
     await expect(tile, 'nothing is held back any more').toHaveAttribute('data-held', '0');
@@ -182,6 +191,43 @@ test('where the server does not allow it, there is no switch', async ({ server, 
   await ada.getByTestId('settings-open').click();
   await expect(ada.getByTestId('call-not-recorded')).toBeVisible();
   await expect(ada.getByTestId('call-clean')).toBeHidden();
+});
+
+/** Somebody in the dark, who sends no sound. */
+const DARK = `role = 'kiosk'
+summary = 'dark'
+[settings.video]
+width = 320
+height = 180
+framerate = 15
+[capture]
+video = 'videotestsrc pattern=solid-color foreground-color=0xff202020 ! clocksync'
+`;
+
+test('somebody in the dark is seen by way of a filter, and as before when the filter is killed', async ({ server, visit }) => {
+  test.slow();
+  writeFileSync(join(server.pipelines, 'kiosk-dark.toml'), DARK);
+  const kiosk = await attend(server, { role: 'kiosk', room: 'studio', description: 'kiosk-dark', name: 'Dark' });
+  const ben = await visit(server.url);
+  await enter(ben, server.url, 'Ben');
+  const tile = tileOf(ben, 'Dark');
+  await expect(tile).toHaveClass(/live/, { timeout: 30_000 });
+  const light = async (/** @type {string} */ name) => {
+    const picture = await look(tile.getByTestId(name));
+    return picture.reduce((sum, one) => sum + one, 0) / picture.length;
+  };
+  const before = await light('tile-video');
+
+  await attend(server, { role: 'filter', room: 'studio', of: kiosk, description: 'filter-low-light', parameters: { width: 320, height: 180 } });
+  await expect(tile).toHaveAttribute('data-picture', 'enhanced', { timeout: 30_000 });
+  const enhanced = tile.getByTestId('enhanced-video');
+  await expect(enhanced, 'it lies over the original').toHaveCSS('opacity', '1');
+  await expect.poll(() => light('enhanced-video')).toBeGreaterThan(before + 20);
+
+  process.kill((await job(server)).pid, 'SIGKILL');
+  await expect(tile).toHaveAttribute('data-picture', 'original', { timeout: 5000 });
+  await expectFrames(tile.getByTestId('tile-video'));
+  expect(Math.abs((await light('tile-video')) - before)).toBeLessThan(5);
 });
 
 test('lips stay with a voice that comes late by way of a filter', async ({ server, visit }) => {

@@ -47,7 +47,12 @@ async fn a_kiosk_finds_out_how_late_its_own_sound_comes_back() {
                     break;
                 }
                 Some(MediaEvent::Failed(error)) => panic!("{error}"),
-                Some(MediaEvent::Notice(_) | MediaEvent::Encoder(_)) => {}
+                Some(
+                    MediaEvent::Notice(_)
+                    | MediaEvent::Encoder(_)
+                    | MediaEvent::Speech(_)
+                    | MediaEvent::Filter(_),
+                ) => {}
                 None => panic!("capture and playback ended"),
             }
         }

@@ -3,13 +3,14 @@
 import { Enhanced } from './enhanced.js';
 import { Link } from './link.js';
 import { Signalling } from './signalling.js';
+import { Speakers } from './speakers.js';
 import { QualityMeter } from './stats.js';
 import { Tile, nameOf } from './tile.js';
 
 /** @import {Ice, MediaKind, Participant, ServerMessage} from './types.js' */
 /** @import {Consent} from './consent.js' */
 /** @import {LocalMedia} from './devices.js' */
-/** @import {Peer} from './peer.js' */
+/** @import {FilterReport, Peer} from './peer.js' */
 
 /** After the server came back, those who did not are kept on the stage this long. */
 const GHOST_LIMIT_MS = 10000;
@@ -40,6 +41,7 @@ const LOUDNESS_EVERY_MS = 150;
  * @property {(code: string, message: string) => void} refused
  * @property {() => void} receiveOnly the token does not allow to send
  * @property {(state: Cleaning, code: string|null) => void} cleaning whether a filter works for this page, and why not
+ * @property {(report: FilterReport) => void} cleaned what that filter has done in the last two seconds
  *
  * Whether the server takes the noise out of this page's sound: it cannot be had here, nobody asked, it is on its way, it works.
  * @typedef {'none'|'off'|'coming'|'on'} Cleaning
@@ -55,6 +57,7 @@ export class Call {
   #ghosts = [];
   /** @type {WeakMap<Peer, QualityMeter>} */
   #meters = new WeakMap();
+  #speakers = new Speakers();
   /** @type {Ice} */
   #ice = { servers: [], transport_policy: 'all' };
   /** @type {((ice: Ice) => void)[]} */
@@ -183,6 +186,7 @@ export class Call {
       else this.#ghosts.push(link);
     }
     this.#links.clear();
+    this.#speakers = new Speakers();
     for (const participant of participants) this.#meet(participant, true);
     clearTimeout(this.#ghostTimer);
     this.#ghostTimer = setTimeout(() => this.#dropGhosts(() => true), GHOST_LIMIT_MS);
@@ -237,6 +241,9 @@ export class Call {
       track: (kind) => media.track(kind),
       receiveOnly: () => this.#receiveOnly,
       message: (text) => this.#events.message(nameOf(link.participant), text),
+      report: (report) => {
+        if (link.participant.enhances === this.#me) this.#events.cleaned(report);
+      },
     }, former?.peer);
     this.#links.set(participant.id, link);
     if (this.#avoids(participant)) link.rest();
@@ -288,6 +295,7 @@ export class Call {
     this.#links.delete(id);
     this.#missing.delete(id);
     link.close();
+    this.#speakers.silent(id, true);
     if (link.participant.kind === 'filter') this.#tellCleaning(null);
     else this.#events.say(`${nameOf(link.participant)} left`);
     this.#events.participants(this.participants);
@@ -384,7 +392,21 @@ export class Call {
   }
 
   #listen() {
-    for (const { peer, tile } of this.#links.values()) if (tile instanceof Tile) tile.setLoudness(peer?.loudness() ?? 0);
+    const now = performance.now();
+    const heard = [...this.#links.values()].flatMap(({ participant, peer, tile }) => (tile instanceof Tile ? [{ participant, peer, tile }] : []));
+    for (const { participant: { id, sends }, peer, tile } of heard) {
+      // Where a filter is heard, its sound tells: noise is no voice.
+      const played = tile.element.dataset.sound === 'enhanced' ? this.#filterOf(id)?.peer : peer;
+      if (sends.audio) this.#speakers.heard(id, played?.loudness() ?? 0, now);
+      else this.#speakers.silent(id, false);
+    }
+    const active = this.#speakers.active ?? heard[0]?.participant.id;
+    for (const { participant: { id }, tile } of heard) tile.setSpeaking(this.#speakers.isSpeaking(id, now), id === active);
+  }
+
+  /** @param {string} source */
+  #filterOf(source) {
+    return [...this.#links.values()].find(({ participant, tile }) => participant.enhances === source && tile instanceof Enhanced) ?? null;
   }
 }
 

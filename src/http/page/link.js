@@ -7,6 +7,7 @@ import { Renewal } from './renewal.js';
 
 /** @import {ClientMessage, Ice, MediaKind, Participant} from './types.js' */
 /** @import {Enhanced} from './enhanced.js' */
+/** @import {FilterReport} from './peer.js' */
 /** @import {Tile} from './tile.js' */
 
 const LOOK_EVERY_MS = 250;
@@ -25,6 +26,7 @@ const MOST_EARLY = 64;
  * @property {() => boolean} receiveOnly the token does not allow to send
  * @property {string|null} codec
  * @property {(text: string) => void} message
+ * @property {(report: FilterReport) => void} report
  */
 
 export class Link {
@@ -195,7 +197,7 @@ export class Link {
 
   /** @param {number} generation @param {Ice} ice */
   #build(generation, ice) {
-    const { send, track, receiveOnly, codec, message } = this.#settings;
+    const { send, track, receiveOnly, codec, message, report } = this.#settings;
     const to = this.participant.id;
     const servers = this.#renewal.servers(ice);
     const peer = new Peer({ generation, ice: servers, track, receiveOnly: receiveOnly(), codec }, {
@@ -204,6 +206,7 @@ export class Link {
       connected: () => this.#connected(peer),
       wavering: this.#look,
       message,
+      report,
     });
     for (const other of this.#peers.values()) if (other !== this.#playing) this.#discard(other);
     peer.hold(this.#hold);

@@ -21,6 +21,11 @@ const LONGEST_TEXT = 4000;
  * @property {() => void} connected media can flow
  * @property {() => void} wavering it is to be looked at: the path is interrupted, or it will not work any more
  * @property {(text: string) => void} message
+ * @property {(report: FilterReport) => void} report
+ *
+ * @typedef {object} FilterReport what a filter does with this page's sound
+ * @property {number} suppression by how many dB it becomes less loud between words
+ * @property {boolean} bypassed it goes out as it came
  */
 
 /** Loads what a browser needs for its first connection, codecs above all, before somebody waits for it. */
@@ -258,8 +263,9 @@ export class Peer {
     if (channel.label !== 'chat') return;
     this.#channel = channel;
     channel.onmessage = ({ data }) => {
-      const text = readText(data);
+      const { text, report } = read(data);
       if (text) this.#events.message(text);
+      if (report) this.#events.report(report);
     };
   }
 
@@ -275,14 +281,16 @@ export class Peer {
   }
 }
 
-/** @param {unknown} data @returns {string|null} the text of `{"text": "..."}` */
-function readText(data) {
-  if (typeof data !== 'string') return null;
+/** @param {unknown} data `{"text": "..."}`, or of a filter `{"filter": {...}}` @returns {{text?: string, report?: FilterReport}} empty: it is none of these */
+function read(data) {
+  if (typeof data !== 'string') return {};
   try {
-    const { text } = JSON.parse(data);
-    return typeof text === 'string' ? text.slice(0, LONGEST_TEXT) : null;
+    const { text, filter } = JSON.parse(data);
+    if (typeof text === 'string') return { text: text.slice(0, LONGEST_TEXT) };
+    if (typeof filter?.suppression_db !== 'number') return {};
+    return { report: { suppression: filter.suppression_db, bypassed: filter.bypassed === true } };
   } catch {
-    return null;
+    return {};
   }
 }
 

@@ -7,7 +7,7 @@ import { button, copy, dress, get, icon } from './dom.js';
 import { keepFitted } from './stage.js';
 import { roomLink } from './names.js';
 import { nameOf, paintAvatar } from './tile.js';
-import { cleaningWords, troubleWords } from './words.js';
+import { cleanedWords, cleaningWords, troubleWords } from './words.js';
 
 /** @import {Participant} from './types.js' */
 /** @import {CallSettings, Cleaning} from './call.js' */
@@ -17,6 +17,8 @@ import { cleaningWords, troubleWords } from './words.js';
 const TOAST_MS = 5000;
 const BANNER_AFTER_MS = 1500;
 const SHORTCUTS_OFF = 'attache.shortcuts-off';
+const SPEAKER_LARGE = 'attache.speaker-large';
+const CLEAN_HINT = 'The server takes the noise out of what others hear of you';
 
 /**
  * @typedef {object} RoomEvents
@@ -33,6 +35,7 @@ export class RoomScreen {
   #settings = get('settings', HTMLDialogElement);
   #shortcuts = get('shortcuts', HTMLInputElement);
   #clean = get('call-clean', HTMLInputElement);
+  #large = get('speaker-large', HTMLInputElement);
   #media;
   #consent;
   #events;
@@ -74,6 +77,7 @@ export class RoomScreen {
       refused: (code) => this.#refused(code),
       receiveOnly: () => this.#receiveOnly(),
       cleaning: (state, code) => this.#cleaning(state, code),
+      cleaned: (report) => { get('clean-hint', HTMLElement).textContent = cleanedWords(report); },
     });
     this.#screen.hidden = false;
     get('call-room', HTMLElement).textContent = settings.room;
@@ -122,6 +126,9 @@ export class RoomScreen {
     document.addEventListener('fullscreenchange', () => {
       button('fullscreen').setAttribute('aria-pressed', String(document.fullscreenElement !== null));
     });
+    this.#large.checked = localStorage.getItem(SPEAKER_LARGE) !== null;
+    this.#large.onchange = () => this.#showSpeaker();
+    this.#showSpeaker();
     this.#shortcuts.checked = localStorage.getItem(SHORTCUTS_OFF) === null;
     this.#shortcuts.onchange = () => {
       if (this.#shortcuts.checked) localStorage.removeItem(SHORTCUTS_OFF);
@@ -148,6 +155,7 @@ export class RoomScreen {
       l: () => this.#copyLink(),
       r: () => this.#toggleConsent(),
       n: () => this.#toggleClean(),
+      p: () => this.#large.click(),
     }[event.key.toLowerCase()];
     if (!act) return;
     event.preventDefault();
@@ -226,8 +234,16 @@ export class RoomScreen {
     this.#clean.disabled = state === 'none' || button('microphone').disabled;
     this.#clean.checked = state === 'coming' || state === 'on';
     get('self', HTMLElement).dataset.clean = state;
+    if (state !== 'on') get('clean-hint', HTMLElement).textContent = CLEAN_HINT;
     if (code) this.#say(cleaningWords(code));
     else if (state === 'on' && before !== 'on') this.#say('Your sound is cleaned up for the others');
+  }
+
+  /** Who speaks is large, or everybody has the same size. */
+  #showSpeaker() {
+    if (this.#large.checked) localStorage.setItem(SPEAKER_LARGE, '');
+    else localStorage.removeItem(SPEAKER_LARGE);
+    this.#stage.dataset.view = this.#large.checked ? 'speaker' : 'grid';
   }
 
   #toggleConsent() {

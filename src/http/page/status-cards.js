@@ -44,14 +44,20 @@ export const card = {
     element.append(node('p', { text: `${id} · ${spec.description ?? spec.role} · since ${since}` }));
     if (last_error) element.append(node('p', { class: 'wrong', text: last_error }));
     for (const { codec, encoder, reason } of encoders) element.append(node('p', { text: `${codec}: ${encoder} (${reason})` }));
+    for (const { participant, suppression_db, p99_us, load, voice, bypassed } of job.filters ?? []) {
+      const does = bypassed ? 'bypassed' : `${suppression_db.toFixed(0)} dB less noise`;
+      const line = node('p', { testid: 'filter', text: `${participant}: ${does} · ${(100 * load).toFixed(1)} % of a core · ${(p99_us / 1000).toFixed(2)} ms for a frame (p99)` });
+      if (voice > 0.5) line.append(' ', chip('speaks', 'good'));
+      element.append(line);
+    }
     for (const peer of job.peers) element.append(peerRow(job, peer, history));
     if (recordings.length) element.append(files(recordings));
     if (job.participant) element.append(pipeline(id, token));
     return element;
   },
 
-  /** @param {Room} room */
-  room({ name, participants }) {
+  /** @param {Room} room @param {Set<string>} speaking those whom a job of the room hears speak */
+  room({ name, participants }, speaking) {
     const element = headed(name, [chip(`${participants.length}`)]);
     const list = node('ul', { class: 'members' });
     for (const { id, kind, name: shown, recording, sends } of participants) {
@@ -59,6 +65,7 @@ export const card = {
       const media = [sends.audio && 'sound', sends.video && 'picture'].filter(Boolean).join(' and ') || 'nothing';
       line.append(node('strong', { text: shown ?? id }), chip(kind), node('span', { class: 'dim', text: `sends ${media}` }));
       if (recording) line.append(chip('recording', 'bad'));
+      if (speaking.has(id)) line.append(chip('speaks', 'good'));
       list.append(line);
     }
     element.append(list);

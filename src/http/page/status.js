@@ -77,7 +77,8 @@ function show(status) {
   history.add(jobs);
   const token = sessionStorage.getItem(TOKEN);
   fill('jobs', jobs.map((job) => card.job(job, history, token)), 'No job is at work.');
-  fill('rooms', rooms.map(card.room), 'Nobody is in a room.');
+  const speaking = (/** @type {string} */ room) => new Set(jobs.flatMap(({ spec, speech }) => (spec.room === room ? speech?.speaking ?? [] : [])));
+  fill('rooms', rooms.map((room) => card.room(room, speaking(room.name))), 'Nobody is in a room.');
   tell(status);
 }
 

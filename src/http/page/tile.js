@@ -8,7 +8,6 @@ import { describe } from './stats.js';
 
 /** @type {Record<Kind, string>} */
 const KINDS = { person: 'Person', kiosk: 'Kiosk', recorder: 'Recorder', filter: 'Filter', viewer: 'Player', relay: 'Publisher' };
-const SPEAKING = 0.02;
 
 /** @param {Participant} participant */
 export function nameOf({ name, identity, kind, id }) {
@@ -118,9 +117,10 @@ export class Tile {
     this.#state.textContent = '';
   }
 
-  /** @param {number} loudness 0 to 1 */
-  setLoudness(loudness) {
-    this.element.classList.toggle('speaking', loudness > SPEAKING && this.element.dataset.audio === 'on');
+  /** @param {boolean} speaks now @param {boolean} active who spoke last: large, where somebody is */
+  setSpeaking(speaks, active) {
+    this.element.classList.toggle('speaking', speaks);
+    this.element.classList.toggle('active', active);
   }
 
   /** @param {Quality} quality */

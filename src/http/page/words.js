@@ -85,6 +85,12 @@ export function refusalWords(code, room) {
   }
 }
 
+/** What the filter does with this page's sound. @param {import('./peer.js').FilterReport} report */
+export function cleanedWords({ suppression, bypassed }) {
+  if (bypassed) return 'On, but the server is too busy just now: the others hear you as you are';
+  return suppression < 1 ? 'On: there is no noise to take out' : `On: noise is ${Math.round(suppression)} dB less loud for the others`;
+}
+
 /** Why the server does not clean up somebody's sound. @param {string} code of the protocol */
 export function cleaningWords(code) {
   if (code === 'filters_forbidden') return 'This server does not clean up sound.';

@@ -18,6 +18,7 @@ use tracing::warn;
 
 use super::{Command, RecordingError};
 use crate::media::clock;
+use crate::media::speaker::Speech;
 use crate::recording::checksum::sha256;
 use crate::recording::lock::Lock;
 use crate::recording::manifest::{Because, FILE_NAME, Manifest, Saved, Visit};
@@ -124,6 +125,8 @@ async fn end_of(saving: &mut Option<Saving>) -> Option<(Home, Outcome)> {
 pub struct Keeper {
     manifest: Manifest,
     speakers: Speakers,
+    /// Who spoke when it was told last.
+    speech: Speech,
     folder: PathBuf,
     /// What is wrong with the folders, and was told.
     trouble: Option<Discriminant<RecordingError>>,
@@ -144,6 +147,7 @@ impl Keeper {
         let mut this = Self {
             manifest,
             speakers: Speakers::default(),
+            speech: Speech::default(),
             folder: home.places.first().to_owned(),
             trouble: None,
             home: Some(home),
@@ -217,6 +221,11 @@ impl Keeper {
                 Spoke::From(who, at) => self.manifest.speaks(who, wall_clock(at)),
                 Spoke::To(who, at) => self.manifest.fell_silent(&who, wall_clock(at)),
             }
+        }
+        let speech = self.speakers.speech(clock::running_time().into());
+        if speech != self.speech {
+            self.speech = speech.clone();
+            let _ = self.to_role.send(News::Speech(speech));
         }
     }
 
