@@ -72,7 +72,7 @@ const publish = (page, endpoint, token) => connect(page, 'sendonly', endpoint, t
 /** @param {Server} server @param {string} room @returns {Promise<{id: string, kind: string}[]>} */
 async function participants(server, room) {
   const { rooms } = await server.api('rooms');
-  return rooms.find(({ name }) => name === room)?.participants ?? [];
+  return rooms.find((/** @type {{name: string}} */ { name }) => name === room)?.participants ?? [];
 }
 
 /** An offer as a browser makes it. @param {import('@playwright/test').Page} page @param {RTCRtpTransceiverDirection} direction @returns {Promise<string>} */
