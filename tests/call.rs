@@ -50,6 +50,9 @@ fn recorded(view: &Value) -> u64 {
 /// Until the sender's first reports, sound and picture lie where they arrived.
 const SETTLED: Duration = Duration::from_millis(2500);
 
+/// How long workers wait for another server.
+const ALONE: Duration = Duration::from_secs(60);
+
 /// Looks for a flash and a beep per second, together, over the whole file.
 fn assert_flash_and_beep(content: &Content, at_least: usize) {
     let (flashes, beeps) = (content.flashes(), content.beeps());
@@ -150,7 +153,8 @@ async fn a_server_that_is_asked_to_stop_finishes_its_files() {
 }
 
 #[tokio::test]
-async fn a_killed_server_leaves_no_orphans_and_finished_files() {
+async fn workers_whose_server_is_killed_and_does_not_come_back_end_after_a_minute_and_finish_their_files()
+ {
     let mut daemon = Daemon::start("");
     let (kiosk, recorder) = a_call(&daemon, 3).await;
     let mut pids = Vec::new();
@@ -162,12 +166,13 @@ async fn a_killed_server_leaves_no_orphans_and_finished_files() {
     let since = Instant::now();
     while pids.iter().any(|pid| is_alive(*pid)) {
         assert!(
-            since.elapsed() < LIMIT,
+            since.elapsed() < ALONE + LIMIT,
             "workers {pids:?} outlive their server"
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     println!("workers ended {:?} after their server", since.elapsed());
+    assert!(since.elapsed() >= ALONE, "they wait for another server");
     let recording = daemon.recording();
     assert_eq!(manifest(&recording)["state"], "finished");
     assert_flash_and_beep(&Content::of(&media_files(&recording)[0]), 2);

@@ -21,7 +21,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use attache::job::Role;
-use attache::job::Value::String as Text;
+use attache::job::Value::{Boolean, String as Text};
 use daemon::{Daemon, LIMIT, kill, manifest};
 use gst::prelude::*;
 use gstreamer as gst;
@@ -64,8 +64,8 @@ fn descriptions() -> tempfile::TempDir {
     let denoise = std::fs::read_to_string(shipped)
         .unwrap()
         .replace(
-            "audio = \"{microphone}",
-            "audio = \"attacheclip location=noisy.mkv media=audio",
+            "\n{microphone}\n",
+            "\nattacheclip location=noisy.mkv media=audio\n",
         )
         .replace("fallback = \"kiosk-test\"\n", "");
     for (name, text) in [
@@ -172,6 +172,8 @@ async fn a_kiosk_takes_the_noise_out_of_its_own_microphone() {
     let light = [
         ("engine".to_owned(), Text(LIGHT.to_owned())),
         ("camera".to_owned(), Text("none".to_owned())),
+        // The voice is to be as loud as before.
+        ("gain".to_owned(), Boolean(false)),
     ];
     let mut kiosk = job::start_with(
         &daemon,

@@ -78,8 +78,9 @@ async fn a_camera_that_is_killed_comes_back_with_picture_and_sound() {
             let pts = sample.buffer().unwrap().pts().unwrap();
             if pts > begun {
                 let now = clock::running_time();
+                // Its first frames come together, before it is known how they are spread.
                 assert!(
-                    pts <= now + gst::ClockTime::from_mseconds(20),
+                    pts <= now + gst::ClockTime::from_mseconds(100),
                     "{pts} is after {now}"
                 );
                 assert!(
