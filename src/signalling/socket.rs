@@ -44,7 +44,7 @@ pub async fn serve(hub: &Hub, websocket: WebSocket, entrance: Entrance) {
     let end = match join(hub, &mut stream, entrance).await {
         Ok((membership, admission)) => {
             let (id, connection) = (membership.id.clone(), membership.outgoing.connection());
-            let (end, limit) = converse(hub, &mut sink, &mut stream, membership).await;
+            let (end, limit) = converse(hub, &mut sink, &mut stream, membership, entrance).await;
             away = limit.map(|limit| (id, connection, limit));
             drop(admission);
             end
@@ -151,6 +151,7 @@ async fn converse(
     sink: &mut Sink,
     stream: &mut Stream,
     membership: Membership,
+    entrance: Entrance,
 ) -> (End, Option<Duration>) {
     let Membership {
         id,
@@ -176,7 +177,7 @@ async fn converse(
         ),
         End::Refused(None) => (LeaveReason::Left, true),
     };
-    let away = hub.part(&id, connection, reason);
+    let away = hub.part(&id, connection, reason, entrance);
     if drain && !written && away.is_none() {
         // The hub has closed the queue: the writer ends when it is empty. Who does not read does not hold it up.
         let _ = timeout(CLOSE_GRACE, writer).await;

@@ -63,7 +63,8 @@ impl Visit {
 impl Drop for Visit {
     fn drop(&mut self) {
         let connection = self.membership.outgoing.connection();
+        let id = &self.membership.id;
         self.hub
-            .part(&self.membership.id, connection, LeaveReason::Left);
+            .part(id, connection, LeaveReason::Left, Entrance::Public);
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use tracing::info;
 
-use super::{Hub, Membership, State, server_stopping, text_of};
+use super::{Entrance, Hub, Membership, State, server_stopping, text_of};
 use crate::signalling::ids::ParticipantId;
 use crate::signalling::keys::Bearer;
 use crate::signalling::outbox::{Outbox, taken};
@@ -142,12 +142,14 @@ impl Hub {
     }
 
     /// A connection has ended. Its participant leaves with it, unless it was lost and may come back: then the time is
-    /// returned within which that has to be, see [`Hub::expire`].
+    /// returned within which that has to be, see [`Hub::expire`]. No network lies between a worker and the private socket:
+    /// one that is lost there has died, and the next one is somebody else.
     pub(in crate::signalling) fn part(
         &self,
         id: &ParticipantId,
         connection: u64,
         reason: LeaveReason,
+        entrance: Entrance,
     ) -> Option<Duration> {
         let mut state = self.state();
         let stopping = state.stopping;
@@ -155,7 +157,8 @@ impl Hub {
         if !outbox.is_current(connection) {
             return None;
         }
-        let actions = if reason == LeaveReason::Lost && outbox.keeps() && !stopping {
+        let may_return = outbox.keeps() && !stopping && entrance == Entrance::Public;
+        let actions = if reason == LeaveReason::Lost && may_return {
             outbox.detach();
             info!(participant = %id, "away");
             state.rooms.set_away(id, true)
