@@ -76,16 +76,16 @@ async fn who_speaks_and_since_when_is_in_the_manifest() {
         let end = file.started + Duration::from_millis(file.duration_ms);
         let (late, early) = (span.from - file.started, (end - span.to.unwrap()).abs());
         println!("{late} late, {early} early");
-        // The file of a mix begins before anybody is connected.
+        // The file of a mix begins before anybody is connected, and ends when what waits in it is written.
         match of_speaker {
             Some(_) => assert!(
-                late.abs() < Duration::from_millis(500),
+                late.abs() < Duration::from_millis(1000),
                 "it began {late} late"
             ),
             None => assert!(!late.is_negative() && late + early < end - file.started),
         }
         assert!(
-            early < Duration::from_millis(500),
+            early < Duration::from_millis(1500),
             "it ended {early} apart from its file"
         );
     }
