@@ -152,7 +152,7 @@ async fn api_token(State(app): State<App>, request: Request, next: Next) -> Resp
 }
 
 /// RFC 6750 2.1; the scheme's case does not matter (RFC 9110 11.1).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

@@ -14,7 +14,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::App;
-use super::api::in_time;
+use super::api::{bearer, in_time};
 use super::error::{ApiError, ApiErrorCode};
 use crate::signalling::ids::{ParticipantId, RoomName, SessionId};
 use crate::signalling::protocol::{ErrorCode, Ice};
@@ -26,6 +26,9 @@ const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 /// Bytes of a description or fragment: as many as a message of the signalling may have.
 const BODY: usize = 64 * 1024;
+
+/// Found text in errors is cut to this many characters.
+const SHOWN: usize = 40;
 
 /// The routes of WHEP and WHIP.
 pub fn routes() -> Router<App> {
@@ -85,7 +88,7 @@ async fn watch_one(
     let room: RoomName = room.parse().map_err(invalid)?;
     let participant = participant.map(ParticipantId::try_from).transpose();
     let participant = participant.map_err(invalid)?;
-    let (offer, token) = (offer(headers, body)?, bearer(headers)?);
+    let (offer, token) = (offer(headers, body)?, token(headers)?);
     let begun = app.players.begin(&room, participant.as_ref(), token, offer);
     Ok(created("whep", &room, begun.await?))
 }
@@ -97,7 +100,7 @@ async fn publish(
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let room: RoomName = room.parse().map_err(invalid)?;
-    let (offer, token) = (offer(&headers, body)?, bearer(&headers)?);
+    let (offer, token) = (offer(&headers, body)?, token(&headers)?);
     let begun = app.publishers.begin(&room, token, offer).await?;
     Ok(created("whip", &room, begun))
 }
@@ -224,7 +227,8 @@ fn check_type(headers: &HeaderMap, wanted: &'static str) -> Result<(), ApiError>
     if kind.eq_ignore_ascii_case(wanted) {
         return Ok(());
     }
-    let message = format!("Content-Type: {wanted} is needed here");
+    let found: String = kind.chars().take(SHOWN).collect();
+    let message = format!("Content-Type: found {found}; {wanted} is needed here");
     Err(ApiError::new(ApiErrorCode::UnsupportedMediaType, message))
 }
 
@@ -233,22 +237,14 @@ fn text(body: Bytes) -> Result<String, ApiError> {
         .map_err(|_| ApiError::new(ApiErrorCode::InvalidRequest, "the body is no text (UTF-8)"))
 }
 
-/// The room token (RFC 6750, 2.1).
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
-    let Some(value) = headers.get(AUTHORIZATION) else {
-        return Ok(None);
-    };
-    let token = value.to_str().ok().and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme
-            .eq_ignore_ascii_case("bearer")
-            .then_some(token.trim())
-    });
-    let wrong = || {
+/// The room token (RFC 6750, 2.1); another kind of authorization is a mistake.
+fn token(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let token = bearer(headers);
+    if token.is_none() && headers.contains_key(AUTHORIZATION) {
         let message = "Authorization: `Bearer` and a room token are needed";
-        ApiError::new(ApiErrorCode::Unauthorized, message)
-    };
-    token.map(Some).ok_or_else(wrong)
+        return Err(ApiError::new(ApiErrorCode::Unauthorized, message));
+    }
+    Ok(token)
 }
 
 impl From<SessionError> for ApiError {
@@ -327,8 +323,8 @@ mod tests {
         let headers = |value: &'static str| {
             HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))])
         };
-        assert_eq!(bearer(&HeaderMap::new()).unwrap(), None);
-        assert_eq!(bearer(&headers("bearer abc")).unwrap(), Some("abc"));
-        assert!(bearer(&headers("Basic abc")).is_err());
+        assert_eq!(token(&HeaderMap::new()).unwrap(), None);
+        assert_eq!(token(&headers("bearer abc")).unwrap(), Some("abc"));
+        assert!(token(&headers("Basic abc")).is_err());
     }
 }

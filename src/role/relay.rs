@@ -253,8 +253,18 @@ async fn keep(
             event = events.recv() => match event {
                 Some(PeerEvent::State(PeerState::Connected)) => is_connected = true,
                 Some(PeerEvent::State(PeerState::Failed | PeerState::Closed)) | None => break Over::Done,
-                Some(PeerEvent::Error(error)) => break Over::Broken(error),
-                Some(_) => {}
+                // A fresh process would have no publisher: nobody tries again.
+                Some(PeerEvent::Error(error)) => break Over::Refused(error),
+                Some(
+                    PeerEvent::State(
+                        PeerState::New | PeerState::Connecting | PeerState::Disconnected,
+                    )
+                    | PeerEvent::Candidate(_)
+                    | PeerEvent::Track { .. }
+                    | PeerEvent::ChatOpen
+                    | PeerEvent::Message(_)
+                    | PeerEvent::Measured(_),
+                ) => {}
             },
         }
     };

@@ -1,7 +1,6 @@
 //! A participant that speaks for itself inside the server, without a WebSocket.
 
 use super::hub::{Admission, Entrance, Hub, Membership, Request};
-use super::ids::ParticipantId;
 use super::protocol::{ClientMessage, LeaveReason, ServerMessage};
 use super::room::{Join, Refusal};
 
@@ -31,11 +30,6 @@ impl Visit {
             membership,
             _admission: admission,
         })
-    }
-
-    /// Who this is.
-    pub fn id(&self) -> &ParticipantId {
-        &self.membership.id
     }
 
     /// Says something to the server; mistakes come back by [`Visit::hear`].

@@ -68,3 +68,13 @@ pub struct Begun {
     /// Servers for the client.
     pub ice: Ice,
 }
+
+/// A body that can be a session description.
+fn description(body: &str) -> Result<&str, SessionError> {
+    if body.starts_with("v=0") && body.contains("\nm=") {
+        return Ok(body);
+    }
+    Err(SessionError::Offer(
+        "the body is no session description (RFC 8866) with an m-line; send the offer as it is",
+    ))
+}

@@ -171,15 +171,10 @@ impl Publishers {
 
 /// Whether this can be an offer of a publisher.
 fn check(offer: &str) -> Result<(), SessionError> {
-    if !offer.starts_with("v=0") || !offer.contains("\nm=") {
-        return Err(SessionError::Offer(
-            "the body is no session description (RFC 8866) with an m-line; send the offer as it is",
-        ));
-    }
-    if !sends_media(offer) {
-        return Err(SessionError::Offer(
+    match sends_media(super::description(offer)?) {
+        true => Ok(()),
+        false => Err(SessionError::Offer(
             "the offer sends nothing; a publisher offers its m-sections as `sendonly`",
-        ));
+        )),
     }
-    Ok(())
 }

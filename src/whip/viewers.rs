@@ -142,15 +142,10 @@ impl Viewers {
 
 /// Whether this can be an offer of a player.
 fn check(offer: &str) -> Result<(), SessionError> {
-    if !offer.starts_with("v=0") || !offer.contains("\nm=") {
-        return Err(SessionError::Offer(
-            "the body is no session description (RFC 8866) with an m-line; send the offer as it is",
-        ));
-    }
-    if sends_media(offer) {
-        return Err(SessionError::Offer(
+    match sends_media(super::description(offer)?) {
+        false => Ok(()),
+        true => Err(SessionError::Offer(
             "the offer promises to send media; a player offers every m-section as `recvonly`",
-        ));
+        )),
     }
-    Ok(())
 }
