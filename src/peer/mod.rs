@@ -5,11 +5,13 @@
 //! * [`send`] takes encoded frames from the fan-out to webrtcbin; [`receive`] brings the other side's back, through
 //!   [`jitter`] buffers.
 //! * [`liveness`] says whether a peer still serves, by what [`traffic`] counts; [`renewal`] when the next is made.
+//! * [`bandwidth`] tells what the way to the other side carries.
 //! * [`ice`] sets servers and candidates; [`data`] is the chat channel; [`stats`] reads webrtcbin's counters,
 //!   [`reports`] the other side's.
 //!
 //! Callbacks of GStreamer link, report a [`PeerEvent`] and return; the task that owns the [`Peer`] decides.
 
+pub mod bandwidth;
 mod data;
 pub mod generation;
 mod ice;
@@ -35,8 +37,8 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_utils::StreamProducer;
 use gstreamer_webrtc as gst_webrtc;
-use tokio::sync::OnceCell;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{OnceCell, watch};
 
 use crate::filter::report::FilterReport;
 use crate::job::PeerState;
@@ -128,6 +130,7 @@ pub struct Peer {
     events: UnboundedSender<PeerEvent>,
     reports: reports::Reports,
     heard: traffic::Packets,
+    bandwidth: bandwidth::Bandwidth,
 }
 
 impl Peer {
@@ -239,6 +242,11 @@ impl Peer {
         stats::ask(&self.webrtc, &self.reports, &self.events);
     }
 
+    /// What the way to the other side carries, see [`bandwidth`].
+    pub fn bandwidth(&self) -> watch::Receiver<Option<bandwidth::Estimate>> {
+        self.bandwidth.watch()
+    }
+
     /// Packets of any sort that arrived so far.
     pub fn heard(&self) -> u64 {
         self.heard.get()
@@ -322,6 +330,7 @@ impl Peer {
             events,
             reports: reports::Reports::default(),
             heard,
+            bandwidth: bandwidth::Bandwidth::new(),
         };
         peer.pipeline
             .set_state(gst::State::Playing)
