@@ -279,8 +279,9 @@ fn watch(pad: &gst::Pad, zero: gst::ClockTime, kind: MediaKind, heard: Arc<Heard
             let level = Level::of_s16le(&sound).below_overload();
             heard.level.fetch_min(level, Ordering::Relaxed);
         }
-        if kind == MediaKind::Audio {
-            heard.fade.apply(buffer);
+        match kind {
+            MediaKind::Audio => heard.fade.apply(buffer),
+            MediaKind::Video => last_until_the_next(buffer),
         }
         let now = clock::running_time().nseconds();
         heard.last.store(now, Ordering::Relaxed);
@@ -289,30 +290,38 @@ fn watch(pad: &gst::Pad, zero: gst::ClockTime, kind: MediaKind, heard: Arc<Heard
     });
 }
 
+/// Lets a picture be shown until another one comes. A compositor takes what came since its last picture, but of pictures
+/// that say how long they last (parsers of H.264, H.265 and AV1 let them) the oldest that has not ended yet: one too late.
+fn last_until_the_next(picture: &mut gst::Buffer) {
+    if picture.duration().is_some() {
+        picture.make_mut().set_duration(gst::ClockTime::NONE);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
 
     use super::*;
 
-    /// What comes through, by kind and second.
-    type Passed = Arc<Mutex<Vec<(&'static str, u64)>>>;
+    /// What comes through.
+    type Passed<T> = Arc<Mutex<Vec<T>>>;
 
-    #[test]
-    fn nothing_from_before_the_beginning_reaches_a_mixer() {
+    /// A pad that is watched, of a mix that begins at ten seconds; what comes through goes to these two.
+    fn watched(
+        gap: impl Fn(gst::ClockTime) + Send + Sync + 'static,
+        picture: impl Fn(gst::Buffer) + Send + Sync + 'static,
+    ) -> (gst::Pad, gst::Pad) {
         gst::init().unwrap();
-        let passed = Passed::default();
-        let (gaps, frames) = (passed.clone(), passed.clone());
         let sink = gst::Pad::builder(gst::PadDirection::Sink)
             .event_function(move |_, _, event| {
-                if let gst::EventView::Gap(gap) = event.view() {
-                    gaps.lock().unwrap().push(("gap", gap.get().0.seconds()));
+                if let gst::EventView::Gap(event) = event.view() {
+                    gap(event.get().0);
                 }
                 true
             })
             .chain_function(move |_, _, buffer| {
-                let at = buffer.pts().unwrap().seconds();
-                frames.lock().unwrap().push(("frame", at));
+                picture(buffer);
                 Ok(gst::FlowSuccess::Ok)
             })
             .build();
@@ -323,25 +332,60 @@ mod tests {
             level: NOTHING.into(),
             fade: Fade::new(true),
         });
-        watch(
-            &source,
-            gst::ClockTime::from_seconds(10),
-            MediaKind::Video,
-            heard,
-        );
+        let zero = gst::ClockTime::from_seconds(10);
+        watch(&source, zero, MediaKind::Video, heard);
         source.link(&sink).unwrap();
         source.set_active(true).unwrap();
         sink.set_active(true).unwrap();
         source.push_event(gst::event::StreamStart::new("seat"));
         let segment = gst::FormattedSegment::<gst::ClockTime>::new();
         source.push_event(gst::event::Segment::new(&segment));
+        (source, sink)
+    }
+
+    fn picture(at: gst::ClockTime) -> gst::Buffer {
+        let mut buffer = gst::Buffer::new();
+        buffer.get_mut().unwrap().set_pts(at);
+        buffer
+    }
+
+    #[test]
+    fn nothing_from_before_the_beginning_reaches_a_mixer() {
+        let passed = Passed::default();
+        let (gaps, frames) = (passed.clone(), passed.clone());
+        let (source, _sink) = watched(
+            move |at| gaps.lock().unwrap().push(("gap", at.seconds())),
+            move |buffer| {
+                let at = buffer.pts().unwrap().seconds();
+                frames.lock().unwrap().push(("frame", at));
+            },
+        );
         for at in [8, 9, 10, 11].map(gst::ClockTime::from_seconds) {
             source.push_event(gst::event::Gap::builder(at).build());
-            let mut buffer = gst::Buffer::new();
-            buffer.get_mut().unwrap().set_pts(at);
-            source.push(buffer).unwrap();
+            source.push(picture(at)).unwrap();
         }
         let right = [("gap", 10), ("frame", 10), ("gap", 11), ("frame", 11)];
         assert_eq!(*passed.lock().unwrap(), right);
+    }
+
+    #[test]
+    fn a_mixer_is_not_told_how_long_a_picture_lasts() {
+        let passed = Passed::default();
+        let frames = passed.clone();
+        let (source, _sink) = watched(
+            |_| {},
+            move |buffer| {
+                let times = (buffer.pts(), buffer.duration());
+                frames.lock().unwrap().push(times);
+            },
+        );
+        let at = gst::ClockTime::from_seconds(11);
+        let mut buffer = picture(at);
+        buffer
+            .get_mut()
+            .unwrap()
+            .set_duration(gst::ClockTime::from_mseconds(33));
+        source.push(buffer).unwrap();
+        assert_eq!(*passed.lock().unwrap(), [(Some(at), None)]);
     }
 }
