@@ -247,7 +247,6 @@ fn words(event: &Event) -> Option<String> {
         },
         Event::Notice { message } => message.clone(),
         Event::Encoder(encoder) => encoder.to_string(),
-        Event::Device { device, lost } => device.told(lost.as_deref()),
         Event::Peer {
             participant,
             generation,

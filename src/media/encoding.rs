@@ -21,6 +21,9 @@ use crate::pipeline::Settings;
 /// What may wait for an encoder. One that cannot keep up loses frames instead of gathering delay.
 const WAITING_PICTURES: u64 = 2;
 const WAITING_SOUND: u64 = 25;
+/// Of a recording, a moment in which the machine had other things to do.
+const RECORDED_PICTURES: u64 = 25;
+const RECORDED_SOUND: u64 = 100;
 /// Processors are shared: software may be held up for a while.
 const SOFTWARE_PATIENCE: Duration = Duration::from_secs(5);
 const HARDWARE_PATIENCE: Duration = Duration::from_millis(250);
@@ -76,9 +79,11 @@ impl Encoding {
         watch(&pipeline, Arc::clone(&error), alarm)?;
         let source = gst_app::AppSrc::builder().name("raw").build();
         let waiting = ConsumerSettings {
-            max_buffer: match codec.kind() {
-                MediaKind::Video => WAITING_PICTURES,
-                MediaKind::Audio => WAITING_SOUND,
+            max_buffer: match (codec.kind(), raw.is_recorded()) {
+                (MediaKind::Video, false) => WAITING_PICTURES,
+                (MediaKind::Audio, false) => WAITING_SOUND,
+                (MediaKind::Video, true) => RECORDED_PICTURES,
+                (MediaKind::Audio, true) => RECORDED_SOUND,
             },
             max_time: gst::ClockTime::ZERO,
             ..ConsumerSettings::default()

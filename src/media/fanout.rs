@@ -22,6 +22,8 @@ pub struct Outlet(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     producer: StreamProducer,
+    /// Nobody waits for its frames, and none is left out.
+    is_recorded: bool,
     /// Our end of the link to the producer's appsink, which stands in no pipeline.
     pad: gst::Pad,
     state: Arc<Mutex<State>>,
@@ -50,25 +52,28 @@ struct State {
 #[derive(Debug, Clone)]
 pub struct Feed {
     outlet: Outlet,
-    /// The highest one's frames pass.
-    number: Arc<AtomicU64>,
-    /// Frames that came, whether or not they passed.
-    came: Arc<AtomicU64>,
+    number: u64,
 }
 
 impl Outlet {
-    /// An outlet for raw frames.
+    /// An outlet for raw frames of a call: an encoder that cannot keep up for a moment leaves some out.
     pub fn raw() -> Result<Self, MediaError> {
-        Self::new(None)
+        Self::new(None, false)
+    }
+
+    /// An outlet for raw frames of a recording: they wait for their encoder.
+    pub fn recorded() -> Result<Self, MediaError> {
+        Self::new(None, true)
     }
 
     /// An outlet for a codec's frames. Of a video codec's, each consumer gets a key frame first; requests for key
     /// frames are merged as [`KeyFrames`] says and go to the pipeline that feeds.
     pub fn encoded(codec: Codec) -> Result<Self, MediaError> {
-        Self::new((codec.kind() == MediaKind::Video).then(KeyFrames::default))
+        let key_frames = (codec.kind() == MediaKind::Video).then(KeyFrames::default);
+        Self::new(key_frames, false)
     }
 
-    fn new(key_frames: Option<KeyFrames>) -> Result<Self, MediaError> {
+    fn new(key_frames: Option<KeyFrames>, is_recorded: bool) -> Result<Self, MediaError> {
         let appsink = gst_app::AppSink::builder()
             .async_(false)
             .wait_on_eos(false)
@@ -94,6 +99,7 @@ impl Outlet {
         pad.push_event(stream.build());
         Ok(Self(Arc::new(Inner {
             producer,
+            is_recorded,
             pad,
             state,
             taken_over: Condvar::new(),
@@ -108,18 +114,19 @@ impl Outlet {
         self.0.producer.clone()
     }
 
+    /// Whether frames wait for their encoder, and none is left out.
+    pub fn is_recorded(&self) -> bool {
+        self.0.is_recorded
+    }
+
     /// A way in for another pipeline. It takes over from older feeds with its first frame; where there are key frames,
     /// with its first key frame.
     pub fn feed(&self) -> Feed {
+        let number = self.0.feeds.fetch_add(1, Ordering::Relaxed) + 1;
         Feed {
             outlet: self.clone(),
-            number: Arc::new(self.next_number().into()),
-            came: Arc::default(),
+            number,
         }
-    }
-
-    fn next_number(&self) -> u64 {
-        self.0.feeds.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Frames that passed so far.
@@ -174,8 +181,7 @@ impl Feed {
 
     /// Waits until this feed's frames pass; false if they do not within the limit. Blocks: not for async threads.
     pub fn wait(&self, limit: Duration) -> bool {
-        let number = self.number();
-        let waits = |state: &mut State| state.current < number;
+        let waits = |state: &mut State| state.current < self.number;
         let state = self.outlet.state();
         let waited = self
             .outlet
@@ -183,35 +189,18 @@ impl Feed {
             .taken_over
             .wait_timeout_while(state, limit, waits);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.current >= number
+        state.current >= self.number
     }
 
     /// Whether this feed's frames pass, or a later one's.
     pub fn has_taken_over(&self) -> bool {
-        let number = self.number();
-        self.outlet.state().current >= number
-    }
-
-    /// With its next frame, it takes over from all other feeds, as a new one would.
-    pub fn retake(&self) {
-        self.number
-            .store(self.outlet.next_number(), Ordering::Relaxed);
-    }
-
-    /// Frames that came from its pipeline so far, whether or not they passed.
-    pub fn came(&self) -> u64 {
-        self.came.load(Ordering::Relaxed)
-    }
-
-    fn number(&self) -> u64 {
-        self.number.load(Ordering::Relaxed)
+        self.outlet.state().current >= self.number
     }
 
     fn push(&self, appsink: &gst_app::AppSink, sample: &gst::Sample) {
         let (Some(buffer), Some(caps)) = (sample.buffer_owned(), sample.caps_owned()) else {
             return;
         };
-        self.came.fetch_add(1, Ordering::Relaxed);
         let inner = &self.outlet.0;
         let _turn = inner.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(frame) = self.admit(appsink, sample, buffer, &caps) else {
@@ -236,13 +225,12 @@ impl Feed {
         mut buffer: gst::Buffer,
         caps: &gst::Caps,
     ) -> Option<Frame> {
-        let number = self.number();
         let mut state = self.outlet.state();
-        if number < state.current {
+        if self.number < state.current {
             return None;
         }
         let is_key_frame = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
-        let takes_over = number > state.current;
+        let takes_over = self.number > state.current;
         if takes_over && state.key_frames.is_some() && !is_key_frame {
             return None;
         }
@@ -260,7 +248,7 @@ impl Feed {
         made.set_dts(time);
         if takes_over {
             made.set_flags(gst::BufferFlags::DISCONT);
-            state.current = number;
+            state.current = self.number;
             state.upstream = appsink.static_pad("sink").map(|pad| pad.downgrade());
             self.outlet.0.taken_over.notify_all();
         }

@@ -33,6 +33,26 @@ pub(super) fn keep_aligned(mixer: &gst::Element) {
     mixer.set_property("alignment-threshold", ALIGNMENT);
 }
 
+/// Lets what waits behind a mixer for the time of its frames count them as so late, whoever is there.
+///
+/// A mixer says that it is live, and how late, only while somebody is attached. What paces it would hold everything up
+/// when the first one comes, and when the last one leaves let pass at once what it held: more than an encoder takes.
+pub(super) fn keep_pace(mixer: &gst::Element, late: gst::ClockTime) {
+    let Some(pad) = mixer.static_pad("src") else {
+        return;
+    };
+    pad.add_probe(gst::PadProbeType::QUERY_UPSTREAM, move |_, info| match info
+        .query_mut()
+        .map(gst::QueryRef::view_mut)
+    {
+        Some(gst::QueryViewMut::Latency(latency)) => {
+            latency.set(true, late, gst::ClockTime::NONE);
+            gst::PadProbeReturn::Handled
+        }
+        Some(_) | None => gst::PadProbeReturn::Ok,
+    });
+}
+
 /// Lets a mixer that has just begun to play count from then on, whoever comes when.
 ///
 /// Until somebody's first frame a mixer in live mode makes silence or black, but takes that frame for the beginning
@@ -138,5 +158,27 @@ mod tests {
                 "{kind:?}: {there} of {THERE} in {made:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_mixer_is_as_late_with_somebody_as_with_nobody() {
+        crate::media::init().unwrap();
+        let late = gst::ClockTime::from_mseconds(700);
+        let mix = mixer(MediaKind::Audio, gst::ClockTime::from_mseconds(500)).unwrap();
+        keep_pace(&mix, late);
+        let told = || {
+            let mut query = gst::query::Latency::new();
+            assert!(mix.static_pad("src").unwrap().query(&mut query));
+            query.result()
+        };
+        assert_eq!(told(), (true, late, None));
+        let source = gst_app::AppSrc::builder()
+            .is_live(true)
+            .min_latency(300_000_000)
+            .format(gst::Format::Time)
+            .build();
+        let pad = mix.request_pad_simple("sink_%u").unwrap();
+        source.static_pad("src").unwrap().link(&pad).unwrap();
+        assert_eq!(told(), (true, late, None));
     }
 }

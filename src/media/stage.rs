@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 use gstreamer as gst;
 
-use super::bus::{Failure, Watch};
+use super::bus::Watch;
 use super::choice::{Choice, Track};
 use super::echo::far;
 use super::elements::{capsfilter, make};
@@ -16,7 +16,7 @@ use super::overlay::Overlay;
 use super::scene::{Scene, Tile};
 use super::seat::{Entry, Input, Seat};
 use super::speaker::Level;
-use super::{MediaError, MediaEvent, MediaEvents, MediaKind, clock, grid, source};
+use super::{MediaError, MediaEvents, MediaKind, clock, grid, source};
 use crate::pipeline::build::{self, Built};
 use crate::pipeline::change::Setting;
 use crate::pipeline::fragment::{Filled, Fragment};
@@ -27,7 +27,9 @@ use crate::signalling::ids::ParticipantId;
 /// So much later than their time frames may come that others wait to see and hear.
 const PATIENCE: gst::ClockTime = gst::ClockTime::from_mseconds(20);
 /// Nobody waits for a recording: no frame has to be left out.
-const RECORDED: gst::ClockTime = gst::ClockTime::from_mseconds(200);
+const RECORDED: gst::ClockTime = gst::ClockTime::from_mseconds(450);
+/// A mix for a recording is made in pieces of so much sound: as long as a packet of Opus.
+const PIECE: gst::ClockTime = gst::ClockTime::from_mseconds(20);
 /// So much of a participant may wait.
 const WAITING: gst::ClockTime = gst::ClockTime::from_mseconds(200);
 
@@ -66,16 +68,7 @@ impl Plan {
         Ok(())
     }
 
-    /// A kind's fragment.
-    pub fn sink(&mut self, kind: MediaKind) -> &mut Option<Sink> {
-        match kind {
-            MediaKind::Audio => &mut self.audio,
-            MediaKind::Video => &mut self.video,
-        }
-    }
-
-    /// Builds a fragment.
-    pub fn build(&self, sink: &Sink) -> Result<Built, MediaError> {
+    fn build(&self, sink: &Sink) -> Result<Built, MediaError> {
         Ok(build::build(
             &self.description,
             &sink.fragment,
@@ -84,30 +77,10 @@ impl Plan {
     }
 }
 
-/// Drops what comes, in its time.
-fn nothing() -> Result<Built, MediaError> {
-    let doing = "play to nobody";
-    let bin = gst::Bin::with_name("nothing");
-    let sink = make("fakesink", "libgstreamer1.0-0")?;
-    sink.set_property("sync", true);
-    bin.add(&sink).map_err(MediaError::gstreamer(doing))?;
-    if let Some(target) = sink.static_pad("sink") {
-        let pad = gst::GhostPad::builder_with_target(&target);
-        let pad = pad.map_err(MediaError::gstreamer(doing))?.name("sink");
-        bin.add_pad(&pad.build())
-            .map_err(MediaError::gstreamer(doing))?;
-    }
-    Ok(Built {
-        bin,
-        bindings: Vec::new(),
-    })
-}
-
 /// A pipeline with at least one participant in it. Dropped, it stops.
 pub(super) struct Stage {
     pipeline: gst::Pipeline,
     _watch: Watch,
-    failure: Failure,
     /// Where the pipeline's own running time begins. A mixer counts from zero: on the common base time it would first mix
     /// silence for as long as the process has run.
     entry: Entry,
@@ -125,39 +98,21 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Builds it; in place of the sinks of those kinds that are `without` one, what comes is dropped in its time.
-    pub fn build(
-        plan: &Plan,
-        without: &[MediaKind],
-        events: MediaEvents,
-    ) -> Result<Self, MediaError> {
+    pub fn build(plan: &Plan, events: MediaEvents) -> Result<Self, MediaError> {
         let pipeline = gst::Pipeline::with_name("playback");
         clock::prepare(&pipeline);
         let zero = clock::running_time();
         pipeline.set_base_time(clock::base_time() + zero);
-        let failure = Failure::default();
-        let heard = failure.clone();
-        let watch = Watch::start(&pipeline, "playback", move |event| match event {
-            MediaEvent::Failed(error) => heard.set(error),
-            event @ (MediaEvent::Notice(_)
-            | MediaEvent::Encoder(_)
-            | MediaEvent::Speech(_)
-            | MediaEvent::Device(_)
-            | MediaEvent::Filter(_)) => {
-                // Nobody listens any more once the job has ended.
-                let _ = events.send(event);
-            }
+        let watch = Watch::start(&pipeline, "playback", move |event| {
+            // Nobody listens any more once the job has ended.
+            let _ = events.send(event);
         })?;
-        let build = |sink: &Sink, kind| match without.contains(&kind) {
-            true => nothing(),
-            false => plan.build(sink),
-        };
         let video = &plan.settings.video;
+        let picture = gst::ClockTime::SECOND / u64::from(video.framerate.max(1));
         let (delay, later) = if plan.is_recorded() {
             let buffered = gst::ClockTime::try_from(plan.settings.latency).unwrap_or_default();
             // A compositor shows what came since its last picture: up to a whole one too early. So it is up to a half too
             // early or too late. Where people look on, half a picture of delay is worse.
-            let picture = gst::ClockTime::SECOND / u64::from(video.framerate.max(1));
             (RECORDED + buffered, picture / 2)
         } else {
             (gst::ClockTime::ZERO, gst::ClockTime::ZERO)
@@ -165,7 +120,6 @@ impl Stage {
         let mut stage = Self {
             pipeline,
             _watch: watch,
-            failure,
             entry: Entry {
                 zero,
                 later,
@@ -184,13 +138,15 @@ impl Stage {
             patience: PATIENCE + delay,
         };
         if let Some(sink) = &plan.audio {
-            let built = build(sink, MediaKind::Audio)?;
+            let built = plan.build(sink)?;
             let mix = stage.add_mix(MediaKind::Audio, far::CAPS, None, &built.bin)?;
             if let (None, Some(pad)) = (&sink.outlet, built.bin.static_pad("sink")) {
                 far::listen_at(&pad, zero);
             }
             if let Some(outlet) = &sink.outlet {
                 mixer::keep_aligned(&mix);
+                mix.set_property("output-buffer-duration", PIECE);
+                mixer::keep_pace(&mix, stage.patience + PIECE);
                 stage.lead_out(
                     &built.bin,
                     source::steady_sound_form(&plan.settings)?,
@@ -205,10 +161,11 @@ impl Stage {
                 "video/x-raw,format=I420,width={},height={},framerate={}/1,pixel-aspect-ratio=1/1",
                 video.width, video.height, video.framerate
             );
-            let built = build(sink, MediaKind::Video)?;
+            let built = plan.build(sink)?;
             let overlay = stage.overlay.as_ref();
             let compositor = stage.add_mix(MediaKind::Video, &caps, overlay, &built.bin)?;
             if let Some(outlet) = &sink.outlet {
+                mixer::keep_pace(&compositor, stage.patience + picture);
                 stage.lead_out(
                     &built.bin,
                     source::steady_picture_form(&plan.settings)?,
@@ -235,15 +192,18 @@ impl Stage {
         sink: &gst::Bin,
     ) -> Result<gst::Element, MediaError> {
         let mix = mixer(kind, self.patience)?;
-        let queue = make("queue", "libgstreamer1.0-0")?;
-        let sink = sink.clone().upcast();
         // While all who are attached are silent, a mixer does not wait for the time of what it makes.
         let pace = make("clocksync", "gstreamer1.0-plugins-base")?;
         let form = capsfilter(caps)?;
         if let (Some(overlay), Some(pad)) = (overlay, form.static_pad("src")) {
             overlay.draw_at(&pad)?;
         }
-        let chain = [mix.clone(), form, pace, queue, sink];
+        let mut chain = vec![mix.clone(), form, pace];
+        // A device may hold its thread up. What records has threads of its own behind it.
+        if self.overlay.is_none() {
+            chain.push(make("queue", "libgstreamer1.0-0")?);
+        }
+        chain.push(sink.clone().upcast());
         self.pipeline
             .add_many(&chain)
             .map_err(MediaError::gstreamer("build the playback"))?;
@@ -290,29 +250,6 @@ impl Stage {
             .flatten()
             .for_each(mixer::begin);
         Ok(())
-    }
-
-    /// What failed, and in which fragment; none of them where it was something else.
-    pub fn failure(&self) -> Option<(MediaError, Option<MediaKind>)> {
-        let error = self.failure.get()?;
-        let kind = match &error {
-            MediaError::Element { element, .. } => self.fragment_with(element),
-            MediaError::Description(_)
-            | MediaError::Missing { .. }
-            | MediaError::NotCaptured(_)
-            | MediaError::NewTrack(_)
-            | MediaError::GStreamer { .. } => None,
-        };
-        Some((error, kind))
-    }
-
-    fn fragment_with(&self, element: &str) -> Option<MediaKind> {
-        let mut fragments = self.fragments.iter();
-        let has_it = |(_, built): &&(MediaKind, Built)| {
-            let mut inside = built.bin.iterate_recurse().into_iter().flatten();
-            inside.any(|inside| inside.name() == element)
-        };
-        fragments.find(has_it).map(|(kind, _)| *kind)
     }
 
     /// Sets a property of a fragment while it plays; false if its element does not take it.

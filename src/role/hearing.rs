@@ -7,13 +7,27 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_utils::StreamProducer;
 
-use crate::media::MediaError;
 use crate::media::speaker::Level;
-use crate::media::tap::{Taken, Tap};
 use crate::recording::Ear;
 
-/// Lets an ear hear one participant's decoded sound, for as long as it comes.
+/// Lets an ear hear one participant's decoded sound.
 pub(super) fn of_participant(producer: &StreamProducer, ear: Arc<Ear>) {
+    listen(producer, move |at, samples| {
+        ear.hear(Level::of_s16le(samples), at.into());
+    });
+}
+
+/// Notes whether there is sound in the mix.
+pub(super) fn of_mix(producer: &StreamProducer, ears: Arc<AtomicBool>) {
+    listen(producer, move |_, samples| {
+        if is_loud(samples) {
+            ears.store(true, Ordering::Relaxed);
+        }
+    });
+}
+
+/// Hears each piece of sound and when it was captured, for as long as it comes.
+fn listen(producer: &StreamProducer, hear: impl Fn(gst::ClockTime, &[u8]) + Send + Sync + 'static) {
     let Some(pad) = producer.appsink().static_pad("sink") else {
         return;
     };
@@ -21,23 +35,10 @@ pub(super) fn of_participant(producer: &StreamProducer, ear: Arc<Ear>) {
         let buffer = info.buffer();
         let sound = buffer.and_then(|buffer| Some((buffer.pts()?, buffer.map_readable().ok()?)));
         if let Some((at, samples)) = sound {
-            ear.hear(Level::of_s16le(&samples), at.into());
+            hear(at, &samples);
         }
         gst::PadProbeReturn::Ok
     });
-}
-
-/// Notes whether there is sound in the mix.
-pub(super) fn of_mix(producer: &StreamProducer, ears: Arc<AtomicBool>) -> Result<Tap, MediaError> {
-    Tap::open("ears", producer, move |sample| {
-        let map = sample
-            .buffer()
-            .and_then(|buffer| buffer.map_readable().ok());
-        if map.is_some_and(|samples| is_loud(&samples)) {
-            ears.store(true, Ordering::Relaxed);
-        }
-        Taken::Well
-    })
 }
 
 /// Whether there is sound in these samples (S16LE): 50 dB below the loudest there can be is where a quiet room ends.

@@ -81,7 +81,7 @@ impl Mixed {
         let codecs = &settings.video.codecs;
         let policy = assignment.encoders.clone();
         let encoders = Encoders::prove(policy, codecs, &settings, own_program()).await;
-        let outlet = |fragment: bool| fragment.then(Outlet::raw).transpose();
+        let outlet = |fragment: bool| fragment.then(Outlet::recorded).transpose();
         let raw = RawOutlets {
             audio: outlet(description.record.audio.is_some())?,
             video: outlet(description.record.video.is_some())?,
@@ -175,8 +175,7 @@ impl Mixed {
                 .push(to_file(&producer, codec.kind(), writer, wish)?);
         }
         if let Some(audio) = &raw.audio {
-            let ears = self.recording.ears();
-            self.taps.push(hearing::of_mix(&audio.producer(), ears)?);
+            hearing::of_mix(&audio.producer(), self.recording.ears());
         }
         Ok(())
     }
