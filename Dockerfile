@@ -12,6 +12,7 @@ COPY scripts/install-dependencies.sh scripts/
 COPY Cargo.toml Cargo.lock ./
 RUN scripts/install-dependencies.sh build
 COPY src src
+COPY congestion congestion
 COPY scale scale
 COPY models models
 COPY pipelines pipelines

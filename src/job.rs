@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::filter::report::FilterReport;
 use crate::graph::Graph;
+use crate::media::devices::DeviceKind;
 use crate::media::encoder::Policy;
 use crate::media::speaker::Speech;
 use crate::peer::Candidate;
@@ -453,6 +454,15 @@ pub enum Event {
     },
     /// An encoder begins to work.
     Encoder(EncoderInUse),
+    /// A device was lost, or is back. The calls go on: meanwhile a picture that says so, or silence, is sent; what was to
+    /// be shown or played is not.
+    Device {
+        /// What it is for.
+        device: DeviceKind,
+        /// Why it is lost; absent: it is back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lost: Option<String>,
+    },
     /// A peer moved on.
     Peer {
         /// The other participant.

@@ -80,7 +80,7 @@ async fn each_codec_comes_with_running_times_and_a_key_frame_first() {
             MediaEvent::Encoder(_) => notices += 1,
             MediaEvent::Notice(notice) => panic!("{notice}"),
             MediaEvent::Failed(error) => panic!("{error}"),
-            MediaEvent::Speech(_) | MediaEvent::Filter(_) => {}
+            MediaEvent::Speech(_) | MediaEvent::Device(_) | MediaEvent::Filter(_) => {}
         }
     }
     assert_eq!(notices, 3, "one for each encoder");

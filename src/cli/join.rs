@@ -247,6 +247,7 @@ fn words(event: &Event) -> Option<String> {
         },
         Event::Notice { message } => message.clone(),
         Event::Encoder(encoder) => encoder.to_string(),
+        Event::Device { device, lost } => device.told(lost.as_deref()),
         Event::Peer {
             participant,
             generation,

@@ -18,6 +18,7 @@ use super::health::readiness;
 use crate::admission::Cost;
 use crate::filter::report::FilterReport;
 use crate::job::{JobState, PeerState};
+use crate::media::devices::DeviceKind;
 use crate::quality::Quality;
 use crate::supervisor::JobView;
 
@@ -43,6 +44,7 @@ impl Collector for Snapshot {
         self.ready(&mut encoder)?;
         self.rooms(&mut encoder)?;
         self.jobs(&mut encoder)?;
+        self.devices(&mut encoder)?;
         self.peers(&mut encoder)?;
         self.filters(&mut encoder)?;
         self.recordings(&mut encoder)?;
@@ -109,6 +111,26 @@ impl Snapshot {
         let encoder =
             encoder.encode_descriptor("job_restarts", help, None, restarted.metric_type())?;
         restarted.encode(encoder)
+    }
+
+    fn devices(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+        let jobs = self.0.supervisor.list();
+        let lost = DeviceKind::ALL.map(|device| {
+            let lost = jobs.iter().flat_map(|job| &job.lost);
+            let count = lost.filter(|lost| lost.device == device).count();
+            ([("device", device.name().to_owned())], whole(count))
+        });
+        let help = "Devices that jobs have lost and that are not back, by what they are for";
+        gauges(encoder, "devices_lost", help, lost.into_iter())?;
+        let help = "Times that jobs lost a device, of the jobs that are listed";
+        let kind = ConstCounter::<u64>::new(0).metric_type();
+        let mut losses = encoder.encode_descriptor("device_losses", help, None, kind)?;
+        for device in DeviceKind::ALL {
+            let count = jobs.iter().filter_map(|job| job.losses.get(&device)).sum();
+            let labels = [("device", device.name().to_owned())];
+            ConstCounter::<u64>::new(count).encode(losses.encode_family(&labels)?)?;
+        }
+        Ok(())
     }
 
     /// Of each job the sum of its peers, or the worst of them: labels stay as few as there are jobs.

@@ -1,5 +1,7 @@
 //! A pipeline's bus: errors become [`MediaEvent`]s, changes of latency are seen to.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use gst::prelude::*;
 use gstreamer as gst;
 
@@ -7,6 +9,24 @@ use super::{MediaError, MediaEvent, notice};
 
 /// The application message that ends a watch.
 const END: &str = "attache-end";
+
+/// What failed first in a pipeline. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Failure(Arc<Mutex<Option<MediaError>>>);
+
+impl Failure {
+    /// Something failed; what failed before counts.
+    pub fn set(&self, error: MediaError) {
+        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert(error);
+    }
+
+    /// What failed.
+    pub fn get(&self) -> Option<MediaError> {
+        let first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        first.clone()
+    }
+}
 
 /// A thread that reads a pipeline's bus until [`Watch::end`] or drop.
 #[derive(Debug)]

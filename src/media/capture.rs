@@ -1,7 +1,7 @@
 //! Capture: what a description captures, raw and encoded, for all peers; it can be exchanged while they watch.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer_utils::StreamProducer;
@@ -9,7 +9,8 @@ use gstreamer_utils::StreamProducer;
 use super::encoder::Encoders;
 use super::encodings::{Encodings, RawOutlets};
 use super::fanout::Outlet;
-use super::source::{Plan, Source};
+use super::place::Place;
+use super::source::{Ears, Plan};
 use super::{Codec, MediaError, MediaEvents, MediaKind};
 use crate::job::Parameters;
 use crate::pipeline::change::{Change, Part};
@@ -42,6 +43,9 @@ async fn blocking<T: Send + 'static>(
     })
 }
 
+/// How often sources are looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// Running sources and encoders. Clones are the same capture.
 #[derive(Debug, Clone)]
 pub struct Capture(Arc<Inner>);
@@ -50,16 +54,25 @@ pub struct Capture(Arc<Inner>);
 struct Inner {
     raw: RawOutlets,
     encodings: Encodings,
-    sources: Mutex<Sources>,
-    events: MediaEvents,
+    /// What is wanted. Held while another one is moved to.
+    plan: Mutex<Plan>,
+    audio: Mutex<Post>,
+    video: Mutex<Post>,
+    now: Mutex<Now>,
 }
 
-/// Held while sources start and stop; no callback of GStreamer takes the lock around it.
+/// One kind's place and what it is filled by. No callback of GStreamer takes the lock around it.
 #[derive(Debug)]
-struct Sources {
+struct Post {
+    place: Place,
     plan: Plan,
-    audio: Option<Source>,
-    video: Option<Source>,
+}
+
+/// What is known without waiting for devices.
+#[derive(Debug, Clone)]
+struct Now {
+    settings: Settings,
+    sends: Sends,
 }
 
 impl Capture {
@@ -82,24 +95,30 @@ impl Capture {
 
     fn start_plan(plan: Plan, events: MediaEvents) -> Result<Self, MediaError> {
         let (audio_out, video_out) = (Outlet::raw()?, Outlet::raw()?);
-        let video = Source::start(&plan, MediaKind::Video, &video_out, &events)?;
-        let audio = Source::start(&plan, MediaKind::Audio, &audio_out, &events)?;
-        for source in [&audio, &video].into_iter().flatten() {
-            source.accept(&events);
-        }
+        let (video, video_alarms) = Post::open(&plan, MediaKind::Video, &video_out, &events)?;
+        let (audio, audio_alarms) = Post::open(&plan, MediaKind::Audio, &audio_out, &events)?;
+        let sends = Sends {
+            audio: audio.place.is_captured(),
+            video: video.place.is_captured(),
+        };
         let raw = RawOutlets {
-            audio: audio.is_some().then_some(audio_out),
-            video: video.is_some().then_some(video_out),
+            audio: sends.audio.then_some(audio_out),
+            video: sends.video.then_some(video_out),
         };
         let encoders = plan.context.encoders.clone();
         let settings = plan.settings.clone();
-        let encodings = Encodings::new(raw.clone(), encoders, settings, events.clone())?;
-        Ok(Self(Arc::new(Inner {
+        let encodings = Encodings::new(raw.clone(), encoders, settings.clone(), events)?;
+        let inner = Arc::new(Inner {
             raw,
             encodings,
-            sources: Mutex::new(Sources { plan, audio, video }),
-            events,
-        })))
+            plan: Mutex::new(plan),
+            audio: Mutex::new(audio),
+            video: Mutex::new(video),
+            now: Mutex::new(Now { settings, sends }),
+        });
+        watch(&inner, MediaKind::Video, video_alarms)?;
+        watch(&inner, MediaKind::Audio, audio_alarms)?;
+        Ok(Self(inner))
     }
 
     /// How many frames were captured, sound and pictures; absent where nothing is.
@@ -111,16 +130,12 @@ impl Capture {
 
     /// What the description captures.
     pub fn sends(&self) -> Sends {
-        let sources = self.0.sources();
-        Sends {
-            audio: sources.audio.is_some(),
-            video: sources.video.is_some(),
-        }
+        self.0.now().sends
     }
 
     /// The settings in force.
     pub fn settings(&self) -> Settings {
-        self.0.sources().plan.settings.clone()
+        self.0.now().settings.clone()
     }
 
     /// Frames as they are captured, in the settings' form: I420, or S16LE at 48 kHz.
@@ -151,17 +166,17 @@ impl Capture {
         let (description, parameters) = (description.clone(), parameters.clone());
         let inner = Arc::clone(&self.0);
         blocking("replace the capture", move || {
-            let context = inner.sources().plan.context.clone();
-            inner.replace(Plan::new(description, &parameters, context)?)
+            inner.replace(|context| Plan::new(description, &parameters, context))
         })
         .await
     }
 
     /// The running pipelines, for pictures of them.
     pub fn pipelines(&self) -> Vec<gst::Pipeline> {
-        let sources = self.0.sources();
-        let sources = [&sources.video, &sources.audio].into_iter().flatten();
-        let mut pipelines: Vec<_> = sources.map(|source| source.pipeline().clone()).collect();
+        let mut pipelines: Vec<_> = KINDS
+            .iter()
+            .flat_map(|kind| self.0.post(*kind).place.pipelines().collect::<Vec<_>>())
+            .collect();
         pipelines.extend(self.0.encodings.pipelines());
         pipelines
     }
@@ -174,110 +189,159 @@ impl Capture {
     }
 }
 
+/// Picture and sound, in the order in which they move to another description.
+const KINDS: [MediaKind; 2] = [MediaKind::Video, MediaKind::Audio];
+
+/// Looks after a kind's source on a thread of its own, as long as the capture lives: opening a device may block.
+fn watch(
+    inner: &Arc<Inner>,
+    kind: MediaKind,
+    alarms: mpsc::Receiver<()>,
+) -> Result<(), MediaError> {
+    let watched = Arc::downgrade(inner);
+    let look = move || loop {
+        let alarm = alarms.recv_timeout(LOOK);
+        let Some(inner) = watched.upgrade() else {
+            return;
+        };
+        if alarm == Err(mpsc::RecvTimeoutError::Disconnected) {
+            return;
+        }
+        let mut post = inner.post(kind);
+        let Post { place, plan } = &mut *post;
+        place.look(plan, Instant::now());
+    };
+    let thread = std::thread::Builder::new().name(format!("watch-{kind}"));
+    let started = thread.spawn(look).map_err(|error| MediaError::GStreamer {
+        doing: "watch a source",
+        reason: error.to_string(),
+    });
+    started.map(drop)
+}
+
+impl Post {
+    fn open(
+        plan: &Plan,
+        kind: MediaKind,
+        outlet: &Outlet,
+        events: &MediaEvents,
+    ) -> Result<(Self, mpsc::Receiver<()>), MediaError> {
+        let (alarm, alarms) = mpsc::channel();
+        let ears = Ears {
+            events: events.clone(),
+            alarm,
+        };
+        let post = Self {
+            place: Place::open(plan, kind, outlet, &ears)?,
+            plan: plan.clone(),
+        };
+        Ok((post, alarms))
+    }
+}
+
 impl Inner {
-    fn sources(&self) -> MutexGuard<'_, Sources> {
-        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    fn post(&self, kind: MediaKind) -> MutexGuard<'_, Post> {
+        let post = match kind {
+            MediaKind::Audio => &self.audio,
+            MediaKind::Video => &self.video,
+        };
+        post.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stop(&self) {
         self.encodings.stop();
-        let mut sources = self.sources();
-        sources.audio = None;
-        sources.video = None;
+        for kind in KINDS {
+            self.post(kind).place.stop();
+        }
     }
 
-    fn replace(&self, plan: Plan) -> Result<(), MediaError> {
-        let mut sources = self.sources();
-        for kind in [MediaKind::Audio, MediaKind::Video] {
+    fn replace(
+        &self,
+        plan: impl FnOnce(Context) -> Result<Plan, MediaError>,
+    ) -> Result<(), MediaError> {
+        let mut former = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let plan = plan(former.context.clone())?;
+        for kind in KINDS {
             if plan.captures(kind) && self.raw.of(kind).is_none() {
                 return Err(MediaError::NewTrack(kind));
             }
         }
-        let Sources {
-            plan: former,
-            audio,
-            video,
-        } = &mut *sources;
-        self.exchange(video, (former, &plan), MediaKind::Video)?;
-        if let Err(error) = self.exchange(audio, (former, &plan), MediaKind::Audio) {
+        self.exchange(&former, &plan, MediaKind::Video)?;
+        if let Err(error) = self.exchange(&former, &plan, MediaKind::Audio) {
             // All or nothing: the picture goes back to what it was.
-            self.exchange(video, (&plan, former), MediaKind::Video)?;
+            self.exchange(&plan, &former, MediaKind::Video)?;
             return Err(error);
         }
-        sources.plan = plan;
+        let is_captured = |kind| self.post(kind).place.is_captured();
+        let sends = Sends {
+            audio: is_captured(MediaKind::Audio),
+            video: is_captured(MediaKind::Video),
+        };
+        let settings = plan.settings.clone();
+        *former = plan;
+        *self.now() = Now { settings, sends };
         Ok(())
     }
 
     /// Takes one kind from one plan to another.
-    fn exchange(
-        &self,
-        present: &mut Option<Source>,
-        (former, plan): (&Plan, &Plan),
-        kind: MediaKind,
-    ) -> Result<(), MediaError> {
+    fn exchange(&self, former: &Plan, plan: &Plan, kind: MediaKind) -> Result<(), MediaError> {
         let Some(outlet) = self.raw.of(kind) else {
             return Ok(());
         };
-        if !set_in_place(present.as_ref(), (former, plan), kind)? {
-            self.succeed(present, (former, plan), kind, outlet)?;
+        let mut post = self.post(kind);
+        if !set_in_place(&post.place, (former, plan), kind)? {
+            post.succeed(plan, kind, outlet)?;
         }
+        post.plan = plan.clone();
+        drop(post);
         if plan.encodes(kind) != former.encodes(kind) {
             self.encodings.change(kind, &plan.settings)?;
         }
         Ok(())
     }
+}
 
+impl Post {
     /// A proven source of the new plan takes over; where there is none, the former one goes on.
-    fn succeed(
-        &self,
-        present: &mut Option<Source>,
-        (former, plan): (&Plan, &Plan),
-        kind: MediaKind,
-        outlet: &Outlet,
-    ) -> Result<(), MediaError> {
-        match self.proven(plan, kind, outlet) {
-            Ok(source) => {
-                *present = source;
+    fn succeed(&mut self, plan: &Plan, kind: MediaKind, outlet: &Outlet) -> Result<(), MediaError> {
+        let ears = self.place.ears().clone();
+        let proven = |plan: &Plan| {
+            let place = Place::open(plan, kind, outlet, &ears)?;
+            place.prove(PROOF).map(|()| place)
+        };
+        match proven(plan) {
+            Ok(place) => {
+                self.place.succeed(place);
                 return Ok(());
             }
             Err(error) => {
                 let may_be_busy =
-                    former.has_device(kind) && !matches!(error, MediaError::Description(_));
-                if present.is_none() || !may_be_busy {
+                    self.plan.has_device(kind) && !matches!(error, MediaError::Description(_));
+                if !self.place.is_captured() || !may_be_busy {
                     return Err(error);
                 }
             }
         }
         // Most cameras open once only: let go of it, try again.
-        *present = None;
-        match self.proven(plan, kind, outlet) {
-            Ok(source) => *present = source,
+        self.place.stop();
+        match proven(plan) {
+            Ok(place) => self.place.succeed(place),
             Err(error) => {
-                *present = self.proven(former, kind, outlet)?;
+                self.place.succeed(proven(&self.plan)?);
                 return Err(error);
             }
         }
         Ok(())
     }
-
-    fn proven(
-        &self,
-        plan: &Plan,
-        kind: MediaKind,
-        outlet: &Outlet,
-    ) -> Result<Option<Source>, MediaError> {
-        let Some(source) = Source::start(plan, kind, outlet, &self.events)? else {
-            return Ok(None);
-        };
-        source.prove(PROOF)?;
-        source.accept(&self.events);
-        Ok(Some(source))
-    }
 }
 
 /// Sets what can be set while the source plays; false if it has to be built anew.
 fn set_in_place(
-    present: Option<&Source>,
+    place: &Place,
     (former, plan): (&Plan, &Plan),
     kind: MediaKind,
 ) -> Result<bool, MediaError> {
@@ -293,6 +357,6 @@ fn set_in_place(
     };
     let part = Part { section, kind };
     let mut of_it = settings.iter().filter(|setting| setting.part == part);
-    // Where the fallback runs, its elements have other names: it is built anew.
-    Ok(of_it.all(|setting| present.is_some_and(|source| source.set(setting).is_ok())))
+    // Where something else stands in, its elements have other names: it is built anew.
+    Ok(of_it.all(|setting| place.set(setting)))
 }

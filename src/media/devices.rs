@@ -11,7 +11,20 @@ use crate::pipeline::parameters::Values;
 use crate::pipeline::{Description, Settings};
 
 /// What a device is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    utoipa::ToSchema,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum DeviceKind {
     /// Takes pictures.
     Camera,
@@ -32,13 +45,28 @@ impl DeviceKind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    fn name(self) -> &'static str {
+    /// As descriptions, events and metrics write it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Camera => "camera",
             Self::Microphone => "microphone",
             Self::Speaker => "speaker",
             Self::Display => "display",
         }
+    }
+
+    /// What people are told when it is lost, and why, or back.
+    pub fn told(self, lost: Option<&str>) -> String {
+        let Some(reason) = lost else {
+            return format!("{self}: it is back");
+        };
+        let instead = match self {
+            Self::Camera => "a picture that says so is sent",
+            Self::Microphone => "silence is sent",
+            Self::Speaker => "what others say is not played",
+            Self::Display => "what others show is not shown",
+        };
+        format!("{self} lost: {reason}; {instead} until it is back")
     }
 
     /// Where it is looked for, in words.

@@ -52,7 +52,10 @@ struct State {
 #[derive(Debug, Clone)]
 pub struct Feed {
     outlet: Outlet,
-    number: u64,
+    /// The highest one's frames pass.
+    number: Arc<AtomicU64>,
+    /// Frames that came, whether or not they passed.
+    came: Arc<AtomicU64>,
 }
 
 impl Outlet {
@@ -122,11 +125,15 @@ impl Outlet {
     /// A way in for another pipeline. It takes over from older feeds with its first frame; where there are key frames,
     /// with its first key frame.
     pub fn feed(&self) -> Feed {
-        let number = self.0.feeds.fetch_add(1, Ordering::Relaxed) + 1;
         Feed {
             outlet: self.clone(),
-            number,
+            number: Arc::new(self.next_number().into()),
+            came: Arc::default(),
         }
+    }
+
+    fn next_number(&self) -> u64 {
+        self.0.feeds.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Frames that passed so far.
@@ -181,7 +188,8 @@ impl Feed {
 
     /// Waits until this feed's frames pass; false if they do not within the limit. Blocks: not for async threads.
     pub fn wait(&self, limit: Duration) -> bool {
-        let waits = |state: &mut State| state.current < self.number;
+        let number = self.number();
+        let waits = |state: &mut State| state.current < number;
         let state = self.outlet.state();
         let waited = self
             .outlet
@@ -189,18 +197,35 @@ impl Feed {
             .taken_over
             .wait_timeout_while(state, limit, waits);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.current >= self.number
+        state.current >= number
     }
 
     /// Whether this feed's frames pass, or a later one's.
     pub fn has_taken_over(&self) -> bool {
-        self.outlet.state().current >= self.number
+        let number = self.number();
+        self.outlet.state().current >= number
+    }
+
+    /// With its next frame, it takes over from all other feeds, as a new one would.
+    pub fn retake(&self) {
+        self.number
+            .store(self.outlet.next_number(), Ordering::Relaxed);
+    }
+
+    /// Frames that came from its pipeline so far, whether or not they passed.
+    pub fn came(&self) -> u64 {
+        self.came.load(Ordering::Relaxed)
+    }
+
+    fn number(&self) -> u64 {
+        self.number.load(Ordering::Relaxed)
     }
 
     fn push(&self, appsink: &gst_app::AppSink, sample: &gst::Sample) {
         let (Some(buffer), Some(caps)) = (sample.buffer_owned(), sample.caps_owned()) else {
             return;
         };
+        self.came.fetch_add(1, Ordering::Relaxed);
         let inner = &self.outlet.0;
         let _turn = inner.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(frame) = self.admit(appsink, sample, buffer, &caps) else {
@@ -225,12 +250,13 @@ impl Feed {
         mut buffer: gst::Buffer,
         caps: &gst::Caps,
     ) -> Option<Frame> {
+        let number = self.number();
         let mut state = self.outlet.state();
-        if self.number < state.current {
+        if number < state.current {
             return None;
         }
         let is_key_frame = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
-        let takes_over = self.number > state.current;
+        let takes_over = number > state.current;
         if takes_over && state.key_frames.is_some() && !is_key_frame {
             return None;
         }
@@ -248,7 +274,7 @@ impl Feed {
         made.set_dts(time);
         if takes_over {
             made.set_flags(gst::BufferFlags::DISCONT);
-            state.current = self.number;
+            state.current = number;
             state.upstream = appsink.static_pad("sink").map(|pad| pad.downgrade());
             self.outlet.0.taken_over.notify_all();
         }

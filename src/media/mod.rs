@@ -1,7 +1,8 @@
 //! Clock, capture, encoders, fan-out and playback.
 //!
 //! * [`clock`]: one clock and base time for all pipelines; [`running`]: which pipelines there are; [`bus`]: what a pipeline says becomes [`MediaEvent`]s.
-//! * [`capture`]: what a description captures, for all peers; `source`: the pipeline of one fragment.
+//! * [`capture`]: what a description captures, for all peers; `source`: the pipeline of one fragment; `place`: it, or what
+//!   stands in for it while its device is away; [`presence`]: whether it is; `slate`: what stands in.
 //! * [`fanout`]: where frames leave, whatever pipeline makes them; [`tap`]: one that takes them; [`key_frames`]: when a key frame is made.
 //! * [`encoder`]: which encoders, and why; [`encodings`]: those at work; `encoding`: one of them; [`health`]: whether it
 //!   keeps up.
@@ -42,11 +43,14 @@ pub(crate) mod notice;
 pub mod opus;
 mod overlay;
 mod paint;
+mod place;
 pub mod playback;
+pub mod presence;
 pub mod rtsp;
 pub mod running;
 pub mod scene;
 mod seat;
+mod slate;
 mod source;
 pub mod speaker;
 mod stage;
@@ -57,6 +61,7 @@ use std::sync::LazyLock;
 
 use gstreamer as gst;
 
+use self::devices::DeviceKind;
 use self::speaker::Speech;
 use crate::filter::report::FilterReport;
 use crate::job::EncoderInUse;
@@ -72,8 +77,19 @@ pub enum MediaEvent {
     Speech(Speech),
     /// What the filter of the sound does.
     Filter(FilterReport),
+    /// A device was lost, or is back.
+    Device(DeviceNews),
     /// An element failed; the pipeline does not work any more.
     Failed(MediaError),
+}
+
+/// What became of a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceNews {
+    /// What it is for.
+    pub device: DeviceKind,
+    /// Why it is lost; absent: it is back.
+    pub lost: Option<String>,
 }
 
 /// Where [`MediaEvent`]s go.

@@ -1,4 +1,7 @@
-//! Playback: mixes what several participants send into the description's speakers and display.
+//! Playback: mixes what several participants send into the description's speakers and display; `absent`: what is done
+//! while one of those is away.
+
+mod absent;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,6 +26,7 @@ use crate::pipeline::change::Change;
 use crate::pipeline::fragment::Section;
 use crate::pipeline::parameters::Values;
 use crate::signalling::ids::ParticipantId;
+use absent::Absent;
 
 /// How often it looks who speaks.
 const LOOK: Duration = Duration::from_millis(100);
@@ -321,6 +325,8 @@ struct Player {
     looked: Instant,
     /// Who spoke when it was told last.
     speech: Speech,
+    /// Sinks that are away.
+    absent: Vec<Absent>,
 }
 
 impl Player {
@@ -335,6 +341,7 @@ impl Player {
             going: Vec::new(),
             looked: Instant::now(),
             speech: Speech::default(),
+            absent: Vec::new(),
         }
     }
 
@@ -361,6 +368,8 @@ impl Player {
                     }
                     let now = Instant::now();
                     self.listen(now);
+                    let mended = self.mend(now);
+                    self.tell(mended);
                     if is_recorded {
                         let looked = self.look(now);
                         self.tell(looked);
@@ -495,21 +504,31 @@ impl Player {
         stage.lay_out(&self.scene, now)
     }
 
-    /// Builds the pipeline with everybody who is attached.
+    /// Builds the pipeline with everybody who is attached; without a sink that does not start.
     fn open(&mut self) -> Result<(), MediaError> {
-        let mut stage = Stage::build(&self.plan, self.events.clone())?;
-        for input in self.inputs.values() {
-            stage.add(input)?;
+        loop {
+            let without: Vec<_> = self.absent.iter().filter_map(Absent::kind).collect();
+            let mut stage = Stage::build(&self.plan, &without, self.events.clone())?;
+            for input in self.inputs.values() {
+                stage.add(input)?;
+            }
+            stage.lay_out(&self.scene, Instant::now())?;
+            match stage.play() {
+                Ok(()) => {
+                    self.stage = Some(stage);
+                    return Ok(());
+                }
+                Err(error) => self.do_without(&stage, error)?,
+            }
         }
-        stage.lay_out(&self.scene, Instant::now())?;
-        stage.play()?;
-        self.stage = Some(stage);
-        Ok(())
     }
 
     fn replace(&mut self, plan: Plan) -> Result<(), MediaError> {
         let is_set = self.set_in_place(&plan)?;
         let former = std::mem::replace(&mut self.plan, plan);
+        if !is_set {
+            self.all_are_back();
+        }
         if is_set || self.inputs.is_empty() {
             return Ok(());
         }

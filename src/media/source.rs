@@ -1,14 +1,14 @@
 //! The source pipeline of sound or picture: a description's fragment, brought into one form, to an outlet.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use gstreamer as gst;
 
-use super::bus::Watch;
+use super::bus::{Failure, Watch};
 use super::capture::Context;
-use super::devices::{self, Wanted};
+use super::devices::{self, Missing, Wanted};
 use super::elements::{add_linked, capsfilter, make};
 use super::fanout::{Feed, Outlet};
 use super::{MediaError, MediaEvent, MediaEvents, MediaKind, clock};
@@ -21,6 +21,8 @@ use crate::pipeline::{Bitrate, Description, Settings};
 
 /// How often a source that has to prove itself is looked at.
 const LOOK: Duration = Duration::from_millis(20);
+/// What sound cards and sound servers give at once, at most.
+const SOUND_INTERVAL: Duration = Duration::from_millis(40);
 
 /// What a source is built from.
 #[derive(Debug, Clone)]
@@ -38,33 +40,35 @@ pub(super) struct Source {
     built: Built,
     watch: Watch,
     feed: Feed,
-    trial: Arc<Trial>,
+    failure: Failure,
 }
 
-/// A source that replaces another has to deliver before its errors end the job.
-#[derive(Debug, Default)]
-struct Trial(Mutex<Verdict>);
+/// Who is told what happens to a source.
+#[derive(Debug, Clone)]
+pub(super) struct Ears {
+    /// Of the job.
+    pub events: MediaEvents,
+    /// Rung when the source has failed.
+    pub alarm: mpsc::Sender<()>,
+}
 
-#[derive(Debug, Default)]
-enum Verdict {
-    #[default]
-    Open,
-    Failed(MediaError),
-    Passed,
+impl Ears {
+    /// Tells the job.
+    pub fn tell(&self, event: MediaEvent) {
+        // Nobody listens any more once the job has ended.
+        let _ = self.events.send(event);
+    }
 }
 
 impl Source {
-    /// Opens the source and starts it; its errors go to `events` once it is [`Source::accept`]ed. None where the
-    /// description has no fragment for this kind, or neither its device nor a fallback is there.
+    /// Starts what was built for a kind.
     pub fn start(
-        plan: &Plan,
+        built: Built,
         kind: MediaKind,
+        settings: &Settings,
         outlet: &Outlet,
-        events: &MediaEvents,
-    ) -> Result<Option<Self>, MediaError> {
-        let Some(built) = plan.build(kind, events)? else {
-            return Ok(None);
-        };
+        ears: &Ears,
+    ) -> Result<Self, MediaError> {
         let pipeline = gst::Pipeline::with_name(match kind {
             MediaKind::Video => "capture-video",
             MediaKind::Audio => "capture-audio",
@@ -73,44 +77,50 @@ impl Source {
         let feed = outlet.feed();
         let mut chain = vec![built.bin.clone().upcast()];
         chain.extend(match kind {
-            MediaKind::Video => picture_form(&plan.settings)?,
-            MediaKind::Audio => sound_form(&plan.settings)?,
+            MediaKind::Video => picture_form(settings)?,
+            MediaKind::Audio => sound_form(settings)?,
         });
         chain.push(feed.appsink().upcast());
         add_linked(&pipeline, &chain)?;
-        clock::align_test_sources(pipeline.upcast_ref(), plan.settings.video.framerate);
-        let trial = Arc::new(Trial::default());
-        let (judge, events) = (Arc::clone(&trial), events.clone());
-        let watch = Watch::start(&pipeline, "capture", move |event| {
-            judge.hear(event, &events);
+        clock::align_test_sources(pipeline.upcast_ref(), settings.video.framerate);
+        let failure = Failure::default();
+        let (heard, ears) = (failure.clone(), ears.clone());
+        let watch = Watch::start(&pipeline, "capture", move |event| match event {
+            MediaEvent::Failed(error) => {
+                heard.set(error);
+                // Nobody waits any more where the capture is being stopped.
+                let _ = ears.alarm.send(());
+            }
+            event @ (MediaEvent::Notice(_)
+            | MediaEvent::Encoder(_)
+            | MediaEvent::Speech(_)
+            | MediaEvent::Device(_)
+            | MediaEvent::Filter(_)) => ears.tell(event),
         })?;
         let source = Self {
             pipeline,
             built,
             watch,
             feed,
-            trial,
+            failure,
         };
         let started = source.pipeline.set_state(gst::State::Playing);
         started.map_err(|error| {
             // The element's own words are on the bus.
             std::thread::sleep(LOOK);
-            source
-                .trial
-                .failure()
-                .unwrap_or_else(|| MediaError::GStreamer {
-                    doing: "start the capture",
-                    reason: error.to_string(),
-                })
+            source.failure().unwrap_or_else(|| MediaError::GStreamer {
+                doing: "start the capture",
+                reason: error.to_string(),
+            })
         })?;
-        Ok(Some(source))
+        Ok(source)
     }
 
     /// Waits until its frames pass. Blocks: not for async threads.
     pub fn prove(&self, limit: Duration) -> Result<(), MediaError> {
         let until = Instant::now() + limit;
         while !self.feed.wait(LOOK) {
-            if let Some(error) = self.trial.failure() {
+            if let Some(error) = self.failure() {
                 return Err(error);
             }
             if Instant::now() >= until {
@@ -123,12 +133,19 @@ impl Source {
         Ok(())
     }
 
-    /// From now on its errors go to the job's events, those that it had included.
-    pub fn accept(&self, events: &MediaEvents) {
-        if let Some(error) = self.trial.pass() {
-            // Nobody listens any more once the job has ended.
-            let _ = events.send(MediaEvent::Failed(error));
-        }
+    /// Frames that it has given so far.
+    pub fn frames(&self) -> u64 {
+        self.feed.came()
+    }
+
+    /// Why it does not work any more.
+    pub fn failure(&self) -> Option<MediaError> {
+        self.failure.get()
+    }
+
+    /// Its frames pass again, from the next one on.
+    pub fn retake(&self) {
+        self.feed.retake();
     }
 
     /// Sets a property of the fragment while it plays.
@@ -152,40 +169,14 @@ impl Drop for Source {
     }
 }
 
-impl Trial {
-    fn hear(&self, event: MediaEvent, events: &MediaEvents) {
-        let mut verdict = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match (event, &*verdict) {
-            (MediaEvent::Failed(error), Verdict::Open) => *verdict = Verdict::Failed(error),
-            (MediaEvent::Failed(_), Verdict::Failed(_)) => {}
-            (
-                event @ (MediaEvent::Failed(_)
-                | MediaEvent::Notice(_)
-                | MediaEvent::Encoder(_)
-                | MediaEvent::Speech(_)
-                | MediaEvent::Filter(_)),
-                _,
-            ) => {
-                // Nobody listens any more once the job has ended.
-                let _ = events.send(event);
-            }
-        }
-    }
-
-    fn failure(&self) -> Option<MediaError> {
-        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            Verdict::Failed(error) => Some(error.clone()),
-            Verdict::Open | Verdict::Passed => None,
-        }
-    }
-
-    fn pass(&self) -> Option<MediaError> {
-        let mut verdict = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match std::mem::replace(&mut *verdict, Verdict::Passed) {
-            Verdict::Failed(error) => Some(error),
-            Verdict::Open | Verdict::Passed => None,
-        }
-    }
+/// What a description's fragment comes to on this machine, now.
+pub(super) enum Material {
+    /// It can be started. The notices name its devices.
+    Ready(Box<Built>, Vec<String>),
+    /// Its device is not there.
+    Missing(Missing),
+    /// The description has none for this kind.
+    Nothing,
 }
 
 impl Plan {
@@ -234,39 +225,43 @@ impl Plan {
         (self.form(kind), bitrate)
     }
 
-    /// The description's fragment with its device, or the fallback's where there is no device.
-    fn build(&self, kind: MediaKind, events: &MediaEvents) -> Result<Option<Built>, MediaError> {
-        // Nobody listens any more once the job has ended.
-        let notice = |text: String| drop(events.send(MediaEvent::Notice(text)));
+    /// Looks for the devices of the description's fragment and builds it. Asks drivers: not for async threads.
+    pub fn build(&self, kind: MediaKind) -> Result<Material, MediaError> {
         let Some(fragment) = fragment_of(&self.description, kind) else {
-            return Ok(None);
+            return Ok(Material::Nothing);
         };
         let wanted = Wanted::of(&self.description, fragment, &self.values);
-        let missing = match devices::find(&wanted, &self.settings) {
-            Ok(found) => {
-                found.notices().into_iter().for_each(notice);
-                let filled = fragment.fill(&self.values, |name| found.launch(name));
-                let built = build::build(&self.description, fragment, &filled)?;
-                return Ok(Some(built));
-            }
-            Err(missing) => missing,
+        let found = match devices::find(&wanted, &self.settings) {
+            Ok(found) => found,
+            Err(missing) => return Ok(Material::Missing(missing)),
         };
+        let filled = fragment.fill(&self.values, |name| found.launch(name));
+        let built = build::build(&self.description, fragment, &filled)?;
+        Ok(Material::Ready(Box::new(built), found.notices()))
+    }
+
+    /// The fallback's fragment, with its name; none where the description has no fallback for this kind.
+    pub fn fallback(&self, kind: MediaKind) -> Result<Option<(Built, String)>, MediaError> {
         let fallback = self.description.fallback.as_deref();
         let Some((fallback, fragment)) =
             fallback.and_then(|other| Some((other, fragment_of(other, kind)?)))
         else {
-            notice(format!("{missing}; nothing is sent instead"));
             return Ok(None);
         };
-        notice(format!(
-            "{missing}; {} of the description {} is sent instead",
-            fragment.key, fallback.name
-        ));
         let values =
             self.description
                 .fallback_values(fallback, &self.values, &self.context.room)?;
         let filled = fragment.fill(&values, |_| None);
-        Ok(Some(build::build(fallback, fragment, &filled)?))
+        let name = format!("{} of the description {}", fragment.key, fallback.name);
+        Ok(Some((build::build(fallback, fragment, &filled)?, name)))
+    }
+
+    /// The time between two frames of a kind.
+    pub fn interval(&self, kind: MediaKind) -> Duration {
+        match kind {
+            MediaKind::Video => Duration::from_secs(1) / self.settings.video.framerate.max(1),
+            MediaKind::Audio => SOUND_INTERVAL,
+        }
     }
 }
 

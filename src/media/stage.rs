@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 use gstreamer as gst;
 
-use super::bus::Watch;
+use super::bus::{Failure, Watch};
 use super::choice::{Choice, Track};
 use super::echo::far;
 use super::elements::{capsfilter, make};
@@ -16,7 +16,7 @@ use super::overlay::Overlay;
 use super::scene::{Scene, Tile};
 use super::seat::{Entry, Input, Seat};
 use super::speaker::Level;
-use super::{MediaError, MediaEvents, MediaKind, clock, grid, source};
+use super::{MediaError, MediaEvent, MediaEvents, MediaKind, clock, grid, source};
 use crate::pipeline::build::{self, Built};
 use crate::pipeline::change::Setting;
 use crate::pipeline::fragment::{Filled, Fragment};
@@ -68,7 +68,16 @@ impl Plan {
         Ok(())
     }
 
-    fn build(&self, sink: &Sink) -> Result<Built, MediaError> {
+    /// A kind's fragment.
+    pub fn sink(&mut self, kind: MediaKind) -> &mut Option<Sink> {
+        match kind {
+            MediaKind::Audio => &mut self.audio,
+            MediaKind::Video => &mut self.video,
+        }
+    }
+
+    /// Builds a fragment.
+    pub fn build(&self, sink: &Sink) -> Result<Built, MediaError> {
         Ok(build::build(
             &self.description,
             &sink.fragment,
@@ -77,10 +86,30 @@ impl Plan {
     }
 }
 
+/// Drops what comes, in its time.
+fn nothing() -> Result<Built, MediaError> {
+    let doing = "play to nobody";
+    let bin = gst::Bin::with_name("nothing");
+    let sink = make("fakesink", "libgstreamer1.0-0")?;
+    sink.set_property("sync", true);
+    bin.add(&sink).map_err(MediaError::gstreamer(doing))?;
+    if let Some(target) = sink.static_pad("sink") {
+        let pad = gst::GhostPad::builder_with_target(&target);
+        let pad = pad.map_err(MediaError::gstreamer(doing))?.name("sink");
+        bin.add_pad(&pad.build())
+            .map_err(MediaError::gstreamer(doing))?;
+    }
+    Ok(Built {
+        bin,
+        bindings: Vec::new(),
+    })
+}
+
 /// A pipeline with at least one participant in it. Dropped, it stops.
 pub(super) struct Stage {
     pipeline: gst::Pipeline,
     _watch: Watch,
+    failure: Failure,
     /// Where the pipeline's own running time begins. A mixer counts from zero: on the common base time it would first mix
     /// silence for as long as the process has run.
     entry: Entry,
@@ -98,15 +127,33 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub fn build(plan: &Plan, events: MediaEvents) -> Result<Self, MediaError> {
+    /// Builds it; in place of the sinks of those kinds that are `without` one, what comes is dropped in its time.
+    pub fn build(
+        plan: &Plan,
+        without: &[MediaKind],
+        events: MediaEvents,
+    ) -> Result<Self, MediaError> {
         let pipeline = gst::Pipeline::with_name("playback");
         clock::prepare(&pipeline);
         let zero = clock::running_time();
         pipeline.set_base_time(clock::base_time() + zero);
-        let watch = Watch::start(&pipeline, "playback", move |event| {
-            // Nobody listens any more once the job has ended.
-            let _ = events.send(event);
+        let failure = Failure::default();
+        let heard = failure.clone();
+        let watch = Watch::start(&pipeline, "playback", move |event| match event {
+            MediaEvent::Failed(error) => heard.set(error),
+            event @ (MediaEvent::Notice(_)
+            | MediaEvent::Encoder(_)
+            | MediaEvent::Speech(_)
+            | MediaEvent::Device(_)
+            | MediaEvent::Filter(_)) => {
+                // Nobody listens any more once the job has ended.
+                let _ = events.send(event);
+            }
         })?;
+        let build = |sink: &Sink, kind| match without.contains(&kind) {
+            true => nothing(),
+            false => plan.build(sink),
+        };
         let video = &plan.settings.video;
         let picture = gst::ClockTime::SECOND / u64::from(video.framerate.max(1));
         let (delay, later) = if plan.is_recorded() {
@@ -120,6 +167,7 @@ impl Stage {
         let mut stage = Self {
             pipeline,
             _watch: watch,
+            failure,
             entry: Entry {
                 zero,
                 later,
@@ -138,7 +186,7 @@ impl Stage {
             patience: PATIENCE + delay,
         };
         if let Some(sink) = &plan.audio {
-            let built = plan.build(sink)?;
+            let built = build(sink, MediaKind::Audio)?;
             let mix = stage.add_mix(MediaKind::Audio, far::CAPS, None, &built.bin)?;
             if let (None, Some(pad)) = (&sink.outlet, built.bin.static_pad("sink")) {
                 far::listen_at(&pad, zero);
@@ -161,7 +209,7 @@ impl Stage {
                 "video/x-raw,format=I420,width={},height={},framerate={}/1,pixel-aspect-ratio=1/1",
                 video.width, video.height, video.framerate
             );
-            let built = plan.build(sink)?;
+            let built = build(sink, MediaKind::Video)?;
             let overlay = stage.overlay.as_ref();
             let compositor = stage.add_mix(MediaKind::Video, &caps, overlay, &built.bin)?;
             if let Some(outlet) = &sink.outlet {
@@ -250,6 +298,29 @@ impl Stage {
             .flatten()
             .for_each(mixer::begin);
         Ok(())
+    }
+
+    /// What failed, and in which fragment; none of them where it was something else.
+    pub fn failure(&self) -> Option<(MediaError, Option<MediaKind>)> {
+        let error = self.failure.get()?;
+        let kind = match &error {
+            MediaError::Element { element, .. } => self.fragment_with(element),
+            MediaError::Description(_)
+            | MediaError::Missing { .. }
+            | MediaError::NotCaptured(_)
+            | MediaError::NewTrack(_)
+            | MediaError::GStreamer { .. } => None,
+        };
+        Some((error, kind))
+    }
+
+    fn fragment_with(&self, element: &str) -> Option<MediaKind> {
+        let mut fragments = self.fragments.iter();
+        let has_it = |(_, built): &&(MediaKind, Built)| {
+            let mut inside = built.bin.iterate_recurse().into_iter().flatten();
+            inside.any(|inside| inside.name() == element)
+        };
+        fragments.find(has_it).map(|(kind, _)| *kind)
     }
 
     /// Sets a property of a fragment while it plays; false if its element does not take it.

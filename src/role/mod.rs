@@ -28,7 +28,7 @@ use self::call::Call;
 use self::over::Over;
 use crate::filter::report::FilterReport;
 use crate::job::{Assignment, Event, JobState, Role};
-use crate::media::{self, MediaError, MediaEvent};
+use crate::media::{self, DeviceNews, MediaError, MediaEvent};
 use crate::peer::{PeerEvent, PeerSettings};
 use crate::pipeline::Description;
 use crate::pipeline::description::Fragments;
@@ -179,6 +179,7 @@ fn pass_on(event: MediaEvent, events: &Events) -> Result<(), MediaError> {
         MediaEvent::Notice(message) => Event::Notice { message },
         MediaEvent::Encoder(encoder) => Event::Encoder(encoder),
         MediaEvent::Speech(speech) => Event::Speech(speech),
+        MediaEvent::Device(DeviceNews { device, lost }) => Event::Device { device, lost },
         // Only a filter has such, and knows whose sound it is.
         MediaEvent::Filter(_) => return Ok(()),
         MediaEvent::Failed(error) => return Err(error),

@@ -12,6 +12,7 @@ use crate::filter::report::FilterReport;
 use crate::job::{
     EncoderInUse, Event, JobSpec, JobState, PeerState, Request, StallReason, StreamState, Value,
 };
+use crate::media::devices::DeviceKind;
 use crate::media::speaker::Speech;
 use crate::quality::Quality;
 use crate::recording::Because;
@@ -44,6 +45,12 @@ pub struct JobView {
     /// How often peers of it did not serve any more, by reason; the next one was made each time.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub stalls: BTreeMap<StallReason, u64>,
+    /// Devices that were lost in the midst of it and are not back yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<LostDevice>,
+    /// How often devices were lost, by what they are for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub losses: BTreeMap<DeviceKind, u64>,
     /// The files it has written and writes; of very many, the last.
     pub recordings: Vec<RecordingView>,
     /// The encoders at work, one for each codec that somebody wants.
@@ -121,6 +128,19 @@ pub struct PeerView {
     pub quality: Option<Quality>,
 }
 
+/// A device that is away.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct LostDevice {
+    /// What it is for.
+    pub device: DeviceKind,
+    /// Why it is lost.
+    pub reason: String,
+    /// Since when.
+    #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub since: OffsetDateTime,
+}
+
 /// A filter of sound at work.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct FilterView {
@@ -173,6 +193,8 @@ impl JobView {
             participant: None,
             peers: Vec::new(),
             stalls: BTreeMap::new(),
+            lost: Vec::new(),
+            losses: BTreeMap::new(),
             recordings: Vec::new(),
             encoders: Vec::new(),
             notices: Vec::new(),
@@ -227,6 +249,7 @@ impl JobView {
         self.participant = None;
         self.peers.clear();
         self.encoders.clear();
+        self.lost.clear();
         self.speech = None;
         self.filters.clear();
         self.stream = None;
@@ -271,6 +294,7 @@ impl JobView {
                 self.encoders.push(encoder);
                 keep_last(&mut self.encoders);
             }
+            Event::Device { device, lost } => self.on_device(device, lost),
             Event::Peer {
                 participant,
                 generation,
@@ -372,6 +396,20 @@ impl JobView {
             }
             // These two are the supervisor's to say.
             JobState::Restarting | JobState::Failed => {}
+        }
+    }
+
+    fn on_device(&mut self, device: DeviceKind, lost: Option<String>) {
+        self.notices.push(cut(device.told(lost.as_deref())));
+        keep_last(&mut self.notices);
+        self.lost.retain(|known| known.device != device);
+        if let Some(reason) = lost {
+            *self.losses.entry(device).or_default() += 1;
+            self.lost.push(LostDevice {
+                device,
+                reason: cut(reason),
+                since: OffsetDateTime::now_utc(),
+            });
         }
     }
 

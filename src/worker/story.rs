@@ -76,6 +76,7 @@ fn subject(event: &Event) -> Option<Subject> {
     match event {
         Event::State { .. } => named("state"),
         Event::Notice { .. } | Event::Error { .. } | Event::Stalled { .. } => Some(Subject::Note),
+        Event::Device { device, .. } => named(&format!("device {device}")),
         Event::Encoder(encoder) => named(&format!("encoder {}", encoder.codec)),
         Event::Peer {
             participant,

@@ -51,6 +51,7 @@ async fn a_kiosk_finds_out_how_late_its_own_sound_comes_back() {
                     MediaEvent::Notice(_)
                     | MediaEvent::Encoder(_)
                     | MediaEvent::Speech(_)
+                    | MediaEvent::Device(_)
                     | MediaEvent::Filter(_),
                 ) => {}
                 None => panic!("capture and playback ended"),

@@ -3,7 +3,7 @@
 //!
 //! An element is there only if its variable is: `ATTACHE_STANDIN_vah264enc=works`. Others are `fail-on-start`,
 //! `fail-after:60`, `hang-after:60`, `crash`, `crash-after:60` (frames), `slow:80ms` (each frame), `garbage`
-//! (pictures of something else) and `deaf` (no key frame when asked).
+//! (pictures of something else) and `deaf` (no key frame when asked). [`camera`] is one to unplug.
 
 #![allow(
     unsafe_code,
@@ -12,6 +12,8 @@
     missing_docs,
     reason = "GStreamer's plugin entry is unsafe; a stand-in that cannot be built fails its test"
 )]
+
+mod camera;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -369,7 +371,8 @@ fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     va_h264::register(plugin)?;
     va_h265::register(plugin)?;
     nv_h264::register(plugin)?;
-    v4l2_h264::register(plugin)
+    v4l2_h264::register(plugin)?;
+    camera::register(plugin)
 }
 
 gst::plugin_define!(

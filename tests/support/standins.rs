@@ -59,6 +59,7 @@ impl StandIns {
     }
 
     /// Another build of the plugin, as an update brings: the same one, changed at another time.
+    #[allow(dead_code, reason = "the tests of devices have one plugin")]
     pub fn update_plugin(&self) {
         let file = self.folder.path().join("plugins/libstandins.so");
         let file = std::fs::File::options()

@@ -43,6 +43,10 @@ export const card = {
     const since = new Date(job.started_at).toLocaleString();
     element.append(node('p', { text: `${id} · ${spec.description ?? spec.role} · since ${since}` }));
     if (last_error) element.append(node('p', { class: 'wrong', text: last_error }));
+    for (const { device, reason, since: lostAt } of job.lost ?? []) {
+      const line = node('p', { class: 'wrong', testid: 'lost', text: `${device} lost since ${new Date(lostAt).toLocaleTimeString()}: ${reason}` });
+      element.append(line);
+    }
     for (const { codec, encoder, reason } of encoders) element.append(node('p', { text: `${codec}: ${encoder} (${reason})` }));
     for (const { participant, suppression_db, p99_us, load, voice, bypassed } of job.filters ?? []) {
       const does = bypassed ? 'bypassed' : `${suppression_db.toFixed(0)} dB less noise`;

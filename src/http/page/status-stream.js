@@ -16,6 +16,7 @@
  * @property {{file: string, bytes: number, duration_ms: number, finished: boolean}[]} recordings
  * @property {{codec: string, encoder: string, hardware: boolean, reason: string}[]} encoders
  * @property {string[]} notices
+ * @property {{device: string, reason: string, since: string}[]} [lost] devices that are away
  * @property {{speaking: string[], active?: string}} [speech] what it hears
  * @property {{participant: string, p99_us: number, load: number, suppression_db: number, voice: number, bypassed: boolean}[]} [filters]
  * @property {boolean} paused
