@@ -40,6 +40,7 @@ test  systemd                          command:systemd-analyze
 test  coturn                           command:turnserver
 test  iproute2                         command:ip
 test  iptables                         command:iptables
+test  conntrack                        command:conntrack
 test  ffmpeg                           command:ffmpeg
 test  espeak-ng                        command:espeak-ng
 test  python3-gi                       -

@@ -106,6 +106,86 @@ fn a_kiosk_that_gets_another_address_is_recorded_in_the_same_file() {
     assert_gap_right_in_time(&place, recorder, 2..=2);
 }
 
+/// Until it is in its room again after it was lost.
+fn until_back(kiosk: &Job) -> Instant {
+    kiosk.until("the signalling is lost", |event| {
+        event["state"] == "reconnecting"
+    });
+    kiosk.until("it is back", |event| event["state"] == "joined")
+}
+
+#[test]
+fn a_kiosk_with_one_network_that_gets_another_address_is_back_soon() {
+    let link = Link::new();
+    let place = Place::at(&link.here, "");
+    let kiosk = place.kiosk(&link);
+    let recorder = place.recorder();
+    recorder.until_recorded(s(4.0));
+    link.address("del", 2);
+    let moved = Instant::now();
+    link.address("add", 3);
+    let back = until_back(&kiosk) - moved;
+    println!("signalling back after {back:?}");
+    // Without notice of the change it would be twelve seconds at least.
+    assert!(back < s(10.0), "{back:?}");
+    recorder.until_peer(2, "connected");
+    recorder.until_recorded(s(11.0));
+    assert_gap_right_in_time(&place, recorder, 2..=3);
+}
+
+#[test]
+fn a_path_that_is_away_for_forty_seconds_ends_neither_call_nor_recording() {
+    let mut link = Link::new();
+    let place = Place::at(&link.here, "");
+    let kiosk = place.kiosk(&link);
+    let recorder = place.recorder();
+    recorder.until_recorded(s(4.0));
+    link.cut();
+    std::thread::sleep(s(40.0));
+    link.mend();
+    let mended = Instant::now();
+    let back = until_back(&kiosk) - mended;
+    println!("signalling back after {back:?}");
+    recorder.until_recorded(s(50.0));
+    // The tries that went under meanwhile are in the manifest, too.
+    assert_gap_right_in_time(&place, recorder, 1..=9);
+}
+
+#[test]
+fn a_router_that_forgets_its_connections_ends_neither_call_nor_recording() {
+    let link = Link::new();
+    let router = link.behind_a_router();
+    let place = Place::at(&link.here, "");
+    let kiosk = place.kiosk(&router);
+    let recorder = place.recorder();
+    recorder.until_recorded(s(4.0));
+    link.rebind();
+    let rebound = Instant::now();
+    until_back(&kiosk);
+    recorder.until_recorded(s(10.0));
+    println!("six seconds recorded {:?} after", rebound.elapsed());
+    drop(recorder);
+    let (recording, file) = place.recorded();
+    let content = Content::of(&file);
+    // Of the last seconds each has its flash, where it belongs.
+    let flashes: Vec<_> = content
+        .flashes()
+        .iter()
+        .map(Duration::as_secs_f64)
+        .collect();
+    let last = &flashes[flashes.len() - 3..];
+    let apart: Vec<_> = last.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(
+        apart.iter().all(|apart| (0.9..1.1).contains(apart)),
+        "{flashes:?}"
+    );
+    assert!(
+        *last.last().unwrap() > 8.0,
+        "{flashes:?} {}",
+        daemon::manifest(&recording)
+    );
+}
+
 #[tokio::test]
 async fn changes_of_addresses_links_and_routes_are_told() {
     // Others' namespaces and links come and go on this machine, so only that something is told can be seen.

@@ -9,7 +9,7 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -28,8 +28,12 @@ pub const PATH: &str = "/api/v1/signalling";
 /// For the connection, TLS and the WebSocket handshake together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The server pings every 15 seconds: after this long without a sound it is lost.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(45);
+/// After so long without a sound from the server it is asked for one.
+const QUIET: Duration = Duration::from_secs(5);
+/// Without an answer it is lost after so long.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(7);
+/// The same after a [`Sender::probe`].
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The largest welcome (a full room) stays far below.
 const MESSAGE_BYTES: usize = 1024 * 1024;
@@ -115,8 +119,8 @@ pub enum LinkError {
     #[error("the connection to the server broke: {0}")]
     Broken(#[source] Box<tungstenite::Error>),
     /// The server was silent for too long.
-    #[error("nothing was heard from the server for {} s", SILENCE_TIMEOUT.as_secs())]
-    Silent,
+    #[error("nothing was heard from the server for {} s", .0.as_secs())]
+    Silent(Duration),
     /// The server sent something that is not of this protocol.
     #[error("the server sent a message that is not of this protocol: {0}")]
     Invalid(String),
@@ -131,10 +135,24 @@ pub struct Ended;
 /// the connection is closed.
 #[derive(Debug, Clone)]
 pub struct Sender {
-    queue: mpsc::Sender<String>,
+    queue: mpsc::Sender<Outgoing>,
+}
+
+#[derive(Debug)]
+enum Outgoing {
+    Text(String),
+    Probe,
 }
 
 impl Sender {
+    /// Asks the server for a sign of life: without one within two seconds the connection is lost.
+    ///
+    /// # Errors
+    /// [`Ended`] when the connection is over.
+    pub async fn probe(&self) -> Result<(), Ended> {
+        self.queue.send(Outgoing::Probe).await.map_err(|_| Ended)
+    }
+
     /// Sends one message; waits when very many are on their way already.
     ///
     /// # Errors
@@ -145,6 +163,7 @@ impl Sender {
 
     /// Sends the text of a message.
     pub(super) async fn send_text(&self, text: String) -> Result<(), Ended> {
+        let text = Outgoing::Text(text);
         self.queue.send(text).await.map_err(|_| Ended)
     }
 }
@@ -315,22 +334,23 @@ where
 /// The one owner of the connection.
 async fn run<S>(
     mut websocket: WebSocketStream<S>,
-    mut outgoing: mpsc::Receiver<String>,
+    mut outgoing: mpsc::Receiver<Outgoing>,
     incoming: mpsc::Sender<Result<Received, LinkError>>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let mut silence = Silence::new(Instant::now());
     let error = loop {
         tokio::select! {
-            frame = timeout(SILENCE_TIMEOUT, websocket.next()) => {
+            frame = websocket.next() => {
+                silence.heard(Instant::now());
                 let message = match frame {
-                    Err(_) => break Some(LinkError::Silent),
-                    Ok(None) => break None,
-                    Ok(Some(Err(error))) => break broken(error),
-                    Ok(Some(Ok(Message::Text(text)))) => Some(read(&text)),
-                    Ok(Some(Ok(Message::Close(_)))) => break None,
+                    None => break None,
+                    Some(Err(error)) => break broken(error),
+                    Some(Ok(Message::Text(text))) => Some(read(&text)),
+                    Some(Ok(Message::Close(_))) => break None,
                     // Pings are answered by the WebSocket layer with the next read.
-                    Ok(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_)))) => None,
+                    Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_))) => None,
                 };
                 let Some(message) = message else { continue };
                 if incoming.send(message).await.is_err() {
@@ -338,9 +358,26 @@ async fn run<S>(
                 }
             }
             message = outgoing.recv() => {
-                let Some(text) = message else { break None };
-                if let Err(error) = websocket.send(Message::text(text)).await {
-                    break broken(error);
+                let message = match message {
+                    Some(Outgoing::Text(text)) => Message::text(text),
+                    Some(Outgoing::Probe) => {
+                        silence.asked(PROBE_TIMEOUT, Instant::now());
+                        Message::Ping(Default::default())
+                    }
+                    None => break None,
+                };
+                if let Err(error) = send(&mut websocket, message).await {
+                    break error;
+                }
+            }
+            () = sleep_until(silence.next()) => {
+                let now = Instant::now();
+                if silence.is_over(now) {
+                    break Some(LinkError::Silent(now.saturating_duration_since(silence.since)));
+                }
+                silence.asked(ANSWER_TIMEOUT, now);
+                if let Err(error) = send(&mut websocket, Message::Ping(Default::default())).await {
+                    break error;
                 }
             }
         }
@@ -357,6 +394,56 @@ async fn run<S>(
     };
     // The other side may be gone already; then there is nobody to say goodbye to.
     let _ = timeout(Duration::from_secs(1), goodbye).await;
+}
+
+/// Sends one frame. A path that is gone lets what is sent pile up, until nothing can be sent any more.
+async fn send<S>(
+    websocket: &mut WebSocketStream<S>,
+    message: Message,
+) -> Result<(), Option<LinkError>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    match timeout(ANSWER_TIMEOUT, websocket.send(message)).await {
+        Ok(sent) => sent.map_err(broken),
+        Err(_) => Err(Some(LinkError::Silent(ANSWER_TIMEOUT))),
+    }
+}
+
+/// How long nothing was heard, and whether it was asked for.
+#[derive(Debug)]
+struct Silence {
+    since: Instant,
+    /// When an answer has to be there, once there was a ping.
+    end: Option<Instant>,
+}
+
+impl Silence {
+    fn new(now: Instant) -> Self {
+        Self {
+            since: now,
+            end: None,
+        }
+    }
+
+    fn heard(&mut self, now: Instant) {
+        *self = Self::new(now);
+    }
+
+    /// A ping is sent now, to be answered within the limit.
+    fn asked(&mut self, limit: Duration, now: Instant) {
+        let end = now + limit;
+        self.end = Some(self.end.map_or(end, |known| known.min(end)));
+    }
+
+    /// When there is something to do: to ask, or to give up.
+    fn next(&self) -> Instant {
+        self.end.unwrap_or(self.since + QUIET)
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        self.end.is_some_and(|end| now >= end)
+    }
 }
 
 fn broken(error: tungstenite::Error) -> Option<LinkError> {
@@ -384,4 +471,36 @@ fn read(text: &str) -> Result<Received, LinkError> {
 )]
 pub(super) fn text_of(message: &ClientMessage) -> String {
     serde_json::to_string(message).expect("a message of the protocol is JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_server_is_asked_and_then_given_up() {
+        let start = Instant::now();
+        let mut silence = Silence::new(start);
+        assert_eq!(silence.next(), start + QUIET);
+        assert!(!silence.is_over(start + QUIET));
+        silence.asked(ANSWER_TIMEOUT, start + QUIET);
+        let end = start + QUIET + ANSWER_TIMEOUT;
+        assert_eq!(silence.next(), end);
+        assert!(silence.is_over(end));
+        silence.heard(end);
+        assert!(!silence.is_over(end + QUIET));
+    }
+
+    #[test]
+    fn after_a_change_of_the_network_the_server_is_given_up_sooner() {
+        let start = Instant::now();
+        let mut silence = Silence::new(start);
+        silence.asked(ANSWER_TIMEOUT, start + QUIET);
+        let changed = start + QUIET + Duration::from_secs(1);
+        silence.asked(PROBE_TIMEOUT, changed);
+        assert_eq!(silence.next(), changed + PROBE_TIMEOUT);
+        // Another change does not put it off.
+        silence.asked(PROBE_TIMEOUT, changed + Duration::from_secs(1));
+        assert!(silence.is_over(changed + PROBE_TIMEOUT));
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use tracing::info;
 
 use super::client::{self, ConnectError, Ended, LinkError, Received, text_of};
@@ -17,11 +17,14 @@ use super::protocol::{
 };
 use super::session::{Capacity, Session};
 use crate::job::ServerAddress;
+use crate::network::Changes;
 
 /// The wait before the first try to come back; doubled with each further one up to [`LONGEST_WAIT`]. A server that was
 /// started anew has everybody back soon after it listens.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// A connection that is not there after so long may have been begun on a way that does not exist any more.
+const CONNECTING: Duration = Duration::from_secs(1);
 /// For the answer to `join`.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// The server is told of what arrived at least this often.
@@ -142,6 +145,13 @@ pub async fn join(
         session: Session::new(CAPACITY, true),
         outgoing,
         incoming,
+        network: match address {
+            ServerAddress::Url { .. } => Changes::watch()
+                .inspect_err(|error| info!(%error, "no changes of the network are told"))
+                .ok(),
+            // Nothing on the way there changes.
+            ServerAddress::Unix(_) => None,
+        },
     };
     tokio::spawn(stay.run(connection));
     Ok((welcome, Sender { queue }, Receiver { queue: received }))
@@ -225,6 +235,8 @@ struct Stay {
     session: Session<String>,
     outgoing: mpsc::Receiver<ClientMessage>,
     incoming: mpsc::Sender<Result<Incoming, StayError>>,
+    /// Absent where they do not matter, or the kernel does not tell.
+    network: Option<Changes>,
 }
 
 impl Stay {
@@ -306,6 +318,11 @@ impl Stay {
                     None => return End::Over,
                 },
                 _ = acks.tick() => true,
+                () = changed(&mut self.network) => {
+                    // A connection that is over shows at the receiver.
+                    let _ = connection.sender.probe().await;
+                    false
+                }
             };
             if let Some(received) = self.session.ack(due) {
                 // A connection that is over shows at the receiver.
@@ -371,7 +388,20 @@ impl Stay {
             let token = self.token.clone();
             let received = self.session.received();
             set_session(&mut self.join, SessionWish { token, received });
-            match Connection::open(&self.address, &self.join).await {
+            let network = &mut self.network;
+            let superseded = async {
+                sleep(CONNECTING).await;
+                changed(network).await;
+            };
+            let opened = tokio::select! {
+                opened = Connection::open(&self.address, &self.join) => opened,
+                // The way there has changed: what is under way will not arrive.
+                () = superseded => {
+                    wait = FIRST_WAIT;
+                    continue;
+                }
+            };
+            match opened {
                 Ok((connection, answer)) => {
                     let news = self.on_answer(answer)?;
                     return Ok((connection, news));
@@ -415,6 +445,18 @@ impl Stay {
                 () = self.incoming.closed() => return Err(End::Over),
             }
         }
+    }
+}
+
+/// Waits for the next change.
+async fn changed(network: &mut Option<Changes>) {
+    let Some(changes) = network else {
+        return std::future::pending().await;
+    };
+    if let Err(error) = changes.next().await {
+        tracing::warn!(%error, "the signalling hears of no more changes of the network");
+        *network = None;
+        std::future::pending().await
     }
 }
 

@@ -198,14 +198,25 @@ impl Place {
 
     /// The one recording, and its one media file.
     pub fn recorded(&self) -> (PathBuf, PathBuf) {
+        let (recording, files) = self.all_recorded();
+        let [file] = &files[..] else {
+            panic!("one file: {files:?}");
+        };
+        (recording, file.clone())
+    }
+
+    /// The one recording, and its media files in the order of their beginnings.
+    pub fn all_recorded(&self) -> (PathBuf, Vec<PathBuf>) {
         let recordings = std::fs::read_dir(self.folder.path().join("recordings")).unwrap();
-        let recording = recordings.flatten().next().unwrap().path();
+        let mut recordings = recordings.flatten().map(|entry| entry.path());
+        let recording = recordings.next().expect("a recording");
+        assert_eq!(recordings.next(), None, "one recording");
         let files = std::fs::read_dir(&recording).unwrap().flatten();
-        let mut files = files
+        let mut files: Vec<_> = files
             .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|ending| ending != "json"));
-        let file = files.next().expect("a file");
-        assert!(files.next().is_none(), "one file");
-        (recording, file)
+            .filter(|path| path.extension().is_some_and(|ending| ending != "json"))
+            .collect();
+        files.sort();
+        (recording, files)
     }
 }

@@ -101,6 +101,86 @@ impl Link {
         run("ip", &["-n", &self.name, "link", "set", far, "up"]);
     }
 
+    /// A namespace that reaches this machine only through the far end, which translates its addresses as home routers do.
+    pub fn behind_a_router(&self) -> Self {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let pid = std::process::id();
+        let net = format!("10.{}.{number}", 64 + pid % 128);
+        let inner = Self {
+            name: format!("att-{pid}-{number}"),
+            near: format!("at{pid}n{number}"),
+            far: format!("at{pid}f{number}"),
+            here: self.here.clone(),
+            net: net.clone(),
+            rules: Vec::new(),
+        };
+        let (near, far) = (inner.near.as_str(), inner.far.as_str());
+        let (router, host) = (self.name.as_str(), inner.name.as_str());
+        run("ip", &["netns", "add", host]);
+        let veth = ["type", "veth", "peer", "name", far, "netns", host];
+        run(
+            "ip",
+            &[&["-n", router, "link", "add", near], &veth[..]].concat(),
+        );
+        let gateway = format!("{net}.1");
+        let mask = |address: &str| format!("{address}/24");
+        run(
+            "ip",
+            &["-n", router, "addr", "add", &mask(&gateway), "dev", near],
+        );
+        run("ip", &["-n", router, "link", "set", near, "up"]);
+        run("ip", &["-n", host, "link", "set", "lo", "up"]);
+        run(
+            "ip",
+            &[
+                "-n",
+                host,
+                "addr",
+                "add",
+                &mask(&format!("{net}.2")),
+                "dev",
+                far,
+            ],
+        );
+        run("ip", &["-n", host, "link", "set", far, "up"]);
+        run(
+            "ip",
+            &["-n", host, "route", "add", "default", "via", &gateway],
+        );
+        self.inside("sysctl", &["-qw", "net.ipv4.ip_forward=1"]);
+        self.translate(&[]);
+        inner
+    }
+
+    /// The router forgets all connections; from now on they come from other ports.
+    pub fn rebind(&self) {
+        self.inside("iptables", &["-t", "nat", "-F", "POSTROUTING"]);
+        self.translate(&["--to-ports", "20000-20999"]);
+        self.inside("conntrack", &["-F"]);
+    }
+
+    fn translate(&self, more: &[&str]) {
+        for protocol in ["udp", "tcp"] {
+            let rule = [
+                "-t",
+                "nat",
+                "-A",
+                "POSTROUTING",
+                "-o",
+                &self.far,
+                "-p",
+                protocol,
+            ];
+            let masquerade = ["-j", "MASQUERADE"];
+            self.inside("iptables", &[&rule[..], &masquerade, more].concat());
+        }
+    }
+
+    fn inside(&self, program: &str, arguments: &[&str]) {
+        let there = ["netns", "exec", &self.name, program];
+        run("ip", &[&there[..], arguments].concat());
+    }
+
     /// Adds (`add`) or removes (`del`) an address of the far end.
     pub fn address(&self, act: &str, host: u8) {
         let address = format!("{}.{host}/24", self.net);
