@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::Role;
+use crate::job::{JobSpec, Of, Role};
 
 /// A recorder is counted with the participants of its room, but never with fewer than this: others will come.
 pub const AT_LEAST: usize = 4;
@@ -32,17 +32,20 @@ pub enum Work {
     Mix,
     /// Improves one participant's media.
     Filter,
+    /// Improves each participant's media.
+    FilterAll,
     /// Passes on what one publisher sends.
     Relay,
 }
 
 impl Work {
-    /// What a job of this role does; `mixes` says that its description has a `[record]`.
-    pub fn of(role: Role, mixes: bool) -> Self {
-        match (role, mixes) {
+    /// What such a job does; `mixes` says that its description has a `[record]`.
+    pub fn of(spec: &JobSpec, mixes: bool) -> Self {
+        match (spec.role, mixes) {
             (Role::Kiosk, _) => Self::Kiosk,
             (Role::Recorder, false) => Self::Record,
             (Role::Recorder, true) => Self::Mix,
+            (Role::Filter, _) if spec.of == Some(Of::Everybody) => Self::FilterAll,
             (Role::Filter, _) => Self::Filter,
             (Role::Relay, _) => Self::Relay,
         }
@@ -56,6 +59,7 @@ impl Work {
             Self::Record => (cost(0.02, 45.0), cost(0.03, 10.0)),
             Self::Mix => (cost(0.45, 110.0), cost(0.10, 15.0)),
             Self::Filter => (cost(0.15, 80.0), cost(0.02, 5.0)),
+            Self::FilterAll => (cost(0.02, 60.0), cost(0.15, 20.0)),
             Self::Relay => (cost(0.04, 45.0), cost(0.01, 5.0)),
         }
     }
@@ -63,7 +67,9 @@ impl Work {
     /// What is reserved for such a job in a room with so many others.
     pub fn cost(self, participants: usize) -> Cost {
         let counted = match self {
-            Self::Kiosk | Self::Record | Self::Mix | Self::Relay => participants.max(AT_LEAST),
+            Self::Kiosk | Self::Record | Self::Mix | Self::FilterAll | Self::Relay => {
+                participants.max(AT_LEAST)
+            }
             Self::Filter => 1,
         };
         let (alone, each) = self.table();

@@ -6,7 +6,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tracing::info;
 
-use crate::job::{JobSpec, JobState, Parameters, Role};
+use crate::job::{JobSpec, JobState, Of, Parameters, Role};
 use crate::signalling::ids::{JobId, ParticipantId};
 use crate::signalling::{FilterWish, Hub};
 use crate::supervisor::{JobView, Supervisor};
@@ -72,11 +72,17 @@ impl Filters {
     }
 
     fn start(&mut self, wish: FilterWish) {
-        // A former server may have started it.
-        let works_for = |view: &JobView| {
-            let spec = &view.spec;
-            spec.role == Role::Filter && spec.of.as_ref() == Some(&wish.of) && !view.ended()
+        let own = Some(Of::One(wish.of.clone()));
+        let works = |view: &JobView| view.spec.role == Role::Filter && !view.ended();
+        // Who has one already needs no second, and cannot end the one for everybody.
+        let for_all = |view: &JobView| {
+            view.spec.of == Some(Of::Everybody) && view.spec.room == wish.room && works(view)
         };
+        if self.supervisor.list().iter().any(for_all) {
+            return;
+        }
+        // A former server may have started it.
+        let works_for = |view: &JobView| view.spec.of == own && works(view);
         if let Some(view) = self.supervisor.list().into_iter().find(works_for) {
             return self.accompany(wish.of, view.id);
         }
@@ -88,7 +94,7 @@ impl Filters {
             description: None,
             parameters: Parameters::new(),
             name: None,
-            of: Some(of.clone()),
+            of: own,
         };
         match self.supervisor.start_if_room(spec, present) {
             Ok(view) => self.accompany(of, view.id),

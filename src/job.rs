@@ -14,7 +14,7 @@ use crate::peer::Candidate;
 use crate::pipeline::allowed::Allowed;
 use crate::quality::Quality;
 use crate::recording::Because;
-use crate::signalling::ids::{Generation, JobId, ParticipantId, RoomName};
+use crate::signalling::ids::{Generation, InvalidName, JobId, ParticipantId, RoomName};
 use crate::signalling::protocol::{Ice, Kind};
 use crate::streaming::Hosts;
 
@@ -82,6 +82,54 @@ pub enum Value {
 /// Values by parameter name.
 pub type Parameters = BTreeMap<String, Value>;
 
+/// Whose media a filter improves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Of {
+    /// Each who sends what its chain improves gets a filter.
+    Everybody,
+    /// One participant.
+    One(ParticipantId),
+}
+
+impl Of {
+    const EVERYBODY: &str = "all";
+}
+
+impl std::fmt::Display for Of {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Everybody => f.write_str(Self::EVERYBODY),
+            Self::One(id) => id.fmt(f),
+        }
+    }
+}
+
+impl From<Of> for String {
+    fn from(of: Of) -> Self {
+        of.to_string()
+    }
+}
+
+impl TryFrom<String> for Of {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        if text == Self::EVERYBODY {
+            return Ok(Self::Everybody);
+        }
+        ParticipantId::try_from(text).map(Self::One)
+    }
+}
+
+impl std::str::FromStr for Of {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        Self::try_from(text.to_owned())
+    }
+}
+
 /// One role at work in one room.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -100,10 +148,11 @@ pub struct JobSpec {
     /// The name the participant is shown by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Of a filter, and only of one: the participant whose media it improves. The job ends when that one leaves.
+    /// Of a filter, and only of one: the participant whose media it improves, by its id, or `all`. The job ends when that
+    /// one leaves; one for all stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    pub of: Option<ParticipantId>,
+    pub of: Option<Of>,
 }
 
 impl JobSpec {

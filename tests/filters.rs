@@ -20,8 +20,8 @@ mod support;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use attache::job::Role;
-use attache::job::Value::{Boolean, String as Text};
+use attache::job::Value::{Boolean, Float, String as Text};
+use attache::job::{JobSpec, Of, Request, Role};
 use daemon::{Daemon, LIMIT, kill, manifest};
 use gst::prelude::*;
 use gstreamer as gst;
@@ -55,7 +55,8 @@ fn descriptions() -> tempfile::TempDir {
         audio = 'audiotestsrc wave=silence samplesperbuffer=480 ! clocksync'\n\
         [playback]\naudio = 'interaudiosink channel=ear'\n";
     let half = "role = 'filter'\nsummary = 'half as loud'\n[settings]\nlatency_ms = 20\n\
-        [chain]\naudio = 'volume volume=0.5'\n";
+        [parameters.volume]\ndescription = 'how loud'\ntype = 'float'\ndefault = 0.5\nmin = 0.0\nmax = 1.0\n\
+        [chain]\naudio = 'volume volume={volume}'\n";
     let dark = "role = 'kiosk'\nsummary = 'somebody in the dark'\n\
         [settings.video]\nwidth = 320\nheight = 180\nframerate = 15\n[capture]\n\
         video = 'videotestsrc pattern=solid-color foreground-color=0xff202020 ! clocksync'\n";
@@ -344,6 +345,53 @@ async fn a_filter_that_stalls_or_is_killed_is_left_out_within_200_ms_and_never_d
         assert!(hole <= 200, "{what}: {heard:.2?}");
         assert!(doubled <= 30, "{what}: {heard:.2?}");
     }
+    for kiosk in [tone, ear] {
+        kiosk.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_for_everybody_improves_who_comes_and_stays_when_one_leaves() {
+    let daemon = Daemon::start("");
+    let folder = descriptions();
+    let everybody = JobSpec {
+        role: Role::Filter,
+        room: "lobby".parse().unwrap(),
+        description: Some("half".to_owned()),
+        parameters: Default::default(),
+        name: None,
+        of: Some(Of::Everybody),
+    };
+    let mut everybody = job::run(&daemon, everybody, folder.path());
+    everybody.joined().await;
+    let mut ear = job::start(&daemon, Role::Kiosk, folder.path(), "ear", "lobby");
+    ear.joined().await;
+    let mut heard = Ear::open();
+    for _ in ["the first", "the next"] {
+        let mut tone = job::start(&daemon, Role::Kiosk, folder.path(), "tone", "lobby");
+        let id = tone.joined().await;
+        heard.until(0.2).await;
+        let has_filter =
+            |rooms: &Value| rooms.to_string().contains(&format!(r#""enhances":"{id}""#));
+        daemon
+            .until_at("/api/v1/rooms", "a filter of its own", has_filter)
+            .await;
+        tone.end().await;
+        daemon
+            .until_at("/api/v1/rooms", "the filter goes with it", |rooms| {
+                !has_filter(rooms)
+            })
+            .await;
+    }
+
+    let mut tone = job::start(&daemon, Role::Kiosk, folder.path(), "tone", "lobby");
+    tone.joined().await;
+    heard.until(0.2).await;
+    let parameters = [("volume".to_owned(), Float(0.25))].into();
+    everybody.ask(Request::SetParameters { parameters }).await;
+    heard.until(0.1).await;
+    everybody.end().await;
+    heard.until(0.4).await;
     for kiosk in [tone, ear] {
         kiosk.end().await;
     }

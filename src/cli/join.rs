@@ -12,12 +12,12 @@ use super::live::LiveLine;
 use super::values::{RoomUrl, element, parameter, room_url};
 use super::{Failure, StopSignals, print_line, upload};
 use crate::config::{check_job, default_pipelines};
-use crate::job::{Assignment, Event, JobSpec, JobState, PeerState, Role, ServerAddress, Value};
+use crate::job::{Assignment, Event, JobSpec, JobState, Of, PeerState, Role, ServerAddress, Value};
 use crate::media::encoder::Policy;
 use crate::pipeline::allowed::Allowed;
 use crate::recording::recovery::{Roots, recover_old};
 use crate::recording::upload::TargetUrl;
-use crate::signalling::ids::{JobId, ParticipantId};
+use crate::signalling::ids::JobId;
 use crate::streaming::Hosts;
 use crate::streaming::target::HostPort;
 use crate::worker::pulse::Pulse;
@@ -52,10 +52,10 @@ pub struct RecordArguments {
 pub struct FilterArguments {
     #[command(flatten)]
     common: CommonArguments,
-    /// Whose sound and pictures: the id of one participant, as `attache record --json` and the API show it. For several
-    /// people, start several filters
-    #[arg(long, value_name = "PARTICIPANT")]
-    of: ParticipantId,
+    /// Whose sound and pictures: the id of one participant, as `attache record --json` and the API show it, or `all` for
+    /// everybody who is there or comes
+    #[arg(long, value_name = "PARTICIPANT|all")]
+    of: Of,
 }
 
 #[derive(Debug, Args)]
@@ -106,7 +106,7 @@ pub async fn kiosk(arguments: KioskArguments) -> Result<(), Failure> {
     .await
 }
 
-/// Improves one participant's media until the signal to stop, or until that one leaves.
+/// Improves one participant's media until the signal to stop, or until that one leaves; everybody's until the signal.
 pub async fn filter(arguments: FilterArguments) -> Result<(), Failure> {
     let recordings = PathBuf::from("recordings");
     let common = arguments.common;
@@ -189,7 +189,7 @@ async fn attend((assignment, json): (Assignment, bool)) -> Result<(), Failure> {
 
 fn assignment(
     role: Role,
-    of: Option<ParticipantId>,
+    of: Option<Of>,
     arguments: CommonArguments,
     recordings: PathBuf,
     stream_hosts: Hosts,

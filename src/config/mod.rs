@@ -167,9 +167,9 @@ pub struct WrongField {
 /// The first field that is wrong.
 pub fn check_job(spec: &JobSpec, pipelines: &Path, stream_hosts: &Hosts) -> Result<(), WrongField> {
     let about_of = match (spec.role, &spec.of) {
-        (Role::Filter, None) => Some("a filter improves one participant: give its id"),
+        (Role::Filter, None) => Some("a filter improves one participant: give its id, or `all`"),
         (Role::Kiosk | Role::Recorder | Role::Relay, Some(_)) => {
-            Some("only a filter works for one participant: leave this out")
+            Some("only a filter improves somebody's media: leave this out")
         }
         (Role::Filter, Some(_)) | (Role::Kiosk | Role::Recorder | Role::Relay, None) => None,
     };

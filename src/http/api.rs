@@ -23,7 +23,7 @@ use super::{recordings, status};
 use crate::admission::Load;
 use crate::config::check_job;
 use crate::descriptions::DescriptionView;
-use crate::job::{Answer, JobSpec, Parameters, Request as JobRequest, Role};
+use crate::job::{Answer, JobSpec, Of, Parameters, Request as JobRequest, Role};
 use crate::signalling::ids::{JobId, ParticipantId, RoomName};
 use crate::signalling::room::RoomView;
 use crate::supervisor::{JobView, RequestError, StartError};
@@ -229,11 +229,11 @@ async fn start_job(
         );
         return Err(ApiError::new(ApiErrorCode::RecordingForbidden, message));
     }
-    if let Some(of) = &spec.of
+    if let Some(Of::One(of)) = &spec.of
         && !app.hub.has(&spec.room, of)
     {
         let message = format!(
-            "of: nobody in the room {} has the id {of}; GET /api/v1/rooms lists who is there",
+            "of: nobody in the room {} has the id {of}; GET /api/v1/rooms lists who is there, and `all` is everybody",
             spec.room
         );
         return Err(ApiError::new(ApiErrorCode::InvalidRequest, message));

@@ -280,6 +280,7 @@ impl Call {
     }
 
     fn meet(&mut self, participant: Participant, side: Side, role: &mut RoleMedia) {
+        role.met(&participant);
         // A viewer that was here before waits for somebody else: nobody offers to it.
         let is_anothers = participant.kind == Kind::Viewer && side == Side::Offerer;
         if is_anothers || !role.wants(&participant) {
@@ -293,6 +294,7 @@ impl Call {
     }
 
     fn part(&mut self, id: &ParticipantId, role: &mut RoleMedia) {
+        role.gone(id);
         self.missing.remove(id);
         let Some(mut other) = self.others.remove(id) else {
             return;
@@ -305,6 +307,7 @@ impl Call {
     }
 
     async fn on_updated(&mut self, participant: Participant, role: &mut RoleMedia) {
+        role.met(&participant);
         let Some(other) = self.others.get_mut(&participant.id) else {
             return;
         };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use gstreamer_utils::StreamProducer;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -24,6 +24,14 @@ use crate::signalling::protocol::{Ice, Participant, Sends};
 
 /// The length of its packets of sound: as short as browsers like it, since each hop adds its own.
 const PACKET: Duration = Duration::from_millis(10);
+
+/// The tracks that a filter of this description improves.
+pub fn tracks(description: &Description) -> Sends {
+    Sends {
+        audio: description.chain.audio.is_some(),
+        video: description.chain.video.is_some(),
+    }
+}
 
 /// A filter at work.
 pub struct Filter {
@@ -46,20 +54,14 @@ impl Filter {
     pub async fn start(
         assignment: &Assignment,
         description: &Description,
+        of: ParticipantId,
         events: &Events,
     ) -> Result<Self> {
         let job = &assignment.job;
-        let of = job
-            .of
-            .clone()
-            .context("of: a filter improves one participant: give its id")?;
         let values = description.values(&job.parameters, &job.room)?;
         let mut settings = description.settings(&values)?;
         settings.audio.packet = PACKET;
-        let tracks = Sends {
-            audio: description.chain.audio.is_some(),
-            video: description.chain.video.is_some(),
-        };
+        let tracks = tracks(description);
         let policy = assignment.encoders.clone();
         let encoders = match tracks.video {
             true => {
@@ -108,6 +110,11 @@ impl Filter {
             chains: Some(self.chains.clone()),
             ..Parts::default()
         }
+    }
+
+    /// What takes the values of its description.
+    pub fn chains(&self) -> Chains {
+        self.chains.clone()
     }
 
     /// Whose media it improves.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use gstreamer::prelude::*;
 
 use super::attract::Attract;
+use super::everybody::Crowd;
 use super::mixed::Arrangement;
 use super::order::{self, Act, Orders};
 use super::relay::Source;
@@ -33,6 +34,8 @@ pub struct Parts {
     pub source: Option<Source>,
     /// What it filters with.
     pub chains: Option<Chains>,
+    /// The same, of a filter for everybody.
+    pub crowd: Option<Crowd>,
 }
 
 /// Moves a job on, one request after the other.
@@ -149,6 +152,11 @@ impl Parts {
         }
         if let Some(chains) = &self.chains {
             chains.replace(description, parameters).await?;
+        }
+        if let Some(crowd) = &self.crowd {
+            crowd
+                .replace((description, parameters), (former, before))
+                .await?;
         }
         if let Some(attract) = &self.attract {
             attract.change(description, parameters);

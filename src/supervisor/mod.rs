@@ -285,7 +285,7 @@ impl Supervisor {
         configured: Option<JobSpec>,
         admit: impl FnOnce(Load, Cost) -> Result<(), NoRoom>,
     ) -> Result<JobView, StartError> {
-        let work = Work::of(spec.role, self.mixes(&spec));
+        let work = Work::of(&spec, self.mixes(&spec));
         let mut registry = self.registry();
         if registry.stopping {
             return Err(StartError::Stopping);
@@ -321,7 +321,7 @@ impl Supervisor {
         beginning: Beginning,
     ) {
         let id = view.id.clone();
-        let work = Work::of(view.spec.role, self.mixes(&view.spec));
+        let work = Work::of(&view.spec, self.mixes(&view.spec));
         let (publish, watched) = watch::channel(view);
         let (stop, stopped) = watch::channel(None);
         let (requests, asked) = mpsc::channel(WAITING_REQUESTS);
@@ -358,7 +358,7 @@ impl Supervisor {
             } = record.clone();
             let living = worker.filter(|worker| worker.runs());
             info!(job = %id, role = ?spec.role, room = %spec.room, living = living.is_some(), "job of the former server");
-            let cost = Work::of(spec.role, self.mixes(&spec)).cost(0);
+            let cost = Work::of(&spec, self.mixes(&spec)).cost(0);
             let mut view = JobView::new(id.clone(), spec, cost);
             view.on_taken_over(&record, living.map(|worker| worker.pid));
             let beginning = match living {

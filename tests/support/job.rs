@@ -4,11 +4,13 @@
 
 use std::path::Path;
 
-use attache::job::{Assignment, Event, JobSpec, JobState, Parameters, Role, ServerAddress};
+use attache::job::{
+    Answer, Assignment, Event, JobSpec, JobState, Parameters, Request, Role, ServerAddress,
+};
 use attache::signalling::client;
 use attache::signalling::ids::{JobId, ParticipantId};
 use attache::worker::pulse::Pulse;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -16,6 +18,7 @@ use super::daemon::{Daemon, LIMIT};
 
 pub struct Job {
     events: UnboundedReceiver<Event>,
+    asks: UnboundedSender<(u64, Request)>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<anyhow::Result<()>>,
 }
@@ -33,18 +36,24 @@ pub fn start_with(
     (name, room): (&str, &str),
     parameters: Parameters,
 ) -> Job {
+    let spec = JobSpec {
+        of: None,
+        role,
+        room: room.parse().unwrap(),
+        description: Some(name.to_owned()),
+        parameters,
+        name: None,
+    };
+    run(daemon, spec, pipelines)
+}
+
+/// The same for any job.
+pub fn run(daemon: &Daemon, job: JobSpec, pipelines: &Path) -> Job {
     let own = pipelines.join("media");
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/media");
     let assignment = Assignment {
         id: JobId::random(),
-        job: JobSpec {
-            of: None,
-            role,
-            room: room.parse().unwrap(),
-            description: Some(name.to_owned()),
-            parameters,
-            name: None,
-        },
+        job,
         server: ServerAddress::Url {
             url: format!("{}{}", daemon.url.replace("http", "ws"), client::PATH),
             ca: None,
@@ -62,7 +71,7 @@ pub fn start_with(
     };
     let (to_us, events) = unbounded_channel();
     let (stop, stopped) = oneshot::channel();
-    let (_, requests) = unbounded_channel();
+    let (asks, requests) = unbounded_channel();
     let task = tokio::spawn(attache::worker::run_one(
         assignment,
         to_us,
@@ -72,7 +81,12 @@ pub fn start_with(
             let _ = stopped.await;
         },
     ));
-    Job { events, stop, task }
+    Job {
+        events,
+        asks,
+        stop,
+        task,
+    }
 }
 
 impl Job {
@@ -103,6 +117,17 @@ impl Job {
             _ => None,
         };
         self.until("the job joins", joined).await
+    }
+
+    /// Asks it for something, and waits until it is done.
+    pub async fn ask(&mut self, request: Request) {
+        self.asks.send((1, request)).expect("the job lives");
+        let answer = |event: &Event| match event {
+            Event::Answer { answer, .. } => Some(answer.clone()),
+            _ => None,
+        };
+        let answer = self.until("an answer", answer).await;
+        assert_eq!(answer, Answer::Done);
     }
 
     pub async fn end(self) {

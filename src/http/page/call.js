@@ -227,6 +227,8 @@ export class Call {
   #meet(participant, offerer) {
     // A player watches one of those who were here before it; nobody else offers to it.
     if (participant.kind === 'viewer' && offerer) return;
+    // It waits for people to give a filter each.
+    if (participant.kind === 'filter' && !participant.enhances) return;
     const ghost = this.#ghosts.find((link) => isSame(link.participant, participant));
     this.#ghosts = this.#ghosts.filter((link) => link !== ghost);
     const former = ghost?.handOver() ?? null;
@@ -254,7 +256,7 @@ export class Call {
   #makeTile(participant) {
     const { kind, enhances } = participant;
     if (kind === 'recorder' || kind === 'viewer') return null;
-    if (kind === 'filter' && enhances) return this.#makeEnhanced(participant.id, enhances);
+    if (enhances) return this.#makeEnhanced(participant.id, enhances);
     const tile = new Tile(participant, this.#settings.media.chosen.speaker);
     this.#events.tile(tile);
     return tile;

@@ -39,6 +39,7 @@ impl Call {
 
     /// The server knows of us what we told it and of the others what they will. Who does not come is gone.
     async fn on_restored(&mut self, welcome: Welcome, role: &mut RoleMedia) {
+        role.forgets();
         self.servers = Servers::new(welcome.ice, Instant::now(), SystemTime::now());
         let until = Instant::now() + RETURN_LIMIT;
         self.missing = self.others.keys().map(|id| (id.clone(), until)).collect();

@@ -1,0 +1,416 @@
+//! A filter for everybody: it waits in the room, and has a filter of its own for each who sends what its chain improves.
+
+use std::collections::{HashMap, HashSet};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::{Id, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::common::RoleMedia;
+use super::filter::Filter;
+use super::{Events, JobError, stay};
+use crate::job::{Assignment, Event, Of, Parameters};
+use crate::media::MediaError;
+use crate::media::chain::{Chains, Plan};
+use crate::peer::{Latency, PeerSettings, Receive};
+use crate::pipeline::Description;
+use crate::recording::Because;
+use crate::signalling::ids::ParticipantId;
+use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
+use crate::worker::pulse::Pulse;
+
+/// How long somebody goes without a filter after one has ended.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// All the filters of one job.
+pub struct Everybody {
+    assignment: Assignment,
+    crowd: Crowd,
+    events: Events,
+    /// Who is in the room, as far as this matters.
+    people: HashMap<ParticipantId, Participant>,
+    helped: HashSet<ParticipantId>,
+    /// Whose filter ended, and when there may be another.
+    waiting: HashMap<ParticipantId, Instant>,
+    helpers: JoinSet<Result<(), JobError>>,
+    whose: HashMap<Id, ParticipantId>,
+    stop: CancellationToken,
+}
+
+impl Everybody {
+    /// Checks the chain; the filters begin as people come.
+    pub async fn start(
+        assignment: &Assignment,
+        description: &Description,
+        events: &Events,
+    ) -> Result<Self> {
+        let crowd = Crowd::new(description, &assignment.job.parameters);
+        let (wanted, job) = (description.clone(), assignment.job.clone());
+        let checked = move || Plan::new(&wanted, &job.parameters, &job.room).map(drop);
+        tokio::task::spawn_blocking(checked).await??;
+        Ok(Self {
+            assignment: assignment.clone(),
+            crowd,
+            events: events.clone(),
+            people: HashMap::new(),
+            helped: HashSet::new(),
+            waiting: HashMap::new(),
+            helpers: JoinSet::new(),
+            whose: HashMap::new(),
+            stop: CancellationToken::new(),
+        })
+    }
+
+    /// What follows another description.
+    pub fn crowd(&self) -> Crowd {
+        self.crowd.clone()
+    }
+
+    /// Somebody is in the room, or has changed.
+    pub fn met(&mut self, other: &Participant) {
+        self.people.insert(other.id.clone(), other.clone());
+        self.help();
+    }
+
+    /// Somebody has left. The filter of that one notices by itself.
+    pub fn gone(&mut self, id: &ParticipantId) {
+        self.people.remove(id);
+        self.waiting.remove(id);
+        self.help();
+    }
+
+    /// The room is out of sight; whoever is met next is there.
+    pub fn alone(&mut self) {
+        self.people.clear();
+    }
+
+    /// Gives a filter to each who needs one, while the job lasts. Never ends.
+    pub async fn look_after(&mut self) -> String {
+        loop {
+            let due = self.waiting.values().min().copied();
+            let due = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some(ended) = self.helpers.join_next_with_id() => {
+                    // A helper that panicked broke, too.
+                    let (task, result) = match ended {
+                        Ok((task, result)) => (task, result),
+                        Err(error) => (error.id(), Err(JobError::Broken(error.to_string()))),
+                    };
+                    self.ended(task, result);
+                }
+                () = due => {
+                    let now = Instant::now();
+                    self.waiting.retain(|_, due| *due > now);
+                }
+            }
+            self.help();
+        }
+    }
+
+    /// Ends all filters.
+    pub async fn finish(mut self) {
+        self.stop.cancel();
+        while self.helpers.join_next().await.is_some() {}
+    }
+
+    fn ended(&mut self, task: Id, result: Result<(), JobError>) {
+        let Some(of) = self.whose.remove(&task) else {
+            return;
+        };
+        self.helped.remove(&of);
+        if let Err(error) = result {
+            let seconds = AGAIN.as_secs();
+            let message = format!("the filter of {of}: {error}; the next begins in {seconds} s");
+            // Nobody listens any more once the job has ended.
+            let _ = self.events.send(Event::Error {
+                message,
+                fatal: false,
+            });
+        }
+        // Also after a good end: its source has left, which we may hear of later than it did.
+        self.waiting.insert(of, Instant::now() + AGAIN);
+    }
+
+    fn help(&mut self) {
+        for of in needy(&self.people, self.crowd.tracks()) {
+            if self.helped.contains(&of) || self.waiting.contains_key(&of) {
+                continue;
+            }
+            let helper = help_one(
+                &self.assignment,
+                of.clone(),
+                self.crowd.clone(),
+                self.events.clone(),
+                self.stop.clone(),
+            );
+            let task = self.helpers.spawn(helper).id();
+            self.whose.insert(task, of.clone());
+            self.helped.insert(of);
+        }
+    }
+}
+
+/// Should there ever be a peer of the one who waits: it takes nothing and gives nothing.
+pub fn peer_settings(name: String, ice: Ice) -> PeerSettings {
+    PeerSettings {
+        name,
+        ice,
+        sends: Sends::default(),
+        producers: None,
+        video_codecs: Vec::new(),
+        receive: Receive::Nothing,
+        latency: Latency::Fixed(Duration::ZERO),
+    }
+}
+
+/// Who sends what these tracks improve, and has no filter. The job's own filters count, too: whoever has one needs none.
+fn needy(people: &HashMap<ParticipantId, Participant>, tracks: Sends) -> Vec<ParticipantId> {
+    let has_filter = |id: &ParticipantId| {
+        let mut others = people.values();
+        others.any(|other| other.enhances.as_ref() == Some(id))
+    };
+    let sends = |participant: &Participant| {
+        (tracks.audio && participant.sends.audio) || (tracks.video && participant.sends.video)
+    };
+    let can_have = |participant: &Participant| match participant.kind {
+        Kind::Person | Kind::Kiosk | Kind::Relay => true,
+        Kind::Recorder | Kind::Filter | Kind::Viewer => false,
+    };
+    let candidates = people.values().filter(|one| can_have(one) && sends(one));
+    let needy = candidates.filter(|one| !has_filter(&one.id));
+    needy.map(|one| one.id.clone()).collect()
+}
+
+/// One filter, from its way into the room to its end. The type is written out since a stay of everybody's filter begins
+/// further stays.
+fn help_one(
+    assignment: &Assignment,
+    of: ParticipantId,
+    crowd: Crowd,
+    events: Events,
+    stop: CancellationToken,
+) -> Pin<Box<dyn Future<Output = Result<(), JobError>> + Send>> {
+    let (description, parameters) = crowd.current();
+    let mut assignment = assignment.clone();
+    assignment.job.of = Some(Of::One(of.clone()));
+    assignment.job.parameters = parameters;
+    Box::pin(async move {
+        let (to_us, told) = unbounded_channel();
+        let passing = tokio::spawn(pass_on(told, of.clone(), events));
+        let ended = attend_one(&assignment, &description, &of, &crowd, to_us, stop).await;
+        crowd.remove(&of);
+        // It ends with its channel.
+        let _ = passing.await;
+        ended
+    })
+}
+
+async fn attend_one(
+    assignment: &Assignment,
+    description: &Description,
+    of: &ParticipantId,
+    crowd: &Crowd,
+    events: Events,
+    stop: CancellationToken,
+) -> Result<(), JobError> {
+    let filter = Filter::start(assignment, description, of.clone(), &events).await;
+    let filter = filter.map_err(|error| JobError::Broken(format!("{error:#}")))?;
+    crowd.add(of.clone(), filter.chains());
+    let mut role = RoleMedia::Filter(Box::new(filter));
+    // Orders are for recorders; the job's own pulse is that of the one who waits.
+    let (_orders, mut inbox) = unbounded_channel();
+    let pulse = Pulse::new(Instant::now());
+    let ended = stay(
+        assignment,
+        &mut role,
+        &events,
+        &pulse,
+        &mut inbox,
+        stop.cancelled(),
+    )
+    .await;
+    let finished = role.finish(Because::Stopped).await;
+    ended?;
+    finished.map_err(|error| JobError::Broken(error.to_string()))
+}
+
+/// Of each filter the job tells what concerns the one whose media it improves. Where it stands is no state of the job.
+async fn pass_on(mut told: UnboundedReceiver<Event>, of: ParticipantId, events: Events) {
+    while let Some(event) = told.recv().await {
+        let event = match event {
+            Event::Peer {
+                ref participant, ..
+            }
+            | Event::Quality {
+                ref participant, ..
+            }
+            | Event::Receiving {
+                ref participant, ..
+            }
+            | Event::Stalled {
+                ref participant, ..
+            } if *participant != of => continue,
+            Event::State { .. } => continue,
+            Event::Notice { message } => Event::Notice {
+                message: format!("the filter of {of}: {message}"),
+            },
+            Event::Error { message, .. } => Event::Error {
+                message: format!("the filter of {of}: {message}"),
+                fatal: false,
+            },
+            event @ (Event::Peer { .. }
+            | Event::Quality { .. }
+            | Event::Receiving { .. }
+            | Event::Stalled { .. }
+            | Event::Encoder(_)
+            | Event::Speech(_)
+            | Event::Filter { .. }
+            | Event::Message { .. }) => event,
+            // Recorders' and streams' events, and those of a whole job.
+            Event::Recording { .. }
+            | Event::Stream { .. }
+            | Event::Device { .. }
+            | Event::Paused
+            | Event::Resumed
+            | Event::Ended { .. }
+            | Event::Answer { .. }
+            | Event::Beat { .. } => continue,
+        };
+        // Nobody listens any more once the job has ended.
+        let _ = events.send(event);
+    }
+}
+
+/// The chains of all filters of a job, and what the next one begins with. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Crowd(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    description: Description,
+    parameters: Parameters,
+    chains: HashMap<ParticipantId, Chains>,
+}
+
+impl Crowd {
+    fn new(description: &Description, parameters: &Parameters) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            description: description.clone(),
+            parameters: parameters.clone(),
+            chains: HashMap::new(),
+        })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in it can be half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn current(&self) -> (Description, Parameters) {
+        let state = self.state();
+        (state.description.clone(), state.parameters.clone())
+    }
+
+    fn tracks(&self) -> Sends {
+        super::filter::tracks(&self.state().description)
+    }
+
+    fn add(&self, of: ParticipantId, chains: Chains) {
+        self.state().chains.insert(of, chains);
+    }
+
+    fn remove(&self, of: &ParticipantId) {
+        self.state().chains.remove(of);
+    }
+
+    /// Moves all filters to another description or other values, and those that come.
+    ///
+    /// # Errors
+    /// Whatever keeps one of them; then all go on as before.
+    pub async fn replace(
+        &self,
+        (description, parameters): (&Description, &Parameters),
+        (former, before): (&Description, &Parameters),
+    ) -> Result<(), MediaError> {
+        let chains: Vec<_> = self.state().chains.values().cloned().collect();
+        for (done, chain) in chains.iter().enumerate() {
+            let Err(error) = chain.replace(description, parameters).await else {
+                continue;
+            };
+            for chain in &chains[..done] {
+                chain.replace(former, before).await?;
+            }
+            return Err(error);
+        }
+        let mut state = self.state();
+        state.description = description.clone();
+        state.parameters = parameters.clone();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOUND: Sends = Sends {
+        audio: true,
+        video: false,
+    };
+
+    fn participant(id: &str, kind: Kind, sends: Sends) -> (ParticipantId, Participant) {
+        let id: ParticipantId = id.parse().unwrap();
+        let participant = Participant {
+            id: id.clone(),
+            kind,
+            name: None,
+            identity: None,
+            sends,
+            recording: false,
+            recordable: true,
+            enhances: None,
+        };
+        (id, participant)
+    }
+
+    fn ids(people: &HashMap<ParticipantId, Participant>) -> Vec<String> {
+        let mut ids: Vec<_> = needy(people, SOUND)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        ids.sort();
+        ids
+    }
+
+    #[test]
+    fn who_sends_sound_and_has_no_filter_needs_one() {
+        let silent = Sends {
+            audio: false,
+            video: true,
+        };
+        let mut people = HashMap::from([
+            participant("ada", Kind::Person, SOUND),
+            participant("bob", Kind::Kiosk, SOUND),
+            participant("mute", Kind::Person, silent),
+            participant("writer", Kind::Recorder, SOUND),
+            participant("waiting", Kind::Filter, SOUND),
+        ]);
+        assert_eq!(ids(&people), ["ada", "bob"]);
+
+        let (id, mut filter) = participant("other", Kind::Filter, SOUND);
+        filter.enhances = Some("ada".parse().unwrap());
+        people.insert(id.clone(), filter);
+        assert_eq!(ids(&people), ["bob"]);
+        people.remove(&id);
+        assert_eq!(ids(&people), ["ada", "bob"]);
+    }
+}
