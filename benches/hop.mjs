@@ -5,12 +5,14 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { lagOf, offsets, record } from '../tests/browser/sync.js';
 import { Attache } from './attache.mjs';
 import { firstPicture, launch, openLobby } from './browser.mjs';
+import { cost } from './processes.mjs';
 import { spread } from './report.mjs';
 
 const SETTLE_MS = 5000;
 /** Until the page has measured how late the filter is and has the picture wait for it. */
 const ALIGN_MS = 25_000;
 const SECONDS = 30;
+const COST_SECONDS = 15;
 /** Each lag is of so many milliseconds of speech; one begins every second. */
 const WINDOW_MS = 3000;
 const MOST_LAG_MS = 400;
@@ -68,6 +70,25 @@ async function listenToKiosk() {
   }
 }
 
+/** What a filter takes with one who listens: a peer to whom it is for, and one to the page. */
+async function costOf(engine) {
+  const attache = await Attache.begin();
+  const browser = await launch();
+  try {
+    const { participant } = await attache.attend({ role: 'kiosk', room: 'hop', description: 'kiosk-test', parameters: PICTURE });
+    const listener = await openLobby(browser, attache.url, { sends: false });
+    await enter(listener, 'Listener');
+    await firstPicture(listener);
+    const { id } = await attache.attend({ role: 'filter', room: 'hop', of: participant, parameters: { engine } });
+    const { pid } = await attache.peers(id, 2);
+    await pause(SETTLE_MS);
+    return await cost(pid, COST_SECONDS);
+  } finally {
+    await browser.close();
+    await attache.dispose();
+  }
+}
+
 async function heard(listener, settle) {
   await listener.waitForSelector('[data-testid=tile][data-sound=enhanced]');
   await pause(settle);
@@ -85,5 +106,7 @@ export async function measureHop() {
     beeps: enhanced.length,
     original_after_picture_ms: spread(original),
     filtered_after_picture_ms: spread(enhanced),
+    rnnoise: await costOf('rnnoise'),
+    nsnet2: await costOf('nsnet2'),
   };
 }

@@ -88,6 +88,8 @@ function rows({ join, latency, kiosk, recorder, mixed, many, crash, changes, rec
     ['a voice by way of a filter, browser to browser: later than without, p50', milliseconds(hop.added_ms.p50), ''],
     ['a voice by way of a filter, browser to browser: later than without, p95', milliseconds(hop.added_ms.p95), '100 ms'],
     ['by way of a filter: sound after picture, p50 (without a filter)', `${milliseconds(hop.filtered_after_picture_ms.p50)} (${milliseconds(hop.original_after_picture_ms.p50)})`, ''],
+    ['a filter for one voice, one who listens, rnnoise: cores, memory', cost(hop.rnnoise), ''],
+    ['a filter for one voice, one who listens, nsnet2: cores, memory', cost(hop.nsnet2), ''],
   ];
 }
 
@@ -141,7 +143,7 @@ are processor seconds per second.
 - **By way of a filter**: one Chromium speaks, the server's filter (nsnet2) takes the noise out, another page plays both. The lag
   at which the loudness of the filtered voice is most like that of the original, ${hop.lags} times over 3 s of speech; the page
   was kept from holding anything back for it. Sound and picture: ${hop.beeps} beeps that belong to flashes, of what the page
-  plays once it holds the picture back.
+  plays once it holds the picture back. What a filter takes holds decoder, encoder and two peers.
 
 Browser, server and worker share the machine's cores, so every number contains their competition.
 
