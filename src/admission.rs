@@ -199,7 +199,12 @@ mod tests {
         assert_eq!(Work::Record.cost(0), Work::Record.cost(AT_LEAST));
         assert!(Work::Record.cost(20).cores > Work::Record.cost(10).cores);
         assert!(Work::Mix.cost(2).cores > Work::Record.cost(2).cores);
-        assert_eq!(Work::of(Role::Recorder, true), Work::Mix);
+        let spec = |json: &str| serde_json::from_str::<JobSpec>(json).unwrap();
+        let recorder = spec(r#"{"role": "recorder", "room": "lobby"}"#);
+        assert_eq!(Work::of(&recorder, true), Work::Mix);
+        let filter = spec(r#"{"role": "filter", "room": "lobby", "of": "all"}"#);
+        assert_eq!(Work::of(&filter, false), Work::FilterAll);
+        assert!(Work::FilterAll.cost(10).cores > Work::Filter.cost(10).cores);
     }
 
     #[test]

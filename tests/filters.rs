@@ -21,7 +21,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use attache::job::Value::{Boolean, Float, String as Text};
-use attache::job::{JobSpec, Of, Request, Role};
+use attache::job::{Event, JobSpec, Of, Request, Role};
 use daemon::{Daemon, LIMIT, kill, manifest};
 use gst::prelude::*;
 use gstreamer as gst;
@@ -183,7 +183,17 @@ async fn a_kiosk_takes_the_noise_out_of_its_own_microphone() {
         ("denoise", "lobby"),
         light.into_iter().collect(),
     );
-    kiosk.joined().await;
+    let id = kiosk.joined().await;
+    let takes_noise_out = |event: &Event| match event {
+        Event::Filter {
+            participant,
+            report,
+        } => {
+            (*participant == id && report.frames > 50 && report.suppression_db > 6.0).then_some(())
+        }
+        _ => None,
+    };
+    kiosk.until("it tells of its filter", takes_noise_out).await;
     daemon.until(&recorder, "both are written", both).await;
     for kiosk in [raw, kiosk] {
         kiosk.end().await;

@@ -109,6 +109,11 @@ impl Call {
         Ok(call)
     }
 
+    /// As whom we are here.
+    pub fn me(&self) -> &ParticipantId {
+        &self.id
+    }
+
     /// Works until the stay is over.
     pub async fn run(&mut self, role: &mut RoleMedia, inbox: &mut Inbox, pulse: &Pulse) -> Over {
         let mut look = interval(LOOK);

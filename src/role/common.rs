@@ -114,8 +114,11 @@ impl RoleMedia {
         }
     }
 
-    /// It is in its room, for the first time or again.
-    pub fn entered(&mut self) {
+    /// It is in its room, for the first time or again, as this participant.
+    pub fn entered(&mut self, me: &ParticipantId) {
+        if let Self::Kiosk(kiosk) = self {
+            kiosk.entered(me);
+        }
         if let Ok(recording) = self.recording_mut() {
             recording.entered();
         }

@@ -378,6 +378,7 @@ mod tests {
             recording: false,
             recordable: true,
             enhances: None,
+            away: false,
         };
         (id, participant)
     }

@@ -9,7 +9,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Events;
 use super::attract::Show;
+use super::in_place::InPlace;
 use super::reload::Parts;
+use crate::filter::report::FilterReport;
 use crate::job::{Assignment, Event};
 use crate::media::capture::{Capture, Context};
 use crate::media::choice::Track;
@@ -45,6 +47,10 @@ pub struct Kiosk {
     events: Events,
     /// Who spoke when it was told last.
     speech: Speech,
+    /// Noise suppression of its own microphone.
+    in_place: InPlace,
+    /// As whom it is in the room.
+    me: Option<ParticipantId>,
 }
 
 impl Kiosk {
@@ -77,6 +83,8 @@ impl Kiosk {
             from_media,
             events: events.clone(),
             speech: Speech::default(),
+            in_place: InPlace::default(),
+            me: None,
         };
         // Meanwhile the kiosk goes to its room; its first peer waits for this, and would tell the error.
         tokio::spawn(Peer::warm_up());
@@ -121,6 +129,11 @@ impl Kiosk {
         }
     }
 
+    /// It is in its room.
+    pub fn entered(&mut self, me: &ParticipantId) {
+        self.me = Some(me.clone());
+    }
+
     /// A participant came.
     pub fn arrived(&mut self, other: &Participant) {
         if let Some(source) = &other.enhances {
@@ -154,7 +167,12 @@ impl Kiosk {
     /// Passes on what is told until capture or playback fails.
     pub async fn failed(&mut self) -> String {
         loop {
-            match self.from_media.recv().await {
+            let event = tokio::select! {
+                event = self.from_media.recv() => event,
+                report = self.in_place.next() => Some(MediaEvent::Filter(report)),
+            };
+            match event {
+                Some(MediaEvent::Filter(report)) => self.tell_filter(report),
                 Some(MediaEvent::Speech(speech)) => self.hear(speech),
                 Some(event) => {
                     if let Err(error) = super::pass_on(event, &self.events) {
@@ -165,6 +183,18 @@ impl Kiosk {
                 None => std::future::pending().await,
             }
         }
+    }
+
+    /// Tells what is done to its own sound.
+    fn tell_filter(&self, report: FilterReport) {
+        let Some(participant) = self.me.clone() else {
+            return;
+        };
+        // Nobody listens any more once the job has ended.
+        let _ = self.events.send(Event::Filter {
+            participant,
+            report,
+        });
     }
 
     /// Tells who speaks; what a kiosk plays to itself is nobody.

@@ -10,6 +10,7 @@ mod common;
 mod everybody;
 mod filter;
 mod hearing;
+mod in_place;
 mod kiosk;
 mod live;
 mod mixed;
@@ -118,7 +119,7 @@ async fn stay(
             Ok(mut call) => {
                 wait = FIRST_WAIT;
                 was_there = true;
-                role.entered();
+                role.entered(call.me());
                 let over = tokio::select! {
                     () = &mut stop => Over::Asked,
                     over = call.run(role, inbox, pulse) => over,
@@ -173,7 +174,7 @@ fn pass_on(event: MediaEvent, events: &Events) -> Result<(), MediaError> {
         MediaEvent::Encoder(encoder) => Event::Encoder(encoder),
         MediaEvent::Speech(speech) => Event::Speech(speech),
         MediaEvent::Device(DeviceNews { device, lost }) => Event::Device { device, lost },
-        // Only a filter has such, and knows whose sound it is.
+        // Only filters and kiosks have such, and know whose sound it is.
         MediaEvent::Filter(_) => return Ok(()),
         MediaEvent::Failed(error) => return Err(error),
     };
