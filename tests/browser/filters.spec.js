@@ -255,3 +255,13 @@ test('lips stay with a voice that comes late by way of a filter', async ({ serve
   expect(Number(await tile.getAttribute('data-held'))).toBeGreaterThan(150);
   await expect.poll(() => lateness(tile), { message: 'milliseconds by which the original would jump, should it have to go on', timeout: 90_000 }).toBeLessThan(80);
 });
+
+test('a filter for everybody cleans up the sound of each, and shows itself to nobody', async ({ server, visit }) => {
+  lightEngine(server);
+  await attend(server, { role: 'filter', room: 'studio', of: 'all' });
+  const { ada, ben, tile } = await together(server, visit);
+  for (const heard of [tile, tileOf(ada, 'Ben')]) {
+    await expect(heard).toHaveAttribute('data-sound', 'enhanced', { timeout: 30_000 });
+  }
+  for (const page of [ada, ben]) await expect(page.getByTestId('tile')).toHaveCount(1);
+});
