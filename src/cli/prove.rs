@@ -51,11 +51,15 @@ pub fn prove(arguments: ProveArguments) -> anyhow::Result<()> {
                 bits_per_second: arguments.bitrate,
             },
             codecs: vec![arguments.codec],
+            lower: Vec::new(),
+            pause_below: Bitrate::from_kilobits(0),
         },
         audio: AudioSettings {
             bitrate: Bitrate::from_kilobits(64),
             channels: 1,
             packet: crate::pipeline::settings::PACKET,
+            expected_loss: crate::pipeline::settings::EXPECTED_LOSS,
+            is_silence_left_out: false,
         },
     };
     media::init()?;

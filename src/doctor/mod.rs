@@ -54,11 +54,15 @@ fn settings() -> Settings {
             framerate: 30,
             bitrate: Bitrate::from_kilobits(2000),
             codecs: vec![Codec::Vp8, Codec::H264],
+            lower: Vec::new(),
+            pause_below: Bitrate::from_kilobits(0),
         },
         audio: AudioSettings {
             bitrate: Bitrate::from_kilobits(64),
             channels: 1,
             packet: crate::pipeline::settings::PACKET,
+            expected_loss: crate::pipeline::settings::EXPECTED_LOSS,
+            is_silence_left_out: false,
         },
     }
 }

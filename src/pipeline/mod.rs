@@ -2,7 +2,8 @@
 //!
 //! * [`description`]: what an integrator's TOML file says; `reader`: its tables, with the place of each key; [`schema`]:
 //!   which keys there are; [`problem`]: what is wrong, with file, line and column.
-//! * [`parameters`]: the values a job may give, and their checks; [`settings`]: numbers such as picture size.
+//! * [`parameters`]: the values a job may give, and their checks; [`settings`]: numbers such as picture size; [`tiers`]: cheaper
+//!   encodings of the picture.
 //! * [`fragment`]: launch texts with their values; [`launch`]: their grammar; [`change`]: what another description or
 //!   other values mean for a job that runs.
 //! * [`allowed`]: which elements and properties descriptions may use; [`packages`]: where Debian has them; `live`: what
@@ -35,8 +36,10 @@ mod schema_tests;
 pub mod settings;
 #[cfg(test)]
 mod tests;
+pub mod tiers;
 
 pub use description::Description;
 pub use problem::{DescriptionError, Problem};
 pub use recording::RecordingSettings;
 pub use settings::{AudioSettings, Bitrate, Settings, VideoSettings};
+pub use tiers::Tier;

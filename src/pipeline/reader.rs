@@ -296,6 +296,28 @@ impl<'a> Table<'a> {
         Some(Table::new(self.source, &path, entry.place, table))
     }
 
+    /// A list of tables, each checked against its keys.
+    pub fn list(&self, key: &str, keys: &[Key]) -> Option<Vec<Table<'a>>> {
+        let entry = self.entry(key)?;
+        let tables: Option<Vec<_>> = match entry.value.get_ref() {
+            DeValue::Array(items) => items
+                .iter()
+                .map(|item| Some((item.get_ref().as_table()?, item)))
+                .collect(),
+            _ => None,
+        };
+        let Some(tables) = tables else {
+            self.wrong_type(entry, "a list of tables is wanted here");
+            return None;
+        };
+        let path = self.name_of(key);
+        let read = |(table, item): (&'a DeTable<'a>, &Spanned<_>)| {
+            let place = self.source.place(item.span().start);
+            Table::new(self.source, &path, place, table).expect(keys)
+        };
+        Some(tables.into_iter().map(read).collect())
+    }
+
     /// The tables below a key, each under its own name and not yet checked against keys; `None` is one that is no table.
     pub fn tables(&self, key: &str) -> Vec<(String, Option<Table<'a>>)> {
         let Some(table) = self.entry(key).and_then(|entry| self.below(entry)) else {

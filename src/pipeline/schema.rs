@@ -7,6 +7,7 @@ use super::recording::{HLS_KEEP, HLS_SEGMENT, Sound, THUMBNAILS};
 use super::settings::{
     AUDIO_KBPS, CHANNELS, FRAMERATE, HEIGHT, LATENCY, Limits, VIDEO_KBPS, WIDTH,
 };
+use super::tiers::{PAUSE_KBPS, TIER_FRAMERATE, TIER_HEIGHT, TIER_KBPS};
 use crate::media::layout::Layout;
 use crate::recording::{Containers, Media};
 
@@ -31,11 +32,15 @@ pub(super) enum Holds {
     Switch,
     /// A number or the name of a parameter in braces.
     Setting(&'static Limits),
+    /// The same, whose default follows from other keys.
+    Derived(&'static Limits),
     Codecs,
     Integer,
     Number,
     Boolean,
     Table(&'static [Key]),
+    /// A list of tables.
+    List(&'static [Key]),
     Parameters,
 }
 
@@ -58,6 +63,7 @@ const fn required(name: &'static str, holds: Holds, about: &'static str) -> Key 
 }
 
 pub(super) const ROLES: [&str; 4] = ["kiosk", "recorder", "filter", "relay"];
+pub(super) const MOTIONS: [&str; 2] = ["high", "low"];
 pub(super) const DEVICE_KINDS: [&str; 4] = ["camera", "microphone", "speaker", "display"];
 pub(super) const CODECS: [&str; 5] = ["vp8", "h264", "vp9", "av1", "h265"];
 
@@ -237,6 +243,39 @@ pub(super) const VIDEO: &[Key] = &[
         Holds::Codecs,
         "The codecs offered and taken, the preferred one first",
     ),
+    key(
+        "motion",
+        Holds::OneOf(&MOTIONS),
+        "Where links carry less, low: fewer pictures before smaller ones; high, the default: smaller ones",
+    ),
+    key(
+        "tiers",
+        Holds::List(TIER),
+        "Cheaper encodings of the picture for slower links, the best first; default: a half and a quarter of its size",
+    ),
+    key(
+        "pause_below_kbps",
+        Holds::Derived(&PAUSE_KBPS),
+        "Where less is left for the picture, none is sent; default: a third of the lowest tier's rate, in kb/s",
+    ),
+];
+
+pub(super) const TIER: &[Key] = &[
+    required(
+        "height",
+        Holds::Derived(&TIER_HEIGHT),
+        "Pixels down; even. The width follows from the picture's shape",
+    ),
+    key(
+        "framerate",
+        Holds::Derived(&TIER_FRAMERATE),
+        "Pictures per second, at most; default: as the tier above",
+    ),
+    required(
+        "bitrate_kbps",
+        Holds::Derived(&TIER_KBPS),
+        "What its encoder aims at, at most, in kb/s; where less than that of the next tier is left, that one serves",
+    ),
 ];
 
 pub(super) const AUDIO: &[Key] = &[
@@ -378,16 +417,21 @@ fn holds(holds: &Holds) -> Json {
         Holds::Choice(names) => json!({"anyOf": [{"enum": names}, placeholder()]}),
         Holds::Switch => json!({"anyOf": [{"type": "boolean"}, placeholder()]}),
         Holds::Setting(limits) => {
-            let mut number =
-                json!({"type": "integer", "minimum": limits.min, "maximum": limits.max});
-            if limits.even {
-                number["multipleOf"] = json!(2);
-            }
-            json!({"default": limits.default, "anyOf": [number, placeholder()]})
+            json!({"default": limits.default, "anyOf": [number(limits), placeholder()]})
         }
+        Holds::Derived(limits) => json!({"anyOf": [number(limits), placeholder()]}),
         Holds::Table(keys) => table(keys),
+        Holds::List(keys) => json!({"type": "array", "items": table(keys)}),
         Holds::Parameters => parameters(),
     }
+}
+
+fn number(limits: &Limits) -> Json {
+    let mut number = json!({"type": "integer", "minimum": limits.min, "maximum": limits.max});
+    if limits.even {
+        number["multipleOf"] = json!(2);
+    }
+    number
 }
 
 /// The name of a parameter in braces.

@@ -6,6 +6,7 @@ use super::parameters::{Values, shown};
 use super::problem::{Place, did_you_mean};
 use super::reader::Table;
 use super::schema::{AUDIO, CODECS, VIDEO};
+use super::tiers::{self, Tier};
 use crate::job::Value;
 use crate::media::Codec;
 
@@ -54,6 +55,10 @@ pub struct VideoSettings {
     pub bitrate: Bitrate,
     /// The codecs offered and taken, the preferred one first.
     pub codecs: Vec<Codec>,
+    /// Cheaper encodings of it for slower links, the best first.
+    pub lower: Vec<Tier>,
+    /// Where less than this is left for the picture, none is sent.
+    pub pause_below: Bitrate,
 }
 
 /// The sound.
@@ -65,10 +70,18 @@ pub struct AudioSettings {
     pub channels: u32,
     /// The length of a packet (RFC 6716 2.1.4): 20 ms, and 10 ms of a filter.
     pub packet: Duration,
+    /// The loss that redundancy is written for, in percent (RFC 6716 2.1.7); it follows the listeners' links.
+    pub expected_loss: u32,
+    /// Silence is not sent (RFC 6716 2.1.9): where links are scarce.
+    pub is_silence_left_out: bool,
 }
 
 /// The usual length of a packet of sound.
 pub const PACKET: Duration = Duration::from_millis(20);
+
+/// What is expected to be lost before anything is known, in percent: libopus writes redundancy only when it is told to
+/// expect loss.
+pub const EXPECTED_LOSS: u32 = 10;
 
 /// A number in the file: itself, or the name of the parameter that gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +111,7 @@ pub(super) struct Declared {
     audio_kbps: Number,
     channels: Number,
     codecs: Vec<Codec>,
+    tiers: tiers::Declared,
 }
 
 /// What a number may be.
@@ -207,6 +221,17 @@ impl Number {
         number
     }
 
+    /// Reads the number where the file has it.
+    pub fn read_if_there(table: Option<&Table<'_>>, limits: &Limits) -> Option<Self> {
+        let there = table.filter(|table| table.value(limits.name).is_some());
+        there.map(|table| Self::read(Some(table), limits))
+    }
+
+    /// Where the file has it.
+    pub fn place(&self) -> Option<Place> {
+        self.place
+    }
+
     fn check(&self, value: &Value) -> Result<u32, (String, String)> {
         let number = match value {
             Value::Integer(number) => u32::try_from(*number).ok(),
@@ -271,6 +296,7 @@ impl Declared {
             framerate: Number::read(video, &FRAMERATE),
             video_kbps: Number::read(video, &VIDEO_KBPS),
             codecs: read_codecs(video),
+            tiers: tiers::Declared::read(video),
             audio_kbps: Number::read(audio, &AUDIO_KBPS),
             channels: Number::read(audio, &CHANNELS),
         }
@@ -279,19 +305,31 @@ impl Declared {
     /// The settings with parameters' values in them; what is wrong is told to `wrong`.
     pub fn resolve(&self, values: &Values, wrong: &mut Wrong<'_>) -> Settings {
         let mut get = |number: &Number| number.resolve(values, wrong);
+        let own = Tier {
+            width: get(&self.width),
+            height: get(&self.height),
+            framerate: get(&self.framerate),
+            bitrate: Bitrate::from_kilobits(get(&self.video_kbps)),
+        };
+        let (lower, pause_below) = self.tiers.resolve(own, values, wrong);
+        let mut get = |number: &Number| number.resolve(values, wrong);
         Settings {
             latency: Duration::from_millis(u64::from(get(&self.latency_ms))),
             video: VideoSettings {
-                width: get(&self.width),
-                height: get(&self.height),
-                framerate: get(&self.framerate),
-                bitrate: Bitrate::from_kilobits(get(&self.video_kbps)),
+                width: own.width,
+                height: own.height,
+                framerate: own.framerate,
+                bitrate: own.bitrate,
                 codecs: self.codecs.clone(),
+                lower,
+                pause_below,
             },
             audio: AudioSettings {
                 bitrate: Bitrate::from_kilobits(get(&self.audio_kbps)),
                 channels: get(&self.channels),
                 packet: PACKET,
+                expected_loss: EXPECTED_LOSS,
+                is_silence_left_out: false,
             },
         }
     }

@@ -53,6 +53,15 @@ pub struct Choice {
     pub time_per_frame: Option<Duration>,
 }
 
+/// An encoder, and what stands around it.
+#[derive(Debug)]
+pub struct Built {
+    /// The encoder itself, one of the chain.
+    pub encoder: gst::Element,
+    /// Each one's pads link in order.
+    pub chain: Vec<gst::Element>,
+}
+
 impl Choice {
     fn unproven(candidate: &'static Candidate) -> Self {
         Self {
@@ -68,7 +77,7 @@ impl Choice {
     ///
     /// # Errors
     /// An element is missing, or its version is not known to attache.
-    pub fn build(&self, settings: &Settings) -> Result<Vec<gst::Element>, MediaError> {
+    pub fn build(&self, settings: &Settings) -> Result<Built, MediaError> {
         let Candidate {
             factory,
             package,
@@ -102,9 +111,26 @@ impl Choice {
             let early = *priming * gst::ClockTime::SECOND.nseconds() / SOUND_RATE;
             pad.set_offset(-i64::try_from(early).unwrap_or_default());
         }
-        chain.push(encoder);
+        chain.push(encoder.clone());
         chain.extend(form(*codec)?);
-        Ok(chain)
+        Ok(Built { encoder, chain })
+    }
+
+    /// Sets those settings anew that follow the links: rates, the loss that is expected.
+    ///
+    /// # Errors
+    /// This encoder cannot change them while it works.
+    pub fn retune(&self, encoder: &gst::Element, settings: &Settings) -> Result<(), MediaError> {
+        let effort = self.effort(settings);
+        let following = self
+            .candidate
+            .settings
+            .iter()
+            .filter(|setting| setting.follows_links());
+        for setting in following {
+            setting.apply(encoder, settings, &effort)?;
+        }
+        Ok(())
     }
 
     fn effort(&self, settings: &Settings) -> Effort {
@@ -354,11 +380,15 @@ pub(crate) mod tests {
                 framerate: 30,
                 bitrate: Bitrate::from_kilobits(1500),
                 codecs: vec![Codec::Vp8, Codec::H264],
+                lower: Vec::new(),
+                pause_below: Bitrate::from_kilobits(0),
             },
             audio: AudioSettings {
                 bitrate: Bitrate::from_kilobits(64),
                 channels: 1,
                 packet: crate::pipeline::settings::PACKET,
+                expected_loss: crate::pipeline::settings::EXPECTED_LOSS,
+                is_silence_left_out: false,
             },
         }
     }

@@ -18,7 +18,12 @@ fn click_through(candidate: &'static Candidate) -> f64 {
     let sink = gst_app::AppSink::builder().sync(false).build();
     let pipeline = gst::Pipeline::new();
     let mut chain = vec![source.clone().upcast()];
-    chain.extend(Choice::unproven(candidate).build(&settings()).unwrap());
+    chain.extend(
+        Choice::unproven(candidate)
+            .build(&settings())
+            .unwrap()
+            .chain,
+    );
     for (name, package) in [("avdec_aac", "libav"), ("audioconvert", "base")] {
         chain.push(make(name, package).unwrap());
     }

@@ -142,7 +142,7 @@ fn encode(candidate: &'static Candidate, settings: &Settings) -> Result<Run, Ver
     let middle = Choice::unproven(candidate)
         .build(settings)
         .map_err(failed)?;
-    let line = Line::start(&caps, middle)?;
+    let line = Line::start(&caps, middle.chain)?;
     let interval = Class::of(settings).interval();
     let mut run = Run {
         samples: Vec::new(),

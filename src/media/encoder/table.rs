@@ -200,8 +200,8 @@ const OPUS: &[Setting] = &[
     need("frame-size", Amount::Packet),
     need("inband-fec", ON),
     // libopus writes redundancy only when it is told to expect loss.
-    need("packet-loss-percentage", Text(&["10"])),
-    need("dtx", OFF),
+    need("packet-loss-percentage", Amount::ExpectedLoss),
+    need("dtx", Amount::LeavesSilenceOut),
 ];
 const AAC: &[Setting] = &[need("bitrate", Amount::SoundBits)];
 

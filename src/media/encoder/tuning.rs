@@ -38,6 +38,10 @@ pub enum Amount {
     Kilobits,
     /// The sound's bit rate in bits per second.
     SoundBits,
+    /// The loss that sound is made redundant for, in percent.
+    ExpectedLoss,
+    /// Whether silence is not sent.
+    LeavesSilenceOut,
     /// The length of a packet of sound in milliseconds.
     Packet,
     /// Frames between key frames when nobody asks for one.
@@ -66,6 +70,23 @@ impl Setting {
             property,
             amount,
             need: Need::IfPresent,
+        }
+    }
+
+    /// Whether it changes with the links of those who take the frames.
+    pub fn follows_links(&self) -> bool {
+        match self.amount {
+            Amount::Bits
+            | Amount::Kilobits
+            | Amount::SoundBits
+            | Amount::ExpectedLoss
+            | Amount::LeavesSilenceOut
+            | Amount::V4l2Controls => true,
+            Amount::Text(_)
+            | Amount::Packet
+            | Amount::KeyFrameDistance
+            | Amount::Threads
+            | Amount::Speed => false,
         }
     }
 
@@ -131,6 +152,8 @@ impl Amount {
             Self::Bits => one(video.bitrate.bits_per_second),
             Self::Kilobits => one(video.bitrate.kilobits().max(1)),
             Self::SoundBits => one(settings.audio.bitrate.bits_per_second),
+            Self::ExpectedLoss => one(settings.audio.expected_loss),
+            Self::LeavesSilenceOut => vec![settings.audio.is_silence_left_out.to_string()],
             Self::Packet => vec![settings.audio.packet.as_millis().to_string()],
             Self::KeyFrameDistance => one(distance),
             Self::Threads => one(effort.threads),

@@ -97,11 +97,15 @@ impl Format {
                 framerate: self.framerate,
                 bitrate: self.bitrate,
                 codecs: vec![self.codec()],
+                lower: Vec::new(),
+                pause_below: Bitrate::from_kilobits(0),
             },
             audio: AudioSettings {
                 bitrate: Bitrate::from_kilobits(128),
                 channels: 2,
                 packet: crate::pipeline::settings::PACKET,
+                expected_loss: crate::pipeline::settings::EXPECTED_LOSS,
+                is_silence_left_out: false,
             },
         }
     }
@@ -120,7 +124,7 @@ impl Format {
         if self.container != Container::Mp4 {
             let choices = encoders.choices(Codec::Opus, &settings)?;
             let best = choices.first();
-            return best.map_or_else(|| Ok(Vec::new()), |best| best.build(&settings));
+            return best.map_or_else(|| Ok(Vec::new()), |best| Ok(best.build(&settings)?.chain));
         }
         let encoder = make("avenc_aac", "gstreamer1.0-libav")?;
         let bits = settings.audio.bitrate.bits_per_second;
@@ -199,7 +203,7 @@ impl Film {
         };
         tracing::info!(encoder = best.candidate.factory, reason = %best.reason, "the film's encoder");
         let mut chain = vec![mixer.clone(), capsfilter(&caps)?, queue(WAITING)?];
-        chain.extend(best.build(&settings)?);
+        chain.extend(best.build(&settings)?.chain);
         if format.codec() == Codec::H264 {
             chain.push(make("h264parse", BAD)?);
         }
