@@ -41,7 +41,7 @@ function long({ files }, what) {
 
 const perHour = (file) => `${file.drift_ms_per_hour.toFixed(1)} ms`;
 
-function rows({ join, latency, kiosk, recorder, mixed, many, crash, changes, reconnect, filter, hop, drift }) {
+function rows({ join, latency, kiosk, recorder, mixed, many, crash, changes, reconnect, filter, hop, viewers, drift }) {
   const { bare_encoder: bare, one_viewer: viewer, one_person: person } = kiosk;
   return [
     ['join: "Start" to first frame, p50', milliseconds(join.first_frame_ms.p50), '300 ms'],
@@ -68,6 +68,12 @@ function rows({ join, latency, kiosk, recorder, mixed, many, crash, changes, rec
     ['recorder killed: what is missing in its files, p50', milliseconds(crash.p50_ms), ''],
     ['recorder killed: what is missing in its files, worst', milliseconds(crash.max_ms), '500 ms'],
     ['the same while 5 % of the packets are lost, p50 / worst', `${milliseconds(crash.lossy_p50_ms)} / ${milliseconds(crash.lossy_max_ms)}`, '500 ms'],
+    ['WHEP: POST to first key frame, p50 / p95', `${milliseconds(viewers.first_key_frame_ms.p50)} / ${milliseconds(viewers.first_key_frame_ms.p95)}`, '120 / 200 ms'],
+    ...viewers.costs.map((cost) => [
+      `kiosk, ${cost.viewers} WHEP viewers of one tier: cores (over one viewer), memory, threads`,
+      `${cores(cost.cores)} (${(cost.cores / viewers.costs[0].cores).toFixed(2)}), ${mebibytes(cost.rss_mib)}, ${cost.threads}`,
+      { 8: '1.40, 100 MiB, 60', 20: '1.80' }[cost.viewers] ?? '',
+    ]),
     ['an hour as it was received: sound and picture apart, p95', milliseconds(long(drift, 'as received').p95_ms), '40 ms'],
     ['an hour as it was received: drift in an hour', perHour(long(drift, 'as received')), '10 ms'],
     ['an hour mixed: sound and picture apart, p95', milliseconds(long(drift, 'mixed').p95_ms), '40 ms'],

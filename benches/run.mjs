@@ -18,8 +18,9 @@ import { measureMixed } from './mixed.mjs';
 import { measureReconnect } from './reconnect.mjs';
 import { measureRecorder } from './recorder.mjs';
 import { page, rounded } from './report.mjs';
+import { measureViewers } from './viewers.mjs';
 
-const MEASUREMENTS = { join: measureJoin, latency: measureLatency, kiosk: measureKiosk, recorder: measureRecorder, mixed: measureMixed, many: measureMany, crash: measureCrash, changes: measureChanges, reconnect: measureReconnect, filter: measureFilter, hop: measureHop, drift: measureDrift };
+const MEASUREMENTS = { join: measureJoin, latency: measureLatency, kiosk: measureKiosk, recorder: measureRecorder, mixed: measureMixed, many: measureMany, crash: measureCrash, changes: measureChanges, reconnect: measureReconnect, filter: measureFilter, hop: measureHop, viewers: measureViewers, drift: measureDrift };
 /** Those that take as long as they are told to. */
 const LONG = ['drift'];
 const ROOT = new URL('..', import.meta.url).pathname;
