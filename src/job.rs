@@ -548,6 +548,16 @@ pub enum Event {
         /// Since the last time.
         quality: Quality,
     },
+    /// Another tier of the picture is sent to a peer.
+    Tier {
+        /// The other participant.
+        participant: ParticipantId,
+        /// Which PeerConnection.
+        generation: Generation,
+        /// Lines and pictures per second, as `720p30`; absent: its link carries sound only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tier: Option<String>,
+    },
     /// A message came over a data channel.
     Message {
         /// From whom.

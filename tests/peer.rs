@@ -13,7 +13,7 @@ use std::time::Duration;
 use attache::job::PeerState;
 use attache::media::{Codec, MediaKind, clock};
 use attache::peer::{
-    EncodedSink, Latency, Peer, PeerEvent, PeerSettings, Producers, Receive, Wish,
+    EncodedSink, Latency, Peer, PeerEvent, PeerSettings, Producers, Receive, Supply, Wish,
 };
 use attache::quality::{Counts, Path, Quality};
 use attache::recording::frame::{Content, Frame};
@@ -72,7 +72,7 @@ fn producers() -> Producers {
         pipeline.set_state(gst::State::Playing)?;
         // Lives as long as the test's process.
         std::mem::forget(pipeline);
-        Ok(producer)
+        Ok(Supply::Producer(producer))
     })
 }
 
@@ -128,6 +128,7 @@ impl Side {
             PeerEvent::ChatOpen => self.chat = true,
             PeerEvent::Message(text) => self.message = Some(text),
             PeerEvent::Measured(counts) => self.counts = Some(*counts),
+            PeerEvent::Tier(_) => {}
             PeerEvent::Error(error) => panic!("{error}"),
         }
     }

@@ -294,6 +294,16 @@ fn words(event: &Event) -> Option<String> {
             Some(reason) => format!("the stream to {target} is {state}: {reason}"),
             None => format!("the stream to {target} is {state}"),
         },
+        Event::Tier {
+            participant,
+            tier: Some(tier),
+            ..
+        } => format!("{participant} is sent {tier}"),
+        Event::Tier {
+            participant,
+            tier: None,
+            ..
+        } => format!("{participant} is sent no picture: its link carries sound only"),
         Event::Ended { because } => format!("the recording ended: {because}"),
         Event::Paused => "paused: nothing is written".to_owned(),
         Event::Resumed => "recording again".to_owned(),

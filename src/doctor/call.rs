@@ -18,7 +18,7 @@ use crate::media::MediaKind;
 use crate::media::capture::{Capture, Context};
 use crate::media::encoder::Encoders;
 use crate::media::timecode::{self, Luma};
-use crate::peer::{Latency, Peer, PeerEvent, PeerSettings, Receive};
+use crate::peer::{Latency, Peer, PeerEvent, PeerSettings, Receive, Supply};
 use crate::pipeline::Description;
 use crate::signalling::ids::RoomName;
 use crate::signalling::protocol::{Ice, Sends};
@@ -97,7 +97,9 @@ async fn carry(capture: &Capture) -> Result<Vec<u64>> {
         latency: Latency::Fixed(capture.settings().latency),
     };
     let sender = PeerSettings {
-        producers: Some(Arc::new(move |codec| Ok(from.producer(codec)?))),
+        producers: Some(Arc::new(move |codec| {
+            Ok(Supply::Producer(from.producer(codec)?))
+        })),
         ..settings("doctor-sends", true)
     };
     let (mut sender, offer, mut sent) = Peer::offer(sender).await?;
@@ -135,6 +137,7 @@ fn fail_on(event: &PeerEvent) -> Result<()> {
         | PeerEvent::Track { .. }
         | PeerEvent::ChatOpen
         | PeerEvent::Measured(_)
+        | PeerEvent::Tier(_)
         | PeerEvent::Message(_) => Ok(()),
     }
 }

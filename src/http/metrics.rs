@@ -153,6 +153,7 @@ impl Snapshot {
                 ConstCounter::new(*count).encode(stalls.encode_family(&labels)?)?;
             }
         }
+        tiers(encoder, &jobs)?;
         for (name, help, of) in PEER_GAUGES {
             let kind = ConstGauge::<f64>::new(0.0).metric_type();
             let mut family = encoder.encode_descriptor(name, help, None, kind)?;
@@ -407,6 +408,35 @@ fn gauge(
     let value = ConstGauge::new(whole(value));
     let encoder = encoder.encode_descriptor(name, help, None, value.metric_type())?;
     value.encode(encoder)
+}
+
+/// Which tiers the peers are sent, and how often that changed.
+fn tiers(encoder: &mut DescriptorEncoder<'_>, jobs: &[&JobView]) -> std::fmt::Result {
+    let mut tiers = Vec::new();
+    let mut changes = Vec::new();
+    for job in jobs {
+        let mut by_tier: BTreeMap<&String, usize> = BTreeMap::new();
+        for tier in job.peers.iter().filter_map(|peer| peer.tier.as_ref()) {
+            *by_tier.entry(tier).or_default() += 1;
+        }
+        let [id, role] = of_job(job);
+        for (tier, count) in by_tier {
+            tiers.push((
+                [id.clone(), role.clone(), ("tier", tier.clone())],
+                whole(count),
+            ));
+        }
+        changes.push((of_job(job), job.tier_changes));
+    }
+    let help = "Peers of a job by the tier of the picture that they are sent; none: their links carry sound only";
+    gauges(encoder, "peers_by_tier", help, tiers.into_iter())?;
+    let help = "Times that peers of a job were given another tier";
+    let kind = ConstCounter::<u64>::new(0).metric_type();
+    let mut family = encoder.encode_descriptor("peer_tier_changes", help, None, kind)?;
+    for (labels, count) in changes {
+        ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
 }
 
 fn gauges<const N: usize>(

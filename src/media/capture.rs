@@ -143,6 +143,11 @@ impl Capture {
         self.0.raw.of(kind).map(Outlet::producer)
     }
 
+    /// The encoders, for peers.
+    pub fn encodings(&self) -> Encodings {
+        self.0.encodings.clone()
+    }
+
     /// See [`Encodings::producer`].
     pub fn producer(&self, codec: Codec) -> Result<StreamProducer, MediaError> {
         self.0.encodings.producer(codec)

@@ -52,6 +52,7 @@ impl std::fmt::Display for Fault {
 #[derive(Debug)]
 pub(super) struct Encoding {
     pipeline: gst::Pipeline,
+    encoder: gst::Element,
     link: ConsumptionLink,
     kind: MediaKind,
     feed: Feed,
@@ -92,7 +93,9 @@ impl Encoding {
         StreamProducer::configure_consumer_with(&source, waiting.clone());
         let feed = encoded.feed();
         let mut chain = vec![source.clone().upcast()];
-        chain.extend(choice.build(settings)?);
+        let encoding = choice.build(settings)?;
+        let encoder = encoding.encoder;
+        chain.extend(encoding.chain);
         chain.push(feed.appsink().upcast());
         add_linked(&pipeline, &chain)?;
         let doing = "start an encoder";
@@ -115,6 +118,7 @@ impl Encoding {
         };
         Ok(Self {
             pipeline,
+            encoder,
             link,
             kind,
             feed,
@@ -172,6 +176,14 @@ impl Encoding {
     pub fn rest(&self) {
         self.rests.store(true, Ordering::Relaxed);
         self.link.set_discard(true);
+    }
+
+    /// Other rates and another expected loss from now on.
+    ///
+    /// # Errors
+    /// This encoder cannot change them while it works.
+    pub fn retune(&self, choice: &Choice, settings: &Settings) -> Result<(), MediaError> {
+        choice.retune(&self.encoder, settings)
     }
 
     /// The pipeline, for pictures of it.

@@ -1,22 +1,29 @@
-//! The encoders at work for raw outlets: one per codec that somebody wants, each replaced by the next when it fails.
+//! The encoders at work for raw outlets: one per codec and tier that somebody takes, each watched and replaced when it
+//! fails, and the viewers among whom tiers are dealt out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gstreamer as gst;
+use gstreamer_app as gst_app;
 use gstreamer_utils::StreamProducer;
 
-use super::encoder::{Candidate, Choice, Encoders};
-use super::encoding::{Encoding, Fault};
+use super::encoder::Encoders;
 use super::fanout::Outlet;
-use super::health::Illness;
+use super::lane::{Lane, Workshop};
+use super::tiers::policy::Level;
+use super::tiers::scaler::Scaler;
+use super::tiers::sound::Sound;
+use super::tiers::switch::Switch;
+use super::tiers::viewers::{Estimates, Listening, Orders, Tell, Viewers};
 use super::{Codec, MediaError, MediaEvent, MediaEvents, MediaKind};
-use crate::job::EncoderInUse;
 use crate::pipeline::Settings;
 
-/// How often the encoders are looked at.
+/// How often encoders and viewers are looked at.
 const LOOK: Duration = Duration::from_millis(50);
+/// An encoder whose frames nobody takes goes on for so long: the next one may come at once.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// The raw tracks there are.
 #[derive(Debug, Clone, Default)]
@@ -44,29 +51,20 @@ pub struct Encodings(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     raw: RawOutlets,
-    encoders: Encoders,
-    events: MediaEvents,
-    alarm: mpsc::Sender<()>,
-    // Held while an encoder is built, so that there is one per codec; no callback of GStreamer takes this lock.
-    lanes: Mutex<Lanes>,
+    workshop: Workshop,
+    // Held while an encoder is built, so that there is one for each; no callback of GStreamer takes this lock.
+    state: Mutex<State>,
 }
 
 #[derive(Debug)]
-struct Lanes {
+struct State {
     settings: Settings,
-    by_codec: HashMap<Codec, Lane>,
-}
-
-/// One codec: a stable outlet, and who feeds it.
-#[derive(Debug)]
-struct Lane {
-    outlet: Outlet,
-    /// Those not yet tried, the best first.
-    others: std::vec::IntoIter<Choice>,
-    choice: Choice,
-    /// None once all have failed.
-    encoding: Option<Encoding>,
-    told_slow: bool,
+    lanes: BTreeMap<(Codec, usize), Lane>,
+    /// The smaller pictures of the tiers at work.
+    scalers: BTreeMap<usize, Scaler>,
+    /// Encodings with consumers that take one tier and stay: files, live streams.
+    kept: BTreeSet<Codec>,
+    viewers: Viewers,
 }
 
 impl Encodings {
@@ -78,16 +76,23 @@ impl Encodings {
         events: MediaEvents,
     ) -> Result<Self, MediaError> {
         let (alarm, alarms) = mpsc::channel();
-        let lanes = Mutex::new(Lanes {
+        let viewers = Viewers::new(&settings);
+        let state = Mutex::new(State {
             settings,
-            by_codec: HashMap::new(),
+            lanes: BTreeMap::new(),
+            scalers: BTreeMap::new(),
+            kept: BTreeSet::new(),
+            viewers,
         });
-        let shared = Arc::new(Shared {
-            raw,
+        let workshop = Workshop {
             encoders,
             events,
             alarm,
-            lanes,
+        };
+        let shared = Arc::new(Shared {
+            raw,
+            workshop,
+            state,
         });
         let watched = Arc::downgrade(&shared);
         std::thread::Builder::new()
@@ -100,216 +105,235 @@ impl Encodings {
         Ok(Self(shared))
     }
 
-    /// Encoded frames: VP8 frames, H.264 access units in byte-stream form with SPS and PPS on each key frame, or Opus
-    /// packets; their PTS are running times of [`super::clock`]. The encoder starts with the first call,
+    /// Encoded frames of the best tier: VP8 frames, H.264 access units in byte-stream form with SPS and PPS on each key
+    /// frame, or Opus packets; their PTS are running times of [`super::clock`]. The encoder starts with the first call,
     /// serves all callers, and pauses in [`Encodings::rest`]. To be called once for each new consumer: it gets a key
     /// frame at once.
     pub fn producer(&self, codec: Codec) -> Result<StreamProducer, MediaError> {
-        let shared = &self.0;
-        let raw = shared.raw.of(codec.kind());
-        let raw = raw.ok_or(MediaError::NotCaptured(codec))?;
-        let mut lanes = shared.lanes();
-        let settings = lanes.settings.clone();
-        if let Some(lane) = lanes.by_codec.get_mut(&codec) {
-            if let Some(encoding) = &mut lane.encoding {
-                encoding.wake();
-            }
-            return Ok(lane.outlet.producer());
-        }
-        let outlet = Outlet::encoded(codec)?;
-        let mut others = shared.encoders.choices(codec, &settings)?.into_iter();
-        let (choice, encoding) = shared.first_that_starts(&mut others, &settings, raw, &outlet)?;
-        shared.tell(&choice, None);
-        outlet.expect_newcomer();
-        let producer = outlet.producer();
-        let lane = Lane {
-            outlet,
-            others,
-            choice,
-            encoding: Some(encoding),
-            told_slow: false,
-        };
-        lanes.by_codec.insert(codec, lane);
+        let mut state = self.0.state();
+        let lane = self.0.awake(&mut state, codec, 0)?;
+        let producer = lane.outlet().producer();
+        state.kept.insert(codec);
         Ok(producer)
+    }
+
+    /// Wakes the encoder that a viewer or listener will begin with.
+    pub fn prepare(&self, codec: Codec) -> Result<(), MediaError> {
+        let mut state = self.0.state();
+        self.0.awake(&mut state, codec, 0).map(drop)
+    }
+
+    /// Sends a viewer the tier that its link carries, through this appsrc, until the switch is dropped: the best one
+    /// first, a key frame at once.
+    pub fn view(
+        &self,
+        codec: Codec,
+        source: &gst_app::AppSrc,
+        estimates: Estimates,
+        tell: Tell,
+    ) -> Result<Switch, MediaError> {
+        let mut state = self.0.state();
+        let outlet = self.0.awake(&mut state, codec, 0)?.outlet().clone();
+        let switch = Switch::new(source);
+        switch.turn_to(&outlet);
+        state
+            .viewers
+            .join(codec, switch.downgrade(), estimates, tell);
+        Ok(switch)
+    }
+
+    /// A listener: how sound is encoded follows its link, too.
+    pub fn listen(&self, estimates: Estimates) -> Listening {
+        self.0.state().viewers.listen(estimates)
     }
 
     /// Lets the encoders rest until the next call of [`Encodings::producer`]: nobody is there to see or hear.
     pub fn rest(&self) {
-        let lanes = self.0.lanes();
-        let encodings = lanes
-            .by_codec
-            .values()
-            .filter_map(|lane| lane.encoding.as_ref());
-        encodings.for_each(Encoding::rest);
+        self.0.state().lanes.values().for_each(Lane::rest);
     }
 
     /// Encoders of this kind go on with other settings: the same ones, started anew.
     pub fn change(&self, kind: MediaKind, settings: &Settings) -> Result<(), MediaError> {
         let shared = &self.0;
-        let mut lanes = shared.lanes();
-        lanes.settings = settings.clone();
-        let Some(raw) = shared.raw.of(kind) else {
-            return Ok(());
-        };
-        for (codec, lane) in &mut lanes.by_codec {
-            if codec.kind() != kind {
-                continue;
+        let mut state = shared.state();
+        state.settings = settings.clone();
+        state.viewers.change(settings);
+        if kind == MediaKind::Video {
+            state.scalers.clear();
+        }
+        let tiers = settings.video.tiers().len();
+        state.lanes.retain(|(_, tier), _| *tier < tiers);
+        let concerned = state.lanes.keys().filter(|(codec, _)| codec.kind() == kind);
+        for (codec, tier) in concerned.copied().collect::<Vec<_>>() {
+            let raw = shared.raw_of(&mut state, codec, tier)?;
+            let settings = state.settings_of(codec, tier);
+            if let Some(lane) = state.lanes.get_mut(&(codec, tier)) {
+                lane.change(&shared.workshop, settings, raw)?;
             }
-            let started = Encoding::start(
-                &lane.choice,
-                settings,
-                raw,
-                &lane.outlet,
-                shared.alarm.clone(),
-            )?;
-            lane.put(started);
         }
         Ok(())
     }
 
     /// Stops them all. Blocks: not for async threads.
     pub fn stop(&self) {
-        let lanes = std::mem::take(&mut self.0.lanes().by_codec);
-        drop(lanes);
+        let mut state = self.0.state();
+        let lanes = std::mem::take(&mut state.lanes);
+        let scalers = std::mem::take(&mut state.scalers);
+        drop(state);
+        drop((lanes, scalers));
     }
 
     /// The running pipelines, for pictures of them.
     pub fn pipelines(&self) -> Vec<gst::Pipeline> {
-        let lanes = self.0.lanes();
-        let encodings = lanes
-            .by_codec
+        let state = self.0.state();
+        let scalers = state
+            .scalers
             .values()
-            .filter_map(|lane| lane.encoding.as_ref());
-        encodings
-            .map(|encoding| encoding.pipeline().clone())
+            .map(|scaler| scaler.pipeline().clone());
+        scalers
+            .chain(state.lanes.values().filter_map(Lane::pipeline))
             .collect()
     }
 }
 
-impl Lane {
-    fn put(&mut self, encoding: Encoding) {
-        let rested = self.encoding.replace(encoding);
-        // Stopping may take its time, above all where it hangs.
-        std::thread::spawn(move || drop(rested));
+impl State {
+    /// What the encoder of a codec is to do in a tier.
+    fn settings_of(&self, codec: Codec, tier: usize) -> Settings {
+        let mut settings = self.settings.clone();
+        if let Some(lane) = self
+            .lanes
+            .get(&(Codec::Opus, 0))
+            .filter(|_| codec == Codec::Opus)
+        {
+            settings.audio = lane.settings().audio.clone();
+        }
+        match settings.video.tiers().get(tier) {
+            Some(tier) if codec.kind() == MediaKind::Video => {
+                settings.video = settings.video.at(*tier)
+            }
+            Some(_) | None => {}
+        }
+        settings
     }
 }
 
 impl Shared {
-    fn lanes(&self) -> MutexGuard<'_, Lanes> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn notice(&self, text: String) {
-        // Nobody listens any more once the job has ended.
-        let _ = self.events.send(MediaEvent::Notice(text));
-    }
-
-    fn tell(&self, choice: &Choice, instead_of: Option<String>) {
-        let Candidate {
-            codec,
-            factory,
-            is_hardware,
-            ..
-        } = choice.candidate;
-        let encoder = EncoderInUse {
-            codec: codec.to_string(),
-            encoder: (*factory).to_owned(),
-            hardware: *is_hardware,
-            reason: choice.reason.clone(),
-            instead_of,
-        };
-        // Nobody listens any more once the job has ended.
-        let _ = self.events.send(MediaEvent::Encoder(encoder));
-    }
-
-    /// Starts the best that starts; the error is the last one's.
-    fn first_that_starts(
+    /// A codec's lane in a tier, started or woken.
+    fn awake<'a>(
         &self,
-        others: &mut std::vec::IntoIter<Choice>,
-        settings: &Settings,
-        raw: &Outlet,
-        outlet: &Outlet,
-    ) -> Result<(Choice, Encoding), MediaError> {
-        let mut last = None;
-        for choice in others {
-            match Encoding::start(&choice, settings, raw, outlet, self.alarm.clone()) {
-                Ok(encoding) => return Ok((choice, encoding)),
-                Err(error) => {
-                    self.notice(format!(
-                        "{} does not start: {error}",
-                        choice.candidate.factory
-                    ));
-                    last = Some(error);
-                }
-            }
-        }
-        Err(last.unwrap_or_else(|| MediaError::GStreamer {
-            doing: "start an encoder",
-            reason: "no other encoder is left".to_owned(),
-        }))
-    }
-
-    fn look(&self) {
-        let mut lanes = self.lanes();
-        let settings = lanes.settings.clone();
-        for (codec, lane) in &mut lanes.by_codec {
-            let Some(fault) = lane.encoding.as_mut().and_then(Encoding::look) else {
-                continue;
-            };
-            if let Some(raw) = self.raw.of(codec.kind()) {
-                self.replace(*codec, lane, &fault, &settings, raw);
-            }
-        }
-    }
-
-    /// The next encoder takes the place of one that does not work; the consumers stay.
-    fn replace(
-        &self,
+        state: &'a mut State,
         codec: Codec,
-        lane: &mut Lane,
-        fault: &Fault,
-        settings: &Settings,
-        raw: &Outlet,
-    ) {
-        let former = lane.choice.candidate.factory;
-        if matches!(fault, Fault::Ill(Illness::Behind { .. })) && !lane.has_a_faster_one() {
-            if !std::mem::replace(&mut lane.told_slow, true) {
-                self.notice(format!("{former}: {fault}; there is no faster one"));
-            }
-            return;
+        tier: usize,
+    ) -> Result<&'a mut Lane, MediaError> {
+        if !state.lanes.contains_key(&(codec, tier)) {
+            let raw = self.raw_of(state, codec, tier)?;
+            let settings = state.settings_of(codec, tier);
+            let lane = Lane::start(&self.workshop, codec, &state.settings, settings, raw)?;
+            return Ok(state.lanes.entry((codec, tier)).or_insert(lane));
         }
-        match self.first_that_starts(&mut lane.others, settings, raw, &lane.outlet) {
-            Ok((choice, encoding)) => {
-                self.tell(&choice, Some(format!("{former} failed: {fault}")));
-                lane.choice = choice;
-                lane.told_slow = false;
-                lane.put(encoding);
-            }
-            Err(_) => {
-                let former = lane.encoding.take();
-                std::thread::spawn(move || drop(former));
-                let error = MediaError::Element {
-                    pipeline: format!("the encoding of {codec}"),
-                    element: lane.choice.candidate.factory.to_owned(),
-                    reason: format!("{fault}; no other encoder is left"),
-                };
-                let _ = self.events.send(MediaEvent::Failed(error));
+        let lane = state.lanes.get_mut(&(codec, tier));
+        let lane = lane.ok_or(MediaError::NotCaptured(codec))?;
+        lane.wake();
+        Ok(lane)
+    }
+
+    /// What the encoders of a tier are given.
+    fn raw_of(&self, state: &mut State, codec: Codec, tier: usize) -> Result<Outlet, MediaError> {
+        let raw = self.raw.of(codec.kind());
+        let raw = raw.ok_or(MediaError::NotCaptured(codec))?;
+        let scaled = state.settings.video.tiers().get(tier).copied();
+        let (Some(scaled), true) = (scaled, tier > 0) else {
+            return Ok(raw.clone());
+        };
+        if let Some(scaler) = state.scalers.get(&tier) {
+            return Ok(scaler.outlet().clone());
+        }
+        let scaler = Scaler::start(scaled, raw, &self.workshop.events)?;
+        let outlet = scaler.outlet().clone();
+        state.scalers.insert(tier, scaler);
+        Ok(outlet)
+    }
+
+    fn look(&self, now: Instant) {
+        let mut state = self.state();
+        for lane in state.lanes.values_mut() {
+            lane.look(&self.workshop);
+        }
+        let Orders {
+            turns,
+            rates,
+            sound,
+            used,
+        } = state.viewers.look(now);
+        for (id, codec, level) in turns {
+            match level {
+                Level::Paused => state.viewers.pause(id),
+                Level::Tier(tier) => match self.awake(&mut state, codec, tier) {
+                    Ok(lane) => {
+                        let outlet = lane.outlet().clone();
+                        state.viewers.turn(id, tier, &outlet);
+                    }
+                    Err(error) => {
+                        let text = format!("{codec} in a lower tier cannot be encoded: {error}");
+                        let _ = self.workshop.events.send(MediaEvent::Notice(text));
+                    }
+                },
             }
         }
+        for (codec, tier, rate) in rates {
+            let mut settings = state.settings_of(codec, tier);
+            settings.video.bitrate = rate;
+            if !state.kept.contains(&codec)
+                && let Some(lane) = state.lanes.get_mut(&(codec, tier))
+            {
+                lane.aim(settings);
+            }
+        }
+        state.aim_sound(sound);
+        state.end_what_is_idle(&used, now);
     }
 }
 
-impl Lane {
-    /// Whether the next choice was measured to be faster than the present one.
-    fn has_a_faster_one(&self) -> bool {
-        let next = self.others.as_slice().first();
-        match (
-            self.choice.time_per_frame,
-            next.map(|next| next.time_per_frame),
-        ) {
-            (Some(present), Some(Some(next))) => next < present,
-            (None, Some(_)) | (Some(_), Some(None)) => self.choice.candidate.is_hardware,
-            (_, None) => false,
+impl State {
+    fn aim_sound(&mut self, sound: Sound) {
+        let mut settings = self.settings.clone();
+        settings.audio.bitrate = sound.bitrate;
+        settings.audio.expected_loss = sound.expected_loss;
+        settings.audio.is_silence_left_out = sound.is_silence_left_out;
+        if let Some(lane) = self.lanes.get_mut(&(Codec::Opus, 0)) {
+            lane.aim(settings);
+        }
+    }
+
+    /// The best tier's encoder rests, ready for the next one who comes; those of lower tiers end.
+    fn end_what_is_idle(&mut self, used: &BTreeSet<(Codec, usize)>, now: Instant) {
+        let kept = &self.kept;
+        let over = self.lanes.extract_if(.., |key, lane| {
+            let (codec, tier) = *key;
+            let is_used =
+                codec.kind() == MediaKind::Audio || kept.contains(&codec) || used.contains(key);
+            let is_over = lane.idle(is_used, now) >= GRACE;
+            if is_over && tier == 0 {
+                lane.rest();
+            }
+            is_over && tier > 0
+        });
+        let over: Vec<_> = over.collect();
+        let lanes = &self.lanes;
+        let tiers = self
+            .scalers
+            .extract_if(.., |tier, _| !lanes.keys().any(|(_, used)| used == tier));
+        let tiers: Vec<_> = tiers.collect();
+        if !over.is_empty() || !tiers.is_empty() {
+            // Stopping takes its time; the encoders first, which the scalers feed.
+            std::thread::spawn(move || {
+                drop(over);
+                drop(tiers);
+            });
         }
     }
 }
@@ -324,6 +348,6 @@ fn watch(shared: &Weak<Shared>, alarms: &mpsc::Receiver<()>) {
         let Some(shared) = shared.upgrade() else {
             return;
         };
-        shared.look();
+        shared.look(Instant::now());
     }
 }

@@ -1,7 +1,7 @@
 //! Fan-out: where the frames of a track leave for any number of consumers, whatever pipeline makes them at the moment.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
@@ -32,6 +32,8 @@ struct Inner {
     /// Held while a frame passes: events and frames of two feeds never mix. Consumers only queue what they get, so
     /// nothing that waits comes back here.
     turn: Mutex<()>,
+    /// Those who take frames as they pass; a list of its own for each change, so that no lock is held while they do.
+    takers: Mutex<Arc<Vec<Taker>>>,
     feeds: AtomicU64,
     frames: AtomicU64,
 }
@@ -46,6 +48,38 @@ struct State {
     caps: Option<gst::Caps>,
     segment_sent: bool,
     last: Option<gst::ClockTime>,
+}
+
+/// Somebody who takes frames as they pass, on the thread that makes them: to look and to queue, not to work.
+#[derive(Clone)]
+struct Taker {
+    number: u64,
+    take: Arc<Take>,
+}
+
+type Take = dyn Fn(&gst::Buffer, &gst::Caps) + Send + Sync;
+
+impl std::fmt::Debug for Taker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Taker")
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Frames are taken as long as this lives; one that is on its way may still come then.
+#[derive(Debug)]
+pub struct Taking {
+    outlet: Weak<Inner>,
+    number: u64,
+}
+
+impl Drop for Taking {
+    fn drop(&mut self) {
+        if let Some(outlet) = self.outlet.upgrade() {
+            outlet.exchange_takers(|takers| takers.retain(|taker| taker.number != self.number));
+        }
+    }
 }
 
 /// The way of one pipeline's frames into an [`Outlet`].
@@ -107,6 +141,7 @@ impl Outlet {
             state,
             taken_over: Condvar::new(),
             turn: Mutex::new(()),
+            takers: Mutex::default(),
             feeds: AtomicU64::new(0),
             frames: AtomicU64::new(0),
         })))
@@ -120,6 +155,25 @@ impl Outlet {
     /// Whether frames wait for their encoder, and none is left out.
     pub fn is_recorded(&self) -> bool {
         self.0.is_recorded
+    }
+
+    /// Calls `take` for each frame from now on, with its caps: for consumers that choose what they queue.
+    pub fn take(&self, take: impl Fn(&gst::Buffer, &gst::Caps) + Send + Sync + 'static) -> Taking {
+        let number = self.0.feeds.fetch_add(1, Ordering::Relaxed) + 1;
+        let taker = Taker {
+            number,
+            take: Arc::new(take),
+        };
+        self.0.exchange_takers(|takers| takers.push(taker));
+        Taking {
+            outlet: Arc::downgrade(&self.0),
+            number,
+        }
+    }
+
+    /// Whether this is the same outlet.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// A way in for another pipeline. It takes over from older feeds with its first frame; where there are key frames,
@@ -234,6 +288,9 @@ impl Feed {
         for event in frame.events {
             inner.pad.push_event(event);
         }
+        for taker in inner.takers().iter() {
+            (taker.take)(&frame.buffer, &caps);
+        }
         if inner.pad.push(frame.buffer).is_ok() {
             inner.frames.fetch_add(1, Ordering::Relaxed);
         }
@@ -303,6 +360,16 @@ impl Feed {
     }
 }
 
+/// A frame as an appsrc takes it: what leaves an outlet is stamped with running times.
+pub fn in_time(buffer: &gst::Buffer, caps: &gst::Caps) -> gst::Sample {
+    let plain = gst::FormattedSegment::<gst::ClockTime>::new();
+    gst::Sample::builder()
+        .buffer(buffer)
+        .caps(caps)
+        .segment(&plain)
+        .build()
+}
+
 /// A frame on its way out, and what is told before it.
 struct Frame {
     events: Vec<gst::Event>,
@@ -338,6 +405,21 @@ fn on_upstream_event(state: &Mutex<State>, event: gst::Event) -> bool {
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inner {
+    fn takers(&self) -> Arc<Vec<Taker>> {
+        let takers = self.takers.lock();
+        Arc::clone(&takers.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn exchange_takers(&self, change: impl FnOnce(&mut Vec<Taker>)) {
+        let takers = self.takers.lock();
+        let mut takers = takers.unwrap_or_else(PoisonError::into_inner);
+        let mut changed = takers.to_vec();
+        change(&mut changed);
+        *takers = Arc::new(changed);
+    }
 }
 
 impl Drop for Inner {

@@ -4,8 +4,10 @@
 //! * [`capture`]: what a description captures, for all peers; `source`: the pipeline of one fragment; `place`: it, or what
 //!   stands in for it while its device is away; [`presence`]: whether it is; `slate`: what stands in.
 //! * [`fanout`]: where frames leave, whatever pipeline makes them; [`tap`]: one that takes them; [`key_frames`]: when a key frame is made.
-//! * [`encoder`]: which encoders, and why; [`encodings`]: those at work; `encoding`: one of them; [`health`]: whether it
+//! * [`encoder`]: which encoders, and why; [`encodings`]: those at work; `lane`: one codec
+//!   in one tier; `encoding`: its encoder; [`health`]: whether it
 //!   keeps up.
+//! * [`tiers`]: cheaper encodings for slower links, and who gets which.
 //! * [`chain`]: what a filter does with a track; [`choice`]: whether that or the original is heard.
 //! * [`playback`]: what others send, mixed; `mixer`: GStreamer's mixers; `seat`: one of them in it; `fade`: whether it is
 //!   heard; `fit`: its size; [`grid`], [`layout`]: where each picture lies.
@@ -36,6 +38,7 @@ pub mod grid;
 pub mod health;
 mod ink;
 pub mod key_frames;
+mod lane;
 pub mod layout;
 pub mod marks;
 mod mixer;
@@ -55,6 +58,7 @@ mod source;
 pub mod speaker;
 mod stage;
 pub mod tap;
+pub mod tiers;
 pub mod timecode;
 
 use std::sync::LazyLock;

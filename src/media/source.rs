@@ -17,7 +17,7 @@ use crate::pipeline::build::{self, Built, SetError};
 use crate::pipeline::change::Setting;
 use crate::pipeline::fragment::Fragment;
 use crate::pipeline::parameters::Values;
-use crate::pipeline::{Bitrate, Description, Settings};
+use crate::pipeline::{Bitrate, Description, Settings, Tier};
 
 /// How often a source that has to prove itself is looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -217,12 +217,17 @@ impl Plan {
     }
 
     /// What an encoder has to be told anew.
-    pub fn encodes(&self, kind: MediaKind) -> ([u32; 3], Bitrate) {
-        let bitrate = match kind {
-            MediaKind::Video => self.settings.video.bitrate,
-            MediaKind::Audio => self.settings.audio.bitrate,
-        };
-        (self.form(kind), bitrate)
+    pub fn encodes(&self, kind: MediaKind) -> ([u32; 3], Bitrate, &[Tier], Bitrate) {
+        let Settings { video, audio, .. } = &self.settings;
+        match kind {
+            MediaKind::Video => (
+                self.form(kind),
+                video.bitrate,
+                &video.lower,
+                video.pause_below,
+            ),
+            MediaKind::Audio => (self.form(kind), audio.bitrate, &[], audio.bitrate),
+        }
     }
 
     /// Looks for the devices of the description's fragment and builds it. Asks drivers: not for async threads.

@@ -27,6 +27,12 @@ struct ReportMessage<'a> {
     filter: &'a FilterReport,
 }
 
+/// What is written on it when a weak connection leaves no room for the picture, and when there is room again.
+#[derive(Serialize)]
+struct VideoMessage {
+    video: &'static str,
+}
+
 /// The data channel, ours or theirs, once there is one.
 pub struct Chat {
     channel: Arc<Mutex<Option<WebRTCDataChannel>>>,
@@ -70,6 +76,12 @@ impl Chat {
     /// Sends what a filter does.
     pub fn send_report(&self, report: &FilterReport) -> Result<()> {
         self.write(&ReportMessage { filter: report })
+    }
+
+    /// Sends whether there is a picture.
+    pub fn send_paused(&self, is_paused: bool) -> Result<()> {
+        let video = if is_paused { "paused" } else { "on" };
+        self.write(&VideoMessage { video })
     }
 
     fn write(&self, message: &impl Serialize) -> Result<()> {

@@ -42,7 +42,10 @@ use tokio::sync::{OnceCell, watch};
 
 use crate::filter::report::FilterReport;
 use crate::job::PeerState;
+use crate::media::encodings::Encodings;
+use crate::media::fanout::Outlet;
 use crate::media::{Codec, MediaKind, clock};
+use crate::pipeline::Tier;
 use crate::quality::Counts;
 use crate::signalling::protocol::{Ice, Sends};
 use liveness::Reported;
@@ -51,8 +54,18 @@ pub use generation::Candidate;
 pub use jitter::Latency;
 pub use receive::{EncodedSink, Passage, Receive, Wish};
 
-/// Gives the encoded frames of a codec; called when a peer is about to send. The encoder starts when first asked.
-pub type Producers = Arc<dyn Fn(Codec) -> Result<StreamProducer> + Send + Sync>;
+/// Where the encoded frames of a codec come from.
+pub enum Supply {
+    /// The same for all who take them.
+    Producer(StreamProducer),
+    /// The same, too; where a peer's link is slow, whole frames are dropped up to the next key frame.
+    Outlet(Outlet),
+    /// The tier that the peer's link carries.
+    Tiers(Encodings),
+}
+
+/// Tells it; called when a peer is about to send.
+pub type Producers = Arc<dyn Fn(Codec) -> Result<Supply> + Send + Sync>;
 
 /// How a peer is to be made.
 #[derive(Clone)]
@@ -93,6 +106,8 @@ pub enum PeerEvent {
     Message(String),
     /// What [`Peer::measure`] asked for.
     Measured(Box<Counts>),
+    /// Another tier of the picture is sent from now on; `None`: the link carries sound only.
+    Tier(Option<Tier>),
     /// Something broke; the peer is of no use any more.
     Error(String),
 }
@@ -131,6 +146,8 @@ pub struct Peer {
     reports: reports::Reports,
     heard: traffic::Packets,
     bandwidth: bandwidth::Bandwidth,
+    /// The other side knows that there is no picture.
+    told_paused: bool,
 }
 
 impl Peer {
@@ -209,9 +226,10 @@ impl Peer {
         let Some(producers) = self.settings.producers.clone() else {
             return Ok(());
         };
+        let (bandwidth, events) = (&self.bandwidth, &self.events);
         self.senders
             .iter_mut()
-            .try_for_each(|sender| sender.start(&producers))
+            .try_for_each(|sender| sender.start(&producers, bandwidth.watch(), events))
     }
 
     fn prepare_sending(&self) {
@@ -230,6 +248,15 @@ impl Peer {
     /// Tells the other side over the data channel what becomes of its sound; an error says that the channel is not open.
     pub fn send_report(&self, report: &FilterReport) -> Result<()> {
         self.chat.send_report(report)
+    }
+
+    /// Tells the other side over the data channel when its link leaves no room for the picture, and when there is room
+    /// again; an error says that the channel is not open.
+    pub fn tell_paused(&mut self, is_paused: bool) -> Result<()> {
+        if std::mem::replace(&mut self.told_paused, is_paused) == is_paused {
+            return Ok(());
+        }
+        self.chat.send_paused(is_paused)
     }
 
     /// Frames received so far.
@@ -331,6 +358,7 @@ impl Peer {
             reports: reports::Reports::default(),
             heard,
             bandwidth: bandwidth::Bandwidth::new(),
+            told_paused: false,
         };
         peer.pipeline
             .set_state(gst::State::Playing)

@@ -6,10 +6,15 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 use gstreamer_utils::{ConsumptionLink, StreamProducer};
 use gstreamer_webrtc::WebRTCRTPTransceiver;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
 
-use super::Producers;
+use super::bandwidth::Estimate;
 use super::sdp::{AudioLevel, Format, TWCC};
 use super::traffic::Packets;
+use super::{PeerEvent, Producers, Supply};
+use crate::media::tiers::switch::Switch;
+use crate::media::tiers::viewers::Listening;
 use crate::media::{Codec, MediaKind};
 
 /// Payload per packet: with SRTP, TURN and tunnels it fits every usual path.
@@ -24,8 +29,16 @@ pub struct Sender {
     twcc: Option<u8>,
     level: Option<AudioLevel>,
     chain: Option<(Codec, gst_app::AppSrc)>,
-    link: Option<ConsumptionLink>,
+    link: Option<Link>,
     sent: Packets,
+}
+
+/// What is connected with the chain; dropped, it is not any more.
+#[expect(dead_code, reason = "held for their ends")]
+enum Link {
+    Producer(ConsumptionLink),
+    Switch(Switch),
+    Sound(ConsumptionLink, Listening),
 }
 
 impl Sender {
@@ -98,20 +111,50 @@ impl Sender {
 
     /// Wakes the encoder, so that it works by the time the connection is there. What is wrong with it, [`Sender::start`] tells.
     pub fn prepare(&self, producers: &Producers) {
-        if let Some((codec, _)) = &self.chain {
-            let _ = producers(*codec);
+        if let Some((codec, _)) = &self.chain
+            && let Ok(Supply::Tiers(encodings)) = producers(*codec)
+        {
+            let _ = encodings.prepare(*codec);
         }
     }
 
-    /// Connects the chain to the encoder's output, from the next key frame on.
-    pub fn start(&mut self, producers: &Producers) -> Result<()> {
+    /// Connects the chain to the encoder's output, from the next key frame on. `estimates` are of the peer's link, to
+    /// which tiers follow; `events` are told when they do.
+    pub fn start(
+        &mut self,
+        producers: &Producers,
+        estimates: watch::Receiver<Option<Estimate>>,
+        events: &UnboundedSender<PeerEvent>,
+    ) -> Result<()> {
         let Some((codec, source)) = &self.chain else {
             return Ok(());
         };
         if self.link.is_some() {
             return Ok(());
         }
-        self.link = Some(producers(*codec)?.add_consumer(source)?);
+        self.link = Some(match (producers(*codec)?, codec.kind()) {
+            (Supply::Producer(producer), _) => Link::Producer(producer.add_consumer(source)?),
+            (Supply::Outlet(outlet), MediaKind::Audio) => {
+                Link::Producer(outlet.producer().add_consumer(source)?)
+            }
+            (Supply::Outlet(outlet), MediaKind::Video) => {
+                let switch = Switch::new(source);
+                switch.turn_to(&outlet);
+                Link::Switch(switch)
+            }
+            (Supply::Tiers(encodings), MediaKind::Audio) => {
+                let link = encodings.producer(*codec)?.add_consumer(source)?;
+                Link::Sound(link, encodings.listen(estimates))
+            }
+            (Supply::Tiers(encodings), MediaKind::Video) => {
+                let events = events.clone();
+                let tell = move |tier| {
+                    // Nobody listens any more once the peer is closed.
+                    let _ = events.send(PeerEvent::Tier(tier));
+                };
+                Link::Switch(encodings.view(*codec, source, estimates, Box::new(tell))?)
+            }
+        });
         Ok(())
     }
 
@@ -151,7 +194,9 @@ fn payloader(format: Format, ssrc: u32) -> Result<gst::Element> {
         }
     };
     builder = match format.codec {
-        Codec::Opus | Codec::Aac | Codec::Av1 => builder,
+        Codec::Aac | Codec::Av1 => builder,
+        // What the encoder leaves out of silence is not sent.
+        Codec::Opus => builder.property("dtx", true),
         // RFC 7741 and RFC 9628: receivers find lost frames by the picture id.
         Codec::Vp8 | Codec::Vp9 => builder.property_from_str("picture-id-mode", "15-bit"),
         Codec::H265 => builder

@@ -258,6 +258,9 @@ async fn pass_on(mut told: UnboundedReceiver<Event>, of: ParticipantId, events: 
             }
             | Event::Stalled {
                 ref participant, ..
+            }
+            | Event::Tier {
+                ref participant, ..
             } if *participant != of => continue,
             Event::State { .. } => continue,
             Event::Notice { message } => Event::Notice {
@@ -271,6 +274,7 @@ async fn pass_on(mut told: UnboundedReceiver<Event>, of: ParticipantId, events: 
             | Event::Quality { .. }
             | Event::Receiving { .. }
             | Event::Stalled { .. }
+            | Event::Tier { .. }
             | Event::Encoder(_)
             | Event::Speech(_)
             | Event::Filter { .. }

@@ -17,7 +17,7 @@ use crate::media::encoder::prover::own_program;
 use crate::media::encodings::{Encodings, RawOutlets};
 use crate::media::fanout::Outlet;
 use crate::media::{MediaEvent, MediaKind};
-use crate::peer::{Latency, Peer, PeerSettings, Receive};
+use crate::peer::{Latency, Peer, PeerSettings, Receive, Supply};
 use crate::pipeline::{Description, Settings};
 use crate::signalling::ids::ParticipantId;
 use crate::signalling::protocol::{Ice, Participant, Sends};
@@ -149,7 +149,7 @@ impl Filter {
             } else {
                 self.tracks
             },
-            producers: Some(Arc::new(move |codec| Ok(encodings.producer(codec)?))),
+            producers: Some(Arc::new(move |_| Ok(Supply::Tiers(encodings.clone())))),
             video_codecs: self.settings.video.codecs.clone(),
             receive: match is_source {
                 true => Receive::Only {

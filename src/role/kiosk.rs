@@ -20,7 +20,7 @@ use crate::media::encoder::prover::own_program;
 use crate::media::playback::{Attachment, Playback};
 use crate::media::speaker::Speech;
 use crate::media::{MediaEvent, MediaKind};
-use crate::peer::{Latency, Peer, PeerSettings, Receive};
+use crate::peer::{Latency, Peer, PeerSettings, Receive, Supply};
 use crate::pipeline::Description;
 use crate::signalling::ids::ParticipantId;
 use crate::signalling::protocol::{Ice, Participant, Sends};
@@ -114,12 +114,12 @@ impl Kiosk {
     /// Sends what is captured, decodes what can be shown or played.
     pub fn peer_settings(&self, name: String, ice: Ice) -> PeerSettings {
         let settings = self.capture.settings();
-        let capture = self.capture.clone();
+        let encodings = self.capture.encodings();
         PeerSettings {
             name,
             ice,
             sends: self.capture.sends(),
-            producers: Some(Arc::new(move |codec| Ok(capture.producer(codec)?))),
+            producers: Some(Arc::new(move |_| Ok(Supply::Tiers(encodings.clone())))),
             video_codecs: settings.video.codecs.clone(),
             receive: Receive::Decoded {
                 audio: self.playback.plays(MediaKind::Audio),

@@ -14,7 +14,7 @@ use crate::job::{Assignment, PeerState};
 use crate::media::fanout::Outlet;
 use crate::media::{Codec, MediaKind};
 use crate::peer::sdp::Promise;
-use crate::peer::{Candidate, Latency, Peer, PeerEvent, PeerSettings, Receive};
+use crate::peer::{Candidate, Latency, Peer, PeerEvent, PeerSettings, Receive, Supply};
 use crate::pipeline::{Description, Settings};
 use crate::signalling::protocol::{Ice, Sends};
 use crate::whip::with_candidates;
@@ -147,7 +147,7 @@ impl Relay {
             producers: Some(Arc::new(move |codec| {
                 let outlet = tracks.outlet(codec)?;
                 outlet.expect_newcomer();
-                Ok(outlet.producer())
+                Ok(Supply::Outlet(outlet))
             })),
             video_codecs: video
                 .map_or_else(|| self.settings.video.codecs.clone(), |codec| vec![codec]),
@@ -193,6 +193,7 @@ impl Source {
                 | PeerEvent::Track { .. }
                 | PeerEvent::ChatOpen
                 | PeerEvent::Message(_)
+                | PeerEvent::Tier(_)
                 | PeerEvent::Measured(_) => {}
                 PeerEvent::Error(error) => bail!("the publisher's connection: {error}"),
             }
@@ -263,6 +264,7 @@ async fn keep(
                     | PeerEvent::Track { .. }
                     | PeerEvent::ChatOpen
                     | PeerEvent::Message(_)
+                    | PeerEvent::Tier(_)
                     | PeerEvent::Measured(_),
                 ) => {}
             },

@@ -51,6 +51,8 @@ pub struct JobView {
     /// How often devices were lost, by what they are for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub losses: BTreeMap<DeviceKind, u64>,
+    /// How often a peer was given another tier of the picture, because of its link.
+    pub tier_changes: u64,
     /// The files it has written and writes; of very many, the last.
     pub recordings: Vec<RecordingView>,
     /// The encoders at work, one for each codec that somebody wants.
@@ -108,6 +110,9 @@ fn without_passwords<S: Serializer>(spec: &JobSpec, serializer: S) -> Result<S::
     spec.serialize(serializer)
 }
 
+/// The tier of a peer that is sent no picture.
+pub const NO_PICTURE: &str = "none";
+
 /// A peer of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct PeerView {
@@ -123,6 +128,10 @@ pub struct PeerView {
     pub audio_frames: u64,
     /// Pictures received.
     pub video_frames: u64,
+    /// The tier of the picture that it is sent, as `720p30` (lines and pictures per second), or `none` where its link
+    /// carries sound only; absent where no picture is sent, or one that has no tiers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
     /// How good the connection was in the last two seconds; absent before it was measured twice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quality: Option<Quality>,
@@ -195,6 +204,7 @@ impl JobView {
             stalls: BTreeMap::new(),
             lost: Vec::new(),
             losses: BTreeMap::new(),
+            tier_changes: 0,
             recordings: Vec::new(),
             encoders: Vec::new(),
             notices: Vec::new(),
@@ -338,6 +348,21 @@ impl JobView {
                     peer.quality = Some(quality);
                 }
             }
+            Event::Tier {
+                participant,
+                generation,
+                tier,
+            } => {
+                let this = |peer: &&mut PeerView| {
+                    peer.participant == participant && peer.generation == generation
+                };
+                if let Some(peer) = self.peers.iter_mut().find(this) {
+                    let tier = tier.unwrap_or_else(|| NO_PICTURE.to_owned());
+                    let former = peer.tier.replace(tier);
+                    self.tier_changes +=
+                        u64::from(former.is_some_and(|former| Some(former) != peer.tier));
+                }
+            }
             Event::Speech(speech) => self.speech = Some(speech),
             Event::Filter {
                 participant,
@@ -444,6 +469,7 @@ impl JobView {
             state,
             audio_frames: 0,
             video_frames: 0,
+            tier: None,
             quality: None,
         });
         keep_last(&mut self.peers);

@@ -89,6 +89,11 @@ fn subject(event: &Event) -> Option<Subject> {
             generation,
             ..
         } => Some(one("quality", participant, generation)),
+        Event::Tier {
+            participant,
+            generation,
+            ..
+        } => Some(one("tier", participant, generation)),
         Event::Speech(_) => named("speech"),
         Event::Filter { participant, .. } => named(&format!("filter {participant}")),
         Event::Recording { file, .. } => named(&format!("recording {}", file.display())),

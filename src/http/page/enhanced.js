@@ -70,6 +70,9 @@ export class Enhanced {
 
   steady() {}
 
+  /** @param {boolean} _paused the original is seen meanwhile, or nothing */
+  setPaused(_paused) {}
+
   /** @param {string} speaker */
   setSpeaker(speaker) {
     this.#player.setSpeaker(speaker);

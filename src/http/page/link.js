@@ -207,6 +207,7 @@ export class Link {
       wavering: this.#look,
       message,
       report,
+      paused: () => peer === this.#playing && this.tile?.setPaused(peer.paused),
     });
     for (const other of this.#peers.values()) if (other !== this.#playing) this.#discard(other);
     peer.hold(this.#hold);
@@ -241,6 +242,7 @@ export class Link {
     const former = this.#playing;
     this.#playing = peer;
     this.tile?.show(peer.stream);
+    this.tile?.setPaused(peer.paused);
     this.#wavers = false;
     for (const other of this.#peers.values()) if (other.generation < peer.generation) this.#discard(other);
     former?.close();

@@ -22,6 +22,7 @@ const LONGEST_TEXT = 4000;
  * @property {() => void} wavering it is to be looked at: the path is interrupted, or it will not work any more
  * @property {(text: string) => void} message
  * @property {(report: FilterReport) => void} report
+ * @property {() => void} paused `paused` has changed
  *
  * @typedef {object} FilterReport what a filter does with this page's sound
  * @property {number} suppression by how many dB it becomes less loud between words
@@ -49,6 +50,8 @@ export class Peer {
   /** Milliseconds the browser has to hold media back: as little as the network allows, until somebody wants more. */
   #hold = 0;
   wasConnected = false;
+  /** The other one sends no picture, for the connection is too weak for it. */
+  paused = false;
   #liveness = new Liveness(performance.now());
   /** What had come at the last look: RTP times, and packets. */
   #played = '';
@@ -263,9 +266,12 @@ export class Peer {
     if (channel.label !== 'chat') return;
     this.#channel = channel;
     channel.onmessage = ({ data }) => {
-      const { text, report } = read(data);
+      const { text, report, paused } = read(data);
       if (text) this.#events.message(text);
       if (report) this.#events.report(report);
+      if (paused === undefined) return;
+      this.paused = paused;
+      this.#events.paused();
     };
   }
 
@@ -281,12 +287,16 @@ export class Peer {
   }
 }
 
-/** @param {unknown} data `{"text": "..."}`, or of a filter `{"filter": {...}}` @returns {{text?: string, report?: FilterReport}} empty: it is none of these */
+/**
+ * @param {unknown} data `{"text": "..."}`, of a filter `{"filter": {...}}`, or `{"video": "paused"}` and `{"video": "on"}`
+ * @returns {{text?: string, report?: FilterReport, paused?: boolean}} empty: it is none of these
+ */
 function read(data) {
   if (typeof data !== 'string') return {};
   try {
-    const { text, filter } = JSON.parse(data);
+    const { text, filter, video } = JSON.parse(data);
     if (typeof text === 'string') return { text: text.slice(0, LONGEST_TEXT) };
+    if (video === 'paused' || video === 'on') return { paused: video === 'paused' };
     if (typeof filter?.suppression_db !== 'number') return {};
     return { report: { suppression: filter.suppression_db, bypassed: filter.bypassed === true } };
   } catch {

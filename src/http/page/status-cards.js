@@ -79,11 +79,12 @@ export const card = {
 
 /** @param {Job} job @param {JobPeer} peer @param {History} history */
 function peerRow(job, peer, history) {
-  const { participant, generation, state, quality } = peer;
+  const { participant, generation, state, quality, tier } = peer;
   const row = node('div', { class: 'peer', testid: 'peer' });
   const head = node('div', { class: 'peer-head' });
   head.append(node('span', { text: participant }), chip(state, GRADES[state]));
   if (generation > 1) head.append(chip(`connection ${generation}`));
+  if (tier) head.append(chip(tier === 'none' ? 'sound only' : tier, tier === 'none' ? 'bad' : undefined));
   if (quality?.path) head.append(chip(quality.path));
   if (quality?.score) head.append(chip(`${quality.score.toFixed(1)} of 5`, quality.score >= 4 ? 'good' : quality.score >= 3 ? 'fair' : 'bad'));
   row.append(head);

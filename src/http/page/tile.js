@@ -29,6 +29,7 @@ export class Tile {
   #state;
   #quality;
   #player;
+  #paused = false;
 
   /** @param {Participant} participant @param {string} speaker the output device, empty for the default */
   constructor(participant, speaker) {
@@ -114,7 +115,15 @@ export class Tile {
   }
 
   steady() {
-    this.#state.textContent = '';
+    this.#state.textContent = this.#paused ? 'Video paused, weak connection' : '';
+  }
+
+  /** @param {boolean} paused no picture comes, for the connection carries sound only */
+  setPaused(paused) {
+    if (paused === this.#paused) return;
+    this.#paused = paused;
+    this.element.classList.toggle('paused', paused);
+    this.steady();
   }
 
   /** @param {boolean} speaks now @param {boolean} active who spoke last: large, where somebody is */

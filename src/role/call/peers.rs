@@ -10,6 +10,7 @@ use super::Call;
 use crate::job::{Event, PeerState, StallReason};
 use crate::peer::generation::{CandidateFate, Side};
 use crate::peer::{Candidate, Peer, PeerEvent};
+use crate::pipeline::Tier;
 use crate::quality::Counts;
 use crate::signalling::ids::{Generation, ParticipantId};
 use crate::signalling::protocol::{ClientMessage, Kind};
@@ -186,6 +187,7 @@ impl Call {
                 });
             }
             PeerEvent::Measured(counts) => self.on_measured(id, generation, *counts),
+            PeerEvent::Tier(tier) => self.on_tier(id, generation, tier),
             PeerEvent::Error(error) => self.failed(id, generation, &error),
             PeerEvent::ChatOpen | PeerEvent::Track { .. } => {}
         }
@@ -215,6 +217,20 @@ impl Call {
         if let Err(error) = started {
             self.error(format!("{id}: nothing can be sent: {error:#}"));
         }
+    }
+
+    /// What a peer is sent of the picture has changed: the other side is told where that is nothing.
+    fn on_tier(&mut self, id: &ParticipantId, generation: Generation, tier: Option<Tier>) {
+        let other = self.others.get_mut(id);
+        if let Some(peer) = other.and_then(|other| other.peer(generation)) {
+            // Players have no channel; a page opens it before a link can be found too weak.
+            let _ = peer.tell_paused(tier.is_none());
+        }
+        let _ = self.events.send(Event::Tier {
+            participant: id.clone(),
+            generation,
+            tier: tier.map(|tier| tier.to_string()),
+        });
     }
 
     /// A peer is of no use: close it and say so. That another one is wanted shows at the next look.
