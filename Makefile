@@ -22,7 +22,7 @@ run: ## Install what is missing, build, and start attache with a kiosk in the ro
 test: $(BROWSER)/node_modules/.package-lock.json ## Run every test: Rust, then real browsers
 	@$(INSTALL) build run test
 	@tests/media.sh
-	cargo test --locked
+	cargo test --locked --workspace
 	cargo build --locked
 	cd $(BROWSER) && npx playwright test
 
@@ -41,8 +41,8 @@ quality: ## Measure what noise suppression does to speech: PESQ, STOI, DNSMOS ov
 lint: ## Check format, lints, licences, bans and sources
 	@$(INSTALL) build
 	@cargo clippy --version >/dev/null && cargo fmt --version >/dev/null || { echo "lint needs clippy and rustfmt: rustup component add clippy rustfmt" >&2; exit 1; }
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@$(MAKE) --no-print-directory deny CHECKS="licenses bans sources"
 
 advisories: ## Compare the dependencies with RustSec's list of vulnerabilities (needs GitHub)

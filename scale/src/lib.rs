@@ -156,7 +156,9 @@ mod tests {
     /// Brighter from left to right and from top to bottom.
     fn slope(shape: Shape) -> Vec<u8> {
         let lines = 0..shape.height;
-        let line = |y| (0..shape.stride).map(move |x| (x * 120 / shape.width + y * 120 / shape.height) as u8);
+        let line = |y| {
+            (0..shape.stride).map(move |x| (x * 120 / shape.width + y * 120 / shape.height) as u8)
+        };
         lines.flat_map(line).collect()
     }
 
@@ -191,7 +193,10 @@ mod tests {
             for (at, (made, right)) in made.iter().zip(&right).enumerate() {
                 let is_inside = (at as u32 % to.stride) < to.width;
                 let right = if is_inside { *right } else { 7 };
-                assert!(made.abs_diff(right) <= 2, "{from:?} to {to:?} at {at}: {made}, not {right}");
+                assert!(
+                    made.abs_diff(right) <= 2,
+                    "{from:?} to {to:?} at {at}: {made}, not {right}"
+                );
             }
         }
     }
@@ -199,7 +204,8 @@ mod tests {
     #[test]
     fn a_plane_that_is_larger_than_its_memory_is_refused() {
         let mut to = [0; 4];
-        let refused = Scaler::default().scale((&[0; 15], shape(4, 4, 4)), (&mut to, shape(2, 2, 2)));
+        let refused =
+            Scaler::default().scale((&[0; 15], shape(4, 4, 4)), (&mut to, shape(2, 2, 2)));
         assert_eq!(refused, Err(Misshapen(shape(4, 4, 4))));
     }
 }
