@@ -26,7 +26,7 @@ test: $(BROWSER)/node_modules/.package-lock.json ## Run every test: Rust, then r
 	cargo build --locked
 	cd $(BROWSER) && npx playwright test
 
-bench: $(BROWSER)/node_modules/.package-lock.json ## Measure; writes target/bench/*.json and docs/benchmarks.md
+bench: $(BROWSER)/node_modules/.package-lock.json ## Measure; writes benches/results.json and docs/benchmarks.md
 	@$(INSTALL) build run test bench
 	@tests/media.sh
 	cargo build --release --locked

@@ -99,15 +99,20 @@ function rows({ join, latency, kiosk, recorder, mixed, many, crash, changes, rec
   ];
 }
 
-export function page(results) {
-  const { machine, join, latency, kiosk, recorder, mixed, many, crash, changes, reconnect, filter, hop, drift } = results;
+/** On which day, at which commit and beside what load each part was measured. */
+function origins(parts) {
+  return Object.entries(parts).map(([name, { date, commit, load_before }]) => `| ${name} | ${date} | ${commit} | ${load_before} |`).join('\n');
+}
+
+export function page({ machine, parts }) {
+  const { join, latency, kiosk, recorder, mixed, many, crash, changes, reconnect, filter, hop, drift } = parts;
   return `# Numbers
 
-\`make bench\` measures these and writes this page and \`target/bench/results.json\`. Nothing here is typed by hand.
+\`make bench\` measures these and writes this page and \`benches/results.json\`. Nothing here is typed by hand.
 
 | what | measured | goal |
 | --- | --- | --- |
-${rows(results).map((cells) => `| ${cells.join(' | ')} |`).join('\n')}
+${rows(parts).map((cells) => `| ${cells.join(' | ')} |`).join('\n')}
 
 Memory is what is resident (RSS), shared libraries included; \`results.json\` has the proportional share (PSS), too. Cores
 are processor seconds per second.
@@ -135,7 +140,7 @@ are processor seconds per second.
   same again with each 20th packet lost on its way to the recorder: of sound ${milliseconds(crash.lossy_sound_max_ms)} were missing at most.
 - **An hour**: ${Math.round(long(drift, 'as received').seconds / 60)} minutes of \`kiosk-test\` (320x180, 15 pictures per second), recorded as received and mixed at the
   same time on ${drift.date}, commit ${drift.commit}. ${long(drift, 'as received').flashes} and ${long(drift, 'mixed').flashes} flashes, of which ${long(drift, 'as received').without_a_beep} and ${long(drift, 'mixed').without_a_beep} had no beep in the file (the load average of this
-  machine was ${drift.load}); the largest offset of the others was ${milliseconds(long(drift, 'as received').max_ms)} and
+  machine was ${drift.load_before}); the largest offset of the others was ${milliseconds(long(drift, 'as received').max_ms)} and
   ${milliseconds(long(drift, 'mixed').max_ms)}. The drift is the slope of the line with the least squares. All run by one machine's clock; that a sender's
   sound card runs fast is a test's matter (\`tests/drift.rs\`). \`node benches/run.mjs drift 3600\` does it again.
 - **Changes**: checks and starts ${changes.times} times, gaps in ${changes.gaps} calls each. The size goes from 1280x720 to 960x540: a new source and a new encoder behind the running
@@ -152,6 +157,12 @@ are processor seconds per second.
   plays once it holds the picture back. What a filter takes holds decoder, encoder and two peers.
 
 Browser, server and worker share the machine's cores, so every number contains their competition.
+
+## When
+
+| part | date | commit | load average before |
+| --- | --- | --- | --- |
+${origins(parts)}
 
 ## The machine
 

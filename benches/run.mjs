@@ -1,12 +1,12 @@
-// `make bench`: every measurement, to target/bench/results.json and docs/benchmarks.md.
-// `ATTACHE_BIN=target/release/attache node benches/run.mjs join` measures one thing and prints it; `drift 3600` records
-// an hour.
+// `make bench`: every measurement but the long ones, to benches/results.json and docs/benchmarks.md.
+// `ATTACHE_BIN=target/release/attache node benches/run.mjs join latency` measures these alone; what was measured of the
+// others before stays, with its own date and commit. `drift 3600` records an hour.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 
 import { measureChanges } from './changes.mjs';
 import { measureCrash } from './crash.mjs';
-import { keepDrift, keptDrift, measureDrift } from './drift.mjs';
+import { isLong, measureDrift } from './drift.mjs';
 import { measureFilter } from './filter.mjs';
 import { measureHop } from './hop.mjs';
 import { measureJoin } from './join.mjs';
@@ -24,21 +24,34 @@ const MEASUREMENTS = { join: measureJoin, latency: measureLatency, kiosk: measur
 /** Those that take as long as they are told to. */
 const LONG = ['drift'];
 const ROOT = new URL('..', import.meta.url).pathname;
+const KEPT = new URL('results.json', import.meta.url);
 
-const [wanted, ...more] = process.argv.slice(2);
-const names = wanted === undefined ? Object.keys(MEASUREMENTS).filter((name) => !LONG.includes(name)) : [wanted];
-const results = { machine: describeMachine() };
-for (const name of names) {
-  const measure = MEASUREMENTS[name];
-  if (!measure) throw new Error(`no measurement is called "${name}": there are ${Object.keys(MEASUREMENTS).join(', ')}`);
-  results[name] = rounded(await measure(...more));
-  console.log(JSON.stringify({ [name]: results[name] }));
+/** What was measured before, part by part. */
+function kept() {
+  try {
+    return JSON.parse(readFileSync(KEPT, 'utf8'));
+  } catch (error) {
+    if (error.code === 'ENOENT') return { parts: {} };
+    throw error;
+  }
 }
-if (wanted === 'drift') keepDrift(results.drift, results.machine);
-if (wanted === undefined) {
-  results.drift = keptDrift();
-  mkdirSync(`${ROOT}target/bench`, { recursive: true });
-  writeFileSync(`${ROOT}target/bench/results.json`, `${JSON.stringify(results, null, 2)}\n`);
-  writeFileSync(`${ROOT}docs/benchmarks.md`, page(results));
-  console.log('wrote target/bench/results.json and docs/benchmarks.md');
+
+const given = process.argv.slice(2);
+const seconds = given.filter((word) => /^\d+$/.test(word));
+const wanted = given.filter((word) => !seconds.includes(word));
+const unknown = wanted.find((name) => !MEASUREMENTS[name]);
+if (unknown) throw new Error(`no measurement is called "${unknown}": there are ${Object.keys(MEASUREMENTS).join(', ')}`);
+const names = wanted.length > 0 ? wanted : Object.keys(MEASUREMENTS).filter((name) => !LONG.includes(name));
+for (const name of names) {
+  const { date, commit, load_before, ...machine } = describeMachine();
+  const measured = rounded(await MEASUREMENTS[name](...(LONG.includes(name) ? seconds : [])));
+  console.log(JSON.stringify({ [name]: measured }));
+  if (LONG.includes(name) && !isLong(measured)) continue;
+  // Read anew: a long one may run beside others.
+  const { parts } = kept();
+  const results = { machine, parts: { ...parts, [name]: { date, commit, load_before, ...measured } } };
+  writeFileSync(KEPT, `${JSON.stringify(results, null, 1)}\n`);
+  const missing = Object.keys(MEASUREMENTS).filter((part) => !results.parts[part]);
+  if (missing.length > 0) console.log(`docs/benchmarks.md waits for ${missing.join(', ')}`);
+  else writeFileSync(`${ROOT}docs/benchmarks.md`, page(results));
 }
