@@ -9,7 +9,7 @@ use gst::prelude::*;
 use gstreamer as gst;
 
 use super::bench::{Bench, f32_bytes, f32_samples};
-use super::sound::{clearness, mixed, noise, speech};
+use super::sound::{clearness, mixed, noise, power, speech};
 
 const MONO: &str = "audio/x-raw,format=F32LE,rate=48000,channels=1,layout=interleaved";
 
@@ -256,6 +256,80 @@ fn a_call_that_is_noisy_becomes_clearer_and_the_element_tells_by_how_much() {
         bench.element.property("worst-us"),
     );
     assert!(0 < mean && mean <= worst);
+}
+
+/// Makes voices a little quieter, and what is between words much: one hears whether it works.
+struct Gate;
+
+impl AudioFilter for Gate {
+    fn frame(&self) -> usize {
+        480
+    }
+
+    fn delay(&self) -> usize {
+        0
+    }
+
+    fn process(&mut self, input: &[f32], output: &mut [f32]) -> Result<Option<f32>, FilterError> {
+        let gain = if power(input) > 1e-3 { 0.9 } else { 0.1 };
+        for (output, input) in output.iter_mut().zip(input) {
+            *output = input * gain;
+        }
+        Ok(None)
+    }
+}
+
+/// Ten seconds of a voice, 0.7 s of each, over noise of this root mean square.
+fn talk(level: f32) -> Vec<f32> {
+    let mut sound = noise(480_000, level);
+    for (at, sample) in sound.iter_mut().enumerate() {
+        if at % 48_000 < 33_600 {
+            *sample += if at % 100 < 50 { 0.1 } else { -0.1 };
+        }
+    }
+    sound
+}
+
+#[test]
+fn sound_that_is_clean_goes_out_as_it_came_in_and_noisy_sound_does_not() {
+    let gate = Engine {
+        name: "gate",
+        about: "takes pauses away",
+        make: || Ok(Box::new(Gate)),
+    };
+    engine::add(gate).unwrap();
+    for (level, adaptive, need) in [
+        (0.0005, "true", 0.0),
+        (0.006, "true", 1.0),
+        (0.0005, "false", 1.0),
+    ] {
+        let settings = [
+            ("engine", "gate"),
+            ("adaptive", adaptive),
+            ("max-load", "0"),
+        ];
+        let mut bench = Bench::new(MONO, &settings);
+        let sound = talk(level);
+        for piece in sound.chunks(480) {
+            bench.send(f32_bytes(piece));
+        }
+        let found: f64 = bench.element.property("need");
+        assert!(
+            (found - need).abs() < 0.05,
+            "noise {level}, {adaptive}: {found}"
+        );
+        bench.event(gst::event::Eos::new());
+        let output = f32_samples(&bench.take());
+        // The last pause.
+        let pause = 470_000..479_000;
+        let (before, after) = (power(&sound[pause.clone()]), power(&output[pause]));
+        let gain = (after / before).sqrt();
+        let expected = if need > 0.5 { 0.1 } else { 1.0 };
+        assert!(
+            (gain - expected).abs() < 0.05,
+            "noise {level}, {adaptive}: {gain}"
+        );
+    }
 }
 
 /// Microseconds that a frame of the engine `sleeper` takes.
