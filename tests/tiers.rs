@@ -343,6 +343,55 @@ async fn the_picture_pauses_where_there_is_room_for_sound_only_and_comes_back() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_encoder_follows_the_link_of_its_viewer() {
+    for codec in [Codec::Vp8, Codec::H264] {
+        let capture = capture().await;
+        let mut viewer = Viewer::new(&capture, codec, link(2000));
+        viewer.until_lines(360).await;
+        until_rate(&capture, 600_000).await;
+        // What the link carries beside 48 kb/s of sound, less the headers of both.
+        viewer.carries(300);
+        let (least, most) = (290_000, 330_000);
+        let rate =
+            until(|| Some(rate_of(&capture)).filter(|rate| (least..most).contains(rate))).await;
+        viewer.carries(2000);
+        until_rate(&capture, 600_000).await;
+        println!("{codec}: {rate} bit/s on the slower link");
+        // It goes on with what it had begun: no new encoder, no key frame.
+        assert_eq!(capture.encodings().pipelines().len(), 1);
+        capture.stop().await;
+    }
+}
+
+/// What the encoder of the picture aims at, in bits per second.
+fn rate_of(capture: &Capture) -> u32 {
+    let pipelines = capture.encodings().pipelines().into_iter();
+    let elements = pipelines.flat_map(|pipeline| pipeline.iterate_elements().into_iter().flatten());
+    let mut rates = elements.filter_map(|element| match element.factory()?.name().as_str() {
+        "vp8enc" => u32::try_from(element.property::<i32>("target-bitrate")).ok(),
+        "x264enc" => Some(element.property::<u32>("bitrate") * 1000),
+        _ => None,
+    });
+    rates.next().expect("an encoder of pictures")
+}
+
+async fn until_rate(capture: &Capture, rate: u32) {
+    until(|| (rate_of(capture) == rate).then_some(())).await;
+}
+
+/// Waits for something.
+async fn until<T>(look: impl Fn() -> Option<T>) -> T {
+    let end = Instant::now() + LIMIT;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "not within {LIMIT:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_that_takes_nothing_holds_up_nobody_and_goes_on_with_a_key_frame() {
     let capture = capture().await;
     let mut slow = Viewer::new(&capture, Codec::Vp8, None);
