@@ -72,6 +72,7 @@ impl Gate {
                 needs_key_frame: false,
             };
         }
+        self.dropped += u64::from(is_full);
         if !is_key_frame && (takes_over || self.is_broken) {
             // Nobody needs a key frame that would not fit.
             return Fate::Dropped {
@@ -79,7 +80,6 @@ impl Gate {
             };
         }
         if is_full {
-            self.dropped += 1;
             self.is_broken |= !takes_over;
             return Fate::Dropped {
                 needs_key_frame: false,
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(gate.on_frame(1, true, ms(133), true), DROPPED);
         assert_eq!(gate.on_frame(1, true, ms(166), false), passes(166));
         assert_eq!(gate.on_frame(1, false, ms(199), false), passes(199));
-        assert_eq!(gate.dropped(), 2);
+        assert_eq!(gate.dropped(), 3);
     }
 
     #[test]

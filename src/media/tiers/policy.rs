@@ -15,6 +15,10 @@ const SHORT: f64 = 0.9;
 const FAR_TOO_SHORT: f64 = 0.5;
 /// How long a link is too slow before its viewer goes down; two round trips if that is longer.
 const DOWN_AFTER: Duration = Duration::from_millis(400);
+/// How long frames have to be dropped on our side before that counts: a busy machine is held up for a moment, too.
+const BLOCKED: Duration = Duration::from_secs(1);
+/// Frames come this often at least; while they are dropped that shows at each.
+const BETWEEN_FRAMES: Duration = Duration::from_millis(300);
 /// How long the lowest tier is too much before there is no picture at all.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
 /// Going up wants this multiple of the better tier's least rate.
@@ -105,6 +109,9 @@ struct Viewer {
     known: Option<Instant>,
     /// Since when its link does not carry its level.
     short: Option<Instant>,
+    /// When frames for it were dropped last, and since when.
+    dropped: Option<Instant>,
+    blocked: Option<Instant>,
     /// Since when it is far behind the best one of its tier.
     behind: Option<Instant>,
     /// Since when it could have a better level, and the worst of those that it could have had meanwhile.
@@ -230,6 +237,8 @@ impl Viewer {
             level: Level::Tier(0),
             known: None,
             short: None,
+            dropped: None,
+            blocked: None,
             behind: None,
             ample: None,
             wait: UP_AFTER,
@@ -254,13 +263,14 @@ impl Viewer {
             self.climbed = None;
             self.wait = UP_AFTER;
         }
+        if let Level::Tier(index) = self.level
+            && self.is_blocked(link, now)
+            && index + 1 < steps.len()
+        {
+            self.sink(Level::Tier(index + 1), now);
+            return;
+        }
         let Some(budget) = link.budget() else {
-            match self.level {
-                Level::Tier(index) if link.is_blocked && index + 1 < steps.len() => {
-                    self.sink(Level::Tier(index + 1), now);
-                }
-                Level::Tier(_) | Level::Paused => {}
-            }
             return;
         };
         self.known.get_or_insert(now);
@@ -296,9 +306,6 @@ impl Viewer {
         let (step, best) = (steps.get(index)?, *best.get(index)?);
         let lowest = steps.len().saturating_sub(1);
         let limit = DOWN_AFTER.max(2 * link.round_trip);
-        if link.is_blocked && index < lowest {
-            return Some(Level::Tier(index + 1));
-        }
         let is_short = budget < step.least * SHORT;
         let short = lasts(&mut self.short, is_short, now);
         if index == lowest {
@@ -318,6 +325,17 @@ impl Viewer {
         behind
             .filter(|behind| *behind >= limit)
             .map(|_| Level::Tier(index + 1))
+    }
+
+    /// Whether nothing gets out on our side.
+    fn is_blocked(&mut self, link: Link, now: Instant) -> bool {
+        if link.is_blocked {
+            self.dropped = Some(now);
+        }
+        let is_new = |then| now.saturating_duration_since(then) < BETWEEN_FRAMES;
+        let is_dropping = self.dropped.is_some_and(is_new);
+        let blocked = lasts(&mut self.blocked, is_dropping, now);
+        blocked.is_some_and(|blocked| blocked >= BLOCKED)
     }
 
     /// The tier to go up to, if that is to be.
@@ -377,6 +395,7 @@ impl Viewer {
     fn moved(&mut self, level: Level, now: Instant) {
         self.level = level;
         self.short = None;
+        self.blocked = None;
         self.behind = None;
         self.ample = None;
         if !self.is_at_first(now) {

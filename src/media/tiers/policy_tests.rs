@@ -331,16 +331,20 @@ fn a_paused_picture_is_tried_again_where_nothing_tells_what_the_link_carries() {
 }
 
 #[test]
-fn a_viewer_whose_frames_are_dropped_here_goes_down() {
+fn a_viewer_whose_frames_are_dropped_here_for_long_goes_down() {
     let mut room = Room::new().with(1, 2000).with(2, 2000);
     room.run(20 * SECOND);
-    room.links.get_mut(&ViewerId(2)).unwrap().is_blocked = true;
-    room.step();
-    assert_eq!(
-        (room.level(1), room.level(2)),
-        (Level::Tier(0), Level::Tier(1))
-    );
-    assert_eq!(room.rate(0), Some(1500));
+    let blocked = |room: &mut Room, is_blocked| {
+        room.links.get_mut(&ViewerId(2)).unwrap().is_blocked = is_blocked;
+    };
+    blocked(&mut room, true);
+    room.run(SECOND / 2);
+    blocked(&mut room, false);
+    room.run(SECOND);
+    assert!(room.changes.is_empty(), "a busy machine");
+    blocked(&mut room, true);
+    assert!(room.until(2, Level::Tier(1), 2 * SECOND) >= SECOND);
+    assert_eq!((room.level(1), room.rate(0)), (Level::Tier(0), Some(1500)));
 }
 
 #[test]
