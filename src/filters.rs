@@ -95,6 +95,7 @@ impl Filters {
             parameters: Parameters::new(),
             name: None,
             of: own,
+            remote: None,
         };
         match self.supervisor.start_if_room(spec, present) {
             Ok(view) => self.accompany(of, view.id),

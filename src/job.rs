@@ -17,6 +17,7 @@ use crate::recording::Because;
 use crate::signalling::ids::{Generation, InvalidName, JobId, ParticipantId, RoomName};
 use crate::signalling::protocol::{Ice, Kind};
 use crate::streaming::Hosts;
+use crate::whip::client::Remote;
 
 /// What a worker does with its peers' media.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -28,7 +29,7 @@ pub enum Role {
     Recorder,
     /// Gives one participant's media back, improved.
     Filter,
-    /// Passes on what a publisher outside the room sends (WHIP). The server starts it; no request names it.
+    /// Passes on what a publisher outside the room sends (WHIP), or what another server plays (WHEP).
     Relay,
 }
 
@@ -153,6 +154,9 @@ pub struct JobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub of: Option<Of>,
+    /// Of a relay, and only of one: the name of one of the operator's `[remotes]`, whose stream it brings into the room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<String>,
 }
 
 impl JobSpec {
@@ -211,6 +215,9 @@ pub struct Assignment {
     /// The servers that live streams may go to.
     #[serde(default, skip_serializing_if = "Hosts::is_empty")]
     pub stream_hosts: Hosts,
+    /// The server that a relay fetches from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<Remote>,
     /// A recorder begins paused: it was, when its former process ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,

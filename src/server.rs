@@ -103,6 +103,7 @@ impl Server {
             elements: config.jobs.elements.clone(),
             stop_limit: config.server.stop_timeout,
             stream_hosts: config.jobs.stream_hosts.clone(),
+            remotes: config.jobs.remotes.clone(),
             encoders: config.encoders.clone(),
             second_folder: config.jobs.second_folder.clone(),
             changes: Some(changes),

@@ -371,6 +371,7 @@ async fn a_filter_for_everybody_improves_who_comes_and_stays_when_one_leaves() {
         parameters: Default::default(),
         name: None,
         of: Some(Of::Everybody),
+        remote: None,
     };
     let mut everybody = job::run(&daemon, everybody, folder.path());
     everybody.joined().await;

@@ -43,6 +43,7 @@ fn settings(script: &str) -> Settings {
 fn spec() -> JobSpec {
     JobSpec {
         of: None,
+        remote: None,
         role: Role::Kiosk,
         room: "lobby".parse().unwrap(),
         description: None,

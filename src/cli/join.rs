@@ -1,4 +1,4 @@
-//! `attache kiosk`, `attache record` and `attache filter`: one job from the shell, in a room of any attache server.
+//! `attache kiosk`, `attache record`, `attache filter` and `attache relay`: one job from the shell, in a room of any attache server.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -6,12 +6,13 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::Args;
 use tokio::sync::mpsc;
+use url::Url;
 
 use super::due::Due;
 use super::live::LiveLine;
-use super::values::{RoomUrl, element, parameter, room_url};
+use super::values::{RoomUrl, element, parameter, room_url, web_url};
 use super::{Failure, StopSignals, print_line, upload};
-use crate::config::{check_job, default_pipelines};
+use crate::config::{check_description, check_streams, default_pipelines};
 use crate::job::{Assignment, Event, JobSpec, JobState, Of, PeerState, Role, ServerAddress, Value};
 use crate::media::encoder::Policy;
 use crate::pipeline::allowed::Allowed;
@@ -20,6 +21,7 @@ use crate::recording::upload::TargetUrl;
 use crate::signalling::ids::JobId;
 use crate::streaming::Hosts;
 use crate::streaming::target::HostPort;
+use crate::whip::client::Remote;
 use crate::worker::pulse::Pulse;
 
 #[derive(Debug, Args)]
@@ -56,6 +58,21 @@ pub struct FilterArguments {
     /// everybody who is there or comes
     #[arg(long, value_name = "PARTICIPANT|all")]
     of: Of,
+}
+
+#[derive(Debug, Args)]
+pub struct RelayArguments {
+    #[command(flatten)]
+    common: CommonArguments,
+    /// What another server plays: its WHEP endpoint. It is asked again and again until it has something
+    #[arg(long, value_name = "URL", value_parser = web_url)]
+    from: Url,
+    /// The bearer token that that server asks for
+    #[arg(long, env = "ATTACHE_REMOTE_TOKEN", hide_env_values = true)]
+    remote_token: Option<String>,
+    /// Trust the certificates of this PEM file there, too
+    #[arg(long, value_name = "FILE")]
+    remote_ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -118,6 +135,23 @@ pub async fn filter(arguments: FilterArguments) -> Result<(), Failure> {
         Hosts::default(),
     )?)
     .await
+}
+
+/// Brings what another server plays into a room until the signal to stop.
+pub async fn relay(arguments: RelayArguments) -> Result<(), Failure> {
+    let (mut assignment, json) = assignment(
+        Role::Relay,
+        None,
+        arguments.common,
+        PathBuf::from("recordings"),
+        Hosts::default(),
+    )?;
+    assignment.remote = Some(Remote {
+        url: arguments.from,
+        token: arguments.remote_token,
+        ca: arguments.remote_ca,
+    });
+    attend((assignment, json)).await
 }
 
 /// Records a room until the signal to stop.
@@ -202,9 +236,12 @@ fn assignment(
         parameters: arguments.parameters.into_iter().collect(),
         name: arguments.name,
         of,
+        // The command line has the server itself.
+        remote: None,
     };
     let pipelines = arguments.pipelines.unwrap_or_else(default_pipelines);
-    check_job(&job, &pipelines, &stream_hosts)
+    check_description(&job, &pipelines)
+        .and_then(|()| check_streams(&job, &stream_hosts))
         .map_err(|wrong| Failure::Usage(anyhow::anyhow!("--{}: {}", wrong.field, wrong.message)))?;
     let assignment = Assignment {
         id: JobId::random(),
@@ -220,6 +257,7 @@ fn assignment(
         recordings,
         stream_hosts,
         second_folder: None,
+        remote: None,
         encoders: Policy::default(),
         paused: false,
         control: None,

@@ -56,6 +56,8 @@ enum Command {
     Record(join::RecordArguments),
     /// Give one participant's sound or pictures back to a room of any attache server, improved
     Filter(join::FilterArguments),
+    /// Bring what another server plays (WHEP) into a room of any attache server
+    Relay(join::RelayArguments),
     /// Make one film of a recording
     Mix(mix::MixArguments),
     /// Finish recordings whose recorder was killed
@@ -160,6 +162,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Job(arguments) => job::job(arguments).await,
         Command::Record(arguments) => join::record(arguments).await,
         Command::Filter(arguments) => join::filter(arguments).await,
+        Command::Relay(arguments) => join::relay(arguments).await,
         Command::Recover(arguments) => recover::recover(arguments).await,
         Command::Mix(arguments) => mix::mix(arguments).await,
         Command::Denoise(arguments) => denoise::denoise(arguments).await,

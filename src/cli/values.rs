@@ -83,6 +83,14 @@ pub struct RoomUrl {
     pub token: Option<String>,
 }
 
+/// The address of something on the web.
+pub fn web_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).ok();
+    let is_web = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    let wrong = || format!("{text:?} is no address of the web: write https://HOST/PATH");
+    url.filter(is_web).ok_or_else(wrong)
+}
+
 /// `http://HOST/r/ROOM`, as the browser's address line shows it.
 pub fn room_url(text: &str) -> Result<RoomUrl, String> {
     let wrong = |why: &str| {

@@ -76,6 +76,7 @@ pub fn check(
         second_folder: checker.second_folder(&file.recording, &recordings),
         recordings,
         stream_hosts: Hosts::new(std::mem::take(&mut file.recording.stream_hosts)),
+        remotes: checker.remotes(file.remotes),
         maximum: file.jobs.maximum.map_or(16, as_usize),
         memory_limit_mb: file
             .jobs
@@ -401,13 +402,14 @@ impl Checker<'_> {
         };
         let spec = JobSpec {
             of: None,
+            remote: None,
             role: Role::Kiosk,
             room,
             description: kiosk.description,
             parameters: kiosk.parameters,
             name: kiosk.name,
         };
-        if let Err(wrong) = check_job(&spec, &jobs.pipelines, &jobs.stream_hosts) {
+        if let Err(wrong) = check_job(&spec, &jobs.pipelines, &jobs.stream_hosts, &jobs.remotes) {
             self.wrong(&format!("{at}.{}", wrong.field), wrong.message);
         }
         Some(spec)

@@ -1,6 +1,7 @@
 //! What may stand in `attache.toml`: one struct for each table. Ranges and forms are checked here, so that a
 //! mistake is reported at its line; what one key means for another is checked in `check.rs`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 
 use super::recording::Recording;
+use super::remotes::Remote;
 use super::webhooks::Webhook;
 use crate::auth::{RoomPattern, Secret};
 use crate::ice::{StunUrl, TurnUrl};
@@ -33,6 +35,7 @@ pub struct File {
     pub encoders: Policy,
     pub recording: Recording,
     pub webhooks: Vec<Webhook>,
+    pub remotes: BTreeMap<String, Remote>,
     pub kiosk: Vec<Kiosk>,
 }
 

@@ -8,6 +8,7 @@ mod file;
 mod machine;
 mod read;
 mod recording;
+mod remotes;
 mod webhooks;
 
 use std::fmt;
@@ -27,6 +28,7 @@ use crate::signalling::Limits;
 use crate::signalling::limits::NAME_CHARACTERS;
 use crate::streaming::{Hosts, Target, target};
 use crate::webhooks::WebhookSettings;
+use crate::whip::client::Remotes;
 
 pub use check::read_key_file;
 pub use file::{Origin, parse_listen};
@@ -131,6 +133,8 @@ pub struct JobsConfig {
     pub recordings: PathBuf,
     /// The servers that live streams may go to.
     pub stream_hosts: Hosts,
+    /// The servers that relays may fetch from, by name.
+    pub remotes: Remotes,
     /// The folder of what that does not take.
     pub second_folder: Option<PathBuf>,
     /// Jobs at one time.
@@ -161,11 +165,16 @@ pub struct WrongField {
 }
 
 /// Whether a job like this can be started: its description's file is there, its name is not too long, a recorder's
-/// stream goes where the operator lets it. What the description says is the worker's to judge.
+/// stream goes where the operator lets it, a relay's comes from there. What the description says is the worker's to judge.
 ///
 /// # Errors
 /// The first field that is wrong.
-pub fn check_job(spec: &JobSpec, pipelines: &Path, stream_hosts: &Hosts) -> Result<(), WrongField> {
+pub fn check_job(
+    spec: &JobSpec,
+    pipelines: &Path,
+    stream_hosts: &Hosts,
+    remotes: &Remotes,
+) -> Result<(), WrongField> {
     let about_of = match (spec.role, &spec.of) {
         (Role::Filter, None) => Some("a filter improves one participant: give its id, or `all`"),
         (Role::Kiosk | Role::Recorder | Role::Relay, Some(_)) => {
@@ -179,12 +188,16 @@ pub fn check_job(spec: &JobSpec, pipelines: &Path, stream_hosts: &Hosts) -> Resu
             message: message.to_owned(),
         });
     }
-    if spec.role == Role::Relay {
-        return Err(WrongField {
-            field: "role",
-            message: "a relay begins with its publisher: POST an offer to /whip/ROOM".to_owned(),
-        });
-    }
+    check_remote(spec, remotes)?;
+    check_description(spec, pipelines)?;
+    check_streams(spec, stream_hosts)
+}
+
+/// Whether a job's description is there, and its name is not too long.
+///
+/// # Errors
+/// The first field that is wrong.
+pub fn check_description(spec: &JobSpec, pipelines: &Path) -> Result<(), WrongField> {
     let name = spec
         .description
         .as_deref()
@@ -222,11 +235,42 @@ pub fn check_job(spec: &JobSpec, pipelines: &Path, stream_hosts: &Hosts) -> Resu
             message,
         });
     }
-    check_streams(spec, stream_hosts)
+    Ok(())
+}
+
+/// Whether a relay knows from where, and nobody else does.
+fn check_remote(spec: &JobSpec, remotes: &Remotes) -> Result<(), WrongField> {
+    let message = match (spec.role, &spec.remote) {
+        (Role::Relay, Some(name)) if remotes.contains_key(name) => return Ok(()),
+        (Role::Relay, Some(name)) => {
+            let known: Vec<_> = remotes.keys().map(String::as_str).collect();
+            let known = match known.is_empty() {
+                true => "none".to_owned(),
+                false => known.join(", "),
+            };
+            format!("there is no [remotes.{name}] in the configuration; known: {known}")
+        }
+        (Role::Relay, None) => {
+            "missing: a relay fetches from one of the [remotes], named here; one for a publisher \
+            begins with its offer, POSTed to /whip/ROOM"
+                .to_owned()
+        }
+        (Role::Kiosk | Role::Recorder | Role::Filter, Some(_)) => {
+            "only a relay fetches from another server: leave this out".to_owned()
+        }
+        (Role::Kiosk | Role::Recorder | Role::Filter, None) => return Ok(()),
+    };
+    Err(WrongField {
+        field: "remote",
+        message,
+    })
 }
 
 /// Whether the parameters of a recorder that are URLs of live servers are whole, and allowed.
-fn check_streams(spec: &JobSpec, hosts: &Hosts) -> Result<(), WrongField> {
+///
+/// # Errors
+/// The first field that is wrong.
+pub fn check_streams(spec: &JobSpec, hosts: &Hosts) -> Result<(), WrongField> {
     if spec.role != Role::Recorder {
         return Ok(());
     }

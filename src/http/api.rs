@@ -216,7 +216,8 @@ async fn start_job(
     ApiError,
 > {
     let Json(spec) = body?;
-    check_job(&spec, &app.jobs.pipelines, &app.jobs.stream_hosts).map_err(|wrong| {
+    let jobs = &app.jobs;
+    check_job(&spec, &jobs.pipelines, &jobs.stream_hosts, &jobs.remotes).map_err(|wrong| {
         ApiError::new(
             ApiErrorCode::InvalidRequest,
             format!("{}: {}", wrong.field, wrong.message),

@@ -9,9 +9,9 @@ use gstreamer_webrtc::{
     WebRTCSessionDescription,
 };
 
-use super::Peer;
 use super::sdp::{AudioLevel, Description, Direction as OpenWays, Format, MediaSection, TWCC};
 use super::send::Sender;
+use super::{Peer, Receive};
 use crate::media::{Codec, MediaKind};
 
 /// The id that our offers give the congestion control extension.
@@ -29,7 +29,10 @@ impl Peer {
 
     /// Makes the offer without acting on it: nothing is gathered yet.
     pub(super) async fn describe_offer(&mut self) -> Result<WebRTCSessionDescription> {
-        self.chat.open(&self.webrtc)?;
+        // What is passed on comes from servers that have nothing to say.
+        if !matches!(self.settings.receive, Receive::Passed(_)) {
+            self.chat.open(&self.webrtc)?;
+        }
         for section in offered_sections(&self.settings.video_codecs) {
             self.add_section(&section, true)?;
         }

@@ -221,12 +221,7 @@ impl Promise {
     /// # Errors
     /// [`SdpError`].
     pub fn read(offer: &str, answer: &str) -> Result<Self, SdpError> {
-        let parse = |text: &str| {
-            let sdp = gst_sdp::SDPMessage::parse_buffer(text.as_bytes());
-            let sdp = sdp.map_err(|_| SdpError::Syntax)?;
-            Description::parse(&sdp)
-        };
-        let (offer, answer) = (parse(offer)?, parse(answer)?);
+        let (offer, answer) = (description(offer)?, description(answer)?);
         let codec = |kind| {
             let offered = offer.section(kind)?;
             let answered = answer.section(kind)?;
@@ -239,6 +234,29 @@ impl Promise {
             video: codec(MediaKind::Video),
         })
     }
+
+    /// Reads what the other side sends out of its answer to an offer that sends nothing.
+    ///
+    /// # Errors
+    /// [`SdpError`].
+    pub fn given(answer: &str) -> Result<Self, SdpError> {
+        let answer = description(answer)?;
+        let codec = |kind| {
+            let section = answer.section(kind)?;
+            let format = section.formats.first();
+            Some(format.filter(|_| section.direction.sends)?.codec)
+        };
+        Ok(Self {
+            audio: codec(MediaKind::Audio).is_some(),
+            video: codec(MediaKind::Video),
+        })
+    }
+}
+
+fn description(text: &str) -> Result<Description, SdpError> {
+    let sdp = gst_sdp::SDPMessage::parse_buffer(text.as_bytes());
+    let sdp = sdp.map_err(|_| SdpError::Syntax)?;
+    Description::parse(&sdp)
 }
 
 /// Whether an attribute without a value is there.

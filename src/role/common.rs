@@ -51,7 +51,7 @@ impl RoleMedia {
                 .map(Box::new)
                 .map(Self::Recorder),
             Role::Filter => Self::filter(assignment, description, events).await,
-            Role::Relay => Relay::start(assignment, description)
+            Role::Relay => Relay::start(assignment, description, events)
                 .map(Box::new)
                 .map(Self::Relay),
         };
@@ -389,7 +389,10 @@ impl RoleMedia {
                 everybody.finish().await;
                 Ok(())
             }
-            Self::Relay(_) => Ok(()),
+            Self::Relay(relay) => {
+                relay.finish().await;
+                Ok(())
+            }
             Self::Recorder(recorder) => recorder.finish(because).await,
             Self::Mixed(mixed) => mixed.finish(because).await,
         }

@@ -1,4 +1,7 @@
 //! The relay: takes what one publisher outside the room sends and passes it on to everybody in it, without transcoding.
+//! [`pull`] fetches it from another server.
+
+mod pull;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -6,10 +9,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::reload::Parts;
-use super::{JobError, Over};
+use super::{Events, JobError, Over};
 use crate::job::{Assignment, PeerState};
 use crate::media::fanout::Outlet;
 use crate::media::{Codec, MediaKind};
@@ -27,6 +32,8 @@ const CANDIDATES: Duration = Duration::from_millis(1500);
 const CONNECT: Duration = Duration::from_secs(30);
 /// A publisher that sends nothing for so long is gone. A muted one still sends silence and black pictures.
 const SILENT: Duration = Duration::from_secs(10);
+/// How long the goodbye to another server may take.
+const GOODBYE: Duration = Duration::from_secs(3);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -37,6 +44,9 @@ pub struct Relay {
     /// What the publisher sends, once it was answered.
     promised: watch::Receiver<Option<Promise>>,
     over: UnboundedReceiver<Over>,
+    /// Fetches, where nobody publishes.
+    fetching: Option<JoinHandle<()>>,
+    stop: CancellationToken,
 }
 
 /// The publisher's side. Clones are the same.
@@ -47,6 +57,8 @@ pub struct Source {
     promise: watch::Sender<Option<Promise>>,
     candidates: Arc<Mutex<Option<UnboundedSender<Candidate>>>>,
     over: UnboundedSender<Over>,
+    /// The job ends.
+    stop: CancellationToken,
 }
 
 /// Where the publisher's frames leave for everybody, by kind; the picture's codec is known with the answer.
@@ -76,8 +88,12 @@ impl Tracks {
 }
 
 impl Relay {
-    /// A relay whose publisher has not offered yet.
-    pub fn start(assignment: &Assignment, description: &Description) -> Result<Self> {
+    /// A relay whose publisher has not offered yet; or, where the job names a remote, one that fetches from there.
+    pub fn start(
+        assignment: &Assignment,
+        description: &Description,
+        events: &Events,
+    ) -> Result<Self> {
         let job = &assignment.job;
         let values = description.values(&job.parameters, &job.room)?;
         let settings = description.settings(&values)?;
@@ -95,12 +111,19 @@ impl Relay {
             promise,
             candidates: Arc::default(),
             over: to_us,
+            stop: CancellationToken::new(),
         };
+        let remote = assignment.remote.clone();
+        let stop = source.stop.clone();
+        let fetch = |remote| tokio::spawn(pull::pull(remote, source.clone(), events.clone()));
+        let fetching = remote.map(fetch);
         Ok(Self {
             settings,
             source,
             promised,
             over,
+            fetching,
+            stop,
         })
     }
 
@@ -118,6 +141,16 @@ impl Relay {
     /// None came: the server that sent it is gone, or this is a second process after the first one's end.
     pub async fn ready(&mut self) -> Result<(), JobError> {
         let answered = self.promised.wait_for(Option::is_some);
+        if self.fetching.is_some() {
+            // The other end lives as long as this relay.
+            tokio::select! {
+                _ = answered => return Ok(()),
+                over = self.over.recv() => return Err(JobError::Hopeless(match over {
+                    Some(Over::Refused(why)) => why,
+                    Some(_) | None => "there is nothing to fetch".to_owned(),
+                })),
+            }
+        }
         match tokio::time::timeout(OFFER, answered).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(JobError::Hopeless(
@@ -160,6 +193,15 @@ impl Relay {
     pub async fn over(&mut self) -> Over {
         self.over.recv().await.unwrap_or(Over::Done)
     }
+
+    /// Ends the connection, and says goodbye to the server that it fetched from.
+    pub async fn finish(self) {
+        self.stop.cancel();
+        if let Some(fetching) = self.fetching {
+            // It does not panic; one that hangs is not waited for.
+            let _ = tokio::time::timeout(GOODBYE, fetching).await;
+        }
+    }
 }
 
 impl Source {
@@ -171,41 +213,40 @@ impl Source {
         if self.promise.borrow().is_some() {
             bail!("the relay has its publisher already: one relay for each");
         }
-        let tracks = self.tracks.clone();
         let settings = PeerSettings {
-            name: "publisher".to_owned(),
             ice,
-            sends: Sends::default(),
-            producers: None,
-            video_codecs: self.settings.video.codecs.clone(),
-            receive: Receive::Passed(Arc::new(move |codec| tracks.outlet(codec))),
-            latency: Latency::Fixed(self.settings.latency),
+            ..self.peer_settings("publisher")
         };
         let (peer, answer, mut events) = Peer::answer(settings, offer).await?;
         let promise = Promise::read(offer, &answer).context("the publisher's offer")?;
-        let until = Instant::now() + CANDIDATES;
-        let mut candidates = Vec::new();
-        while let Ok(Some(event)) = timeout_at(until, events.recv()).await {
-            match event {
-                PeerEvent::Candidate(candidate) if candidate.candidate.is_empty() => break,
-                PeerEvent::Candidate(candidate) => candidates.push(candidate),
-                PeerEvent::State(_)
-                | PeerEvent::Track { .. }
-                | PeerEvent::ChatOpen
-                | PeerEvent::Message(_)
-                | PeerEvent::Tier(_)
-                | PeerEvent::Measured(_) => {}
-                PeerEvent::Error(error) => bail!("the publisher's connection: {error}"),
-            }
-        }
+        let candidates = gathered(&mut events).await?;
         let (to_peer, trickled) = unbounded_channel();
         *self
             .candidates
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Some(to_peer);
-        tokio::spawn(keep(peer, events, trickled, self.over.clone()));
+        let (over, stop) = (self.over.clone(), self.stop.clone());
+        tokio::spawn(async move {
+            let end = keep(peer, events, Some(trickled), stop).await;
+            // Whoever waits for it has gone with the job.
+            let _ = over.send(end);
+        });
         self.promise.send_replace(Some(promise));
         Ok(with_candidates(&answer, &candidates))
+    }
+
+    /// A peer that takes what comes into the fan-out, and sends nothing.
+    fn peer_settings(&self, name: &str) -> PeerSettings {
+        let tracks = self.tracks.clone();
+        PeerSettings {
+            name: name.to_owned(),
+            ice: Ice::default(),
+            sends: Sends::default(),
+            producers: None,
+            video_codecs: self.settings.video.codecs.clone(),
+            receive: Receive::Passed(Arc::new(move |codec| tracks.outlet(codec))),
+            latency: Latency::Fixed(self.settings.latency),
+        }
     }
 
     /// Takes candidates of the publisher.
@@ -224,20 +265,41 @@ impl Source {
     }
 }
 
+/// The peer's own candidates, as many as there are in time.
+async fn gathered(events: &mut UnboundedReceiver<PeerEvent>) -> Result<Vec<Candidate>> {
+    let until = Instant::now() + CANDIDATES;
+    let mut candidates = Vec::new();
+    while let Ok(Some(event)) = timeout_at(until, events.recv()).await {
+        match event {
+            PeerEvent::Candidate(candidate) if candidate.candidate.is_empty() => break,
+            PeerEvent::Candidate(candidate) => candidates.push(candidate),
+            PeerEvent::State(_)
+            | PeerEvent::Track { .. }
+            | PeerEvent::ChatOpen
+            | PeerEvent::Message(_)
+            | PeerEvent::Tier(_)
+            | PeerEvent::Measured(_) => {}
+            PeerEvent::Error(error) => bail!("the publisher's connection: {error}"),
+        }
+    }
+    Ok(candidates)
+}
+
 /// Owns the publisher's peer until it is of no use any more.
 async fn keep(
     peer: Peer,
     mut events: UnboundedReceiver<PeerEvent>,
-    mut trickled: UnboundedReceiver<Candidate>,
-    over: UnboundedSender<Over>,
-) {
+    mut trickled: Option<UnboundedReceiver<Candidate>>,
+    stop: CancellationToken,
+) -> Over {
     let counters = peer.counters();
     let count = || counters.get(MediaKind::Audio) + counters.get(MediaKind::Video);
     let mut look = tokio::time::interval(LOOK);
     let (mut is_connected, mut frames, mut since) = (false, 0, Instant::now());
     let end = loop {
         tokio::select! {
-            Some(candidate) = trickled.recv() => peer.add_candidate(&candidate),
+            () = stop.cancelled() => break Over::Asked,
+            Some(candidate) = next(&mut trickled) => peer.add_candidate(&candidate),
             _ = look.tick() => {
                 if std::mem::replace(&mut frames, count()) != frames {
                     since = Instant::now();
@@ -270,6 +332,11 @@ async fn keep(
             },
         }
     };
-    let _ = over.send(end);
     peer.close().await;
+    end
+}
+
+/// The next candidate of the other side, where it sends them one by one.
+async fn next(trickled: &mut Option<UnboundedReceiver<Candidate>>) -> Option<Candidate> {
+    trickled.as_mut()?.recv().await
 }

@@ -32,6 +32,7 @@ use crate::pipeline::allowed::Allowed;
 use crate::signalling::ids::JobId;
 use crate::streaming::Hosts;
 use crate::webhooks::event::JobChange;
+use crate::whip::client::Remotes;
 use adoption::Lobby;
 use records::{Record, Records};
 
@@ -58,6 +59,8 @@ pub struct Settings {
     pub recordings: PathBuf,
     /// The servers that live streams may go to.
     pub stream_hosts: Hosts,
+    /// The servers that relays may fetch from, by name.
+    pub remotes: Remotes,
     /// The folder of what that does not take.
     pub second_folder: Option<PathBuf>,
     /// What the operator says of encoders.
@@ -104,6 +107,7 @@ impl Settings {
             elements: Allowed::default(),
             recordings,
             stream_hosts: Hosts::default(),
+            remotes: Remotes::default(),
             second_folder: None,
             encoders: Policy::default(),
             auth,

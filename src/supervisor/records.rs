@@ -165,6 +165,7 @@ mod tests {
             parameters: Default::default(),
             name: None,
             of: None,
+            remote: None,
         };
         let view = JobView::new(id.parse().unwrap(), spec, Cost::default());
         Record::new(&view, Some(view.spec.clone()))

@@ -268,6 +268,11 @@ impl Job {
             recordings: self.settings.recordings.clone(),
             stream_hosts: self.settings.stream_hosts.clone(),
             second_folder: self.settings.second_folder.clone(),
+            remote: view
+                .spec
+                .remote
+                .as_ref()
+                .and_then(|name| self.settings.remotes.get(name).cloned()),
             encoders: self.settings.encoders.clone(),
             paused: view.paused,
             control: self.settings.control.clone(),

@@ -64,6 +64,7 @@ impl Publishers {
             parameters: Parameters::new(),
             name: Some(name),
             of: None,
+            remote: None,
         };
         let present = self.hub.present(room);
         let job = self.supervisor.start_if_room(spec, present)?.id;

@@ -117,6 +117,13 @@ impl Daemon {
         view["id"].as_str().expect("an id").to_owned()
     }
 
+    /// Status and answer for a job that is not taken.
+    pub async fn refusal(&self, spec: &Value) -> (u16, String) {
+        let post = self.http.post(format!("{}/api/v1/jobs", self.url));
+        let answer = post.json(spec).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("text"))
+    }
+
     /// What the server says of a job.
     pub async fn view(&self, id: &str) -> Value {
         self.get(&format!("/api/v1/jobs/{id}")).await

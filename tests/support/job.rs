@@ -38,6 +38,7 @@ pub fn start_with(
 ) -> Job {
     let spec = JobSpec {
         of: None,
+        remote: None,
         role,
         room: room.parse().unwrap(),
         description: Some(name.to_owned()),
@@ -65,6 +66,7 @@ pub fn run(daemon: &Daemon, job: JobSpec, pipelines: &Path) -> Job {
         stream_hosts: Default::default(),
         recordings: daemon.folder.path().join("recordings"),
         second_folder: None,
+        remote: None,
         encoders: Default::default(),
         paused: false,
         control: None,
