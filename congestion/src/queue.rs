@@ -37,7 +37,7 @@ impl Queue {
             })
         };
         let (Some(least), Some(most), Some(last)) =
-            (delays().min(), delays().max(), delays().last())
+            (delays().min(), delays().max(), delays().next_back())
         else {
             return;
         };

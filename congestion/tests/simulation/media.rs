@@ -90,11 +90,8 @@ impl Media {
             self.encoder.ask(Rate::from_bits(left * 0.97), now);
         }
         self.make(now);
-        loop {
-            match self.flow.step(now) {
-                Step::Send(bytes) | Step::Pad(bytes) => self.send(bytes, link, now),
-                Step::Wait(_) => break,
-            }
+        while let Step::Send(bytes) | Step::Pad(bytes) = self.flow.step(now) {
+            self.send(bytes, link, now);
         }
     }
 
