@@ -15,7 +15,7 @@ function processorSeconds(pid) {
 }
 
 /** Memory in MiB: what is resident, and this process' fair share of it. */
-function memory(pid) {
+export function memory(pid) {
   const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
   const mebibytes = (name) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(rollup)[1]) / 1024;
   return { rss_mib: mebibytes('Rss'), pss_mib: mebibytes('Pss') };

@@ -88,6 +88,8 @@ function rows({ join, latency, kiosk, recorder, mixed, many, crash, changes, rec
     ['path back after 10 s: first picture, p50 / worst', range(reconnect.cuts.after_10_s_ms), '1000 ms'],
     ['kiosk without its address: noticed after, p50 / worst', range(reconnect.address.noticed_ms), '3000 ms'],
     ['kiosk with another address: first picture, p50 / worst', range(reconnect.address.picture_ms), '2000 ms'],
+    ['worker killed: first picture of the next one, p50 / worst', range(reconnect.killed_ms), '5000 ms'],
+    ['camera unplugged and plugged in: longest time without a picture, p50 / worst', range(reconnect.camera_gap_ms), '500 ms'],
     ['noise suppression, rnnoise: cores, time per frame, p99', engine(filter.rnnoise), '0.03'],
     ['noise suppression, nsnet2: cores, time per frame, p99', engine(filter.nsnet2), '0.15'],
     ['noise suppression, webrtcdsp: cores, time per frame, p99', engine(filter.webrtcdsp), ''],
@@ -148,7 +150,8 @@ are processor seconds per second.
   over. The page notes the longest time between two pictures (33 ms where nothing happens).
 - **Networks that fail**: ${reconnect.times} calls each between a page and a kiosk in a network namespace. The path that is
   cut carries the signalling, too; where the address changes, it has a link of its own. From the moment the path is there again, or the kiosk has another address, to the first picture in the page's tile.
-  The kiosk is without any address for ${reconnect.away_ms / 1000} s.
+  The kiosk is without any address for ${reconnect.away_ms / 1000} s. Worker and camera are those of a kiosk on this machine; the
+  camera is a stand-in that is gone for 3 s.
 - **Noise suppression**: \`attache denoise\` over ${Math.round(filter.rnnoise.sound_seconds)} s of speech, one channel, frames of 10 ms; the time in the engine alone.
   What it does for speech is in [filters.md](filters.md), measured by \`make quality\`; echo cancellation is in [kiosk.md](kiosk.md#echo), measured by \`tests/echo\`.
 - **By way of a filter**: one Chromium speaks, the server's filter (nsnet2) takes the noise out, another page plays both. The lag

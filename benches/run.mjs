@@ -1,6 +1,7 @@
 // `make bench`: every measurement but the long ones, to benches/results.json and docs/benchmarks.md.
 // `ATTACHE_BIN=target/release/attache node benches/run.mjs join latency` measures these alone; what was measured of the
-// others before stays, with its own date and commit. `drift 3600` records an hour.
+// others before stays, with its own date and commit. `drift 3600` records an hour. `joins 2000` and `soak 480` (minutes) take as
+// long as they take; their figures are written into docs/reconnection.md by hand.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 
@@ -10,6 +11,7 @@ import { isLong, measureDrift } from './drift.mjs';
 import { measureFilter } from './filter.mjs';
 import { measureHop } from './hop.mjs';
 import { measureJoin } from './join.mjs';
+import { measureJoins } from './joins.mjs';
 import { measureKiosk } from './kiosk.mjs';
 import { measureLatency } from './latency.mjs';
 import { describeMachine } from './machine.mjs';
@@ -18,11 +20,14 @@ import { measureMixed } from './mixed.mjs';
 import { measureReconnect } from './reconnect.mjs';
 import { measureRecorder } from './recorder.mjs';
 import { page, rounded } from './report.mjs';
+import { measureSoak } from './soak.mjs';
 import { measureViewers } from './viewers.mjs';
 
-const MEASUREMENTS = { join: measureJoin, latency: measureLatency, kiosk: measureKiosk, recorder: measureRecorder, mixed: measureMixed, many: measureMany, crash: measureCrash, changes: measureChanges, reconnect: measureReconnect, filter: measureFilter, hop: measureHop, viewers: measureViewers, drift: measureDrift };
+const MEASUREMENTS = { join: measureJoin, latency: measureLatency, kiosk: measureKiosk, recorder: measureRecorder, mixed: measureMixed, many: measureMany, crash: measureCrash, changes: measureChanges, reconnect: measureReconnect, joins: measureJoins, filter: measureFilter, hop: measureHop, viewers: measureViewers, drift: measureDrift, soak: measureSoak };
 /** Those that take as long as they are told to. */
-const LONG = ['drift'];
+const LONG = ['drift', 'joins', 'soak'];
+/** Those whose figures nobody but people writes down. */
+const BY_HAND = ['joins', 'soak'];
 const ROOT = new URL('..', import.meta.url).pathname;
 const KEPT = new URL('results.json', import.meta.url);
 
@@ -46,12 +51,12 @@ for (const name of names) {
   const { date, commit, load_before, ...machine } = describeMachine();
   const measured = rounded(await MEASUREMENTS[name](...(LONG.includes(name) ? seconds : [])));
   console.log(JSON.stringify({ [name]: measured }));
-  if (LONG.includes(name) && !isLong(measured)) continue;
+  if (BY_HAND.includes(name) || (LONG.includes(name) && !isLong(measured))) continue;
   // Read anew: a long one may run beside others.
   const { parts } = kept();
   const results = { machine, parts: { ...parts, [name]: { date, commit, load_before, ...measured } } };
   writeFileSync(KEPT, `${JSON.stringify(results, null, 1)}\n`);
-  const missing = Object.keys(MEASUREMENTS).filter((part) => !results.parts[part]);
+  const missing = Object.keys(MEASUREMENTS).filter((part) => !BY_HAND.includes(part) && !results.parts[part]);
   if (missing.length > 0) console.log(`docs/benchmarks.md waits for ${missing.join(', ')}`);
   else writeFileSync(`${ROOT}docs/benchmarks.md`, page(results));
 }

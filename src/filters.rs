@@ -89,6 +89,7 @@ impl Filters {
         let present = self.hub.present(&wish.room);
         let of = wish.of;
         let spec = JobSpec {
+            memory_limit_mb: None,
             role: Role::Filter,
             room: wish.room,
             description: None,

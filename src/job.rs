@@ -157,7 +157,14 @@ pub struct JobSpec {
     /// Of a relay, and only of one: the name of one of the operator's `[remotes]`, whose stream it brings into the room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote: Option<String>,
+    /// A worker that takes more memory than so many megabytes (64 to 1000000) is killed and started again; absent: what
+    /// `[jobs] memory_limit_mb` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_limit_mb: Option<u64>,
 }
+
+/// What [`JobSpec::memory_limit_mb`] may be.
+pub const MEMORY_LIMITS_MB: std::ops::RangeInclusive<u64> = 64..=1_000_000;
 
 impl JobSpec {
     /// The name of the description in use.

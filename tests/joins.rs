@@ -25,7 +25,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 /// What a process holds.
 #[derive(Debug, Clone, Copy)]
 struct Held {
-    /// Its fair share of memory, in MiB.
+    /// Memory of its own, in MiB: what it shares with other processes depends on them.
     memory: f64,
     threads: usize,
     descriptors: usize,
@@ -36,7 +36,7 @@ impl Held {
         let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
         let line = rollup
             .lines()
-            .find(|line| line.starts_with("Pss:"))
+            .find(|line| line.starts_with("Pss_Anon:"))
             .unwrap();
         let kibibytes: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
         let count = |what: &str| {

@@ -43,6 +43,15 @@ fn receives(view: &Value, frames: u64) -> bool {
 
 #[tokio::test]
 async fn a_killed_server_finds_the_call_and_the_recording_going_on() {
+    the_next_server_finds_all_at_work("KILL").await;
+}
+
+#[tokio::test]
+async fn a_server_that_hands_over_leaves_the_call_and_the_recording_at_work() {
+    the_next_server_finds_all_at_work("USR1").await;
+}
+
+async fn the_next_server_finds_all_at_work(signal: &str) {
     attache::media::init().unwrap();
     let mut daemon = Daemon::start(KIOSK);
     let kiosk = kiosk_of(&daemon).await;
@@ -55,7 +64,7 @@ async fn a_killed_server_finds_the_call_and_the_recording_going_on() {
         .as_u64()
         .unwrap();
 
-    daemon.signal("KILL");
+    daemon.signal(signal);
     for view in [&kiosk_before, &recorder_before] {
         assert!(is_alive(worker(view)), "a worker ended with its server");
     }
@@ -176,4 +185,27 @@ async fn a_worker_that_hangs_is_killed_and_back_with_the_others_untouched() {
     );
     let other_after = daemon.view(&other).await;
     assert_eq!(other_before["pid"], other_after["pid"]);
+}
+
+#[tokio::test]
+async fn a_worker_that_is_killed_is_back_with_its_peers() {
+    let daemon = Daemon::start(KIOSK);
+    let kiosk = kiosk_of(&daemon).await;
+    let recorder = daemon.job("recorder", "recorder", "lobby").await;
+    let receiving = |view: &Value| receives(view, 30);
+    daemon.until(&recorder, "media comes", receiving).await;
+    let before = daemon.view(&kiosk).await;
+    let former = before["participant"].as_str().unwrap().to_owned();
+    kill(
+        u32::try_from(before["pid"].as_u64().unwrap()).unwrap(),
+        "KILL",
+    );
+    let killed = Instant::now();
+    let another = |view: &Value| view["peers"][0]["participant"] != *former && receives(view, 1);
+    let view = daemon
+        .until(&recorder, "media of the next one", another)
+        .await;
+    println!("media {:?} after the worker was killed", killed.elapsed());
+    assert_eq!(view["peers"].as_array().unwrap().len(), 1, "{view:#}");
+    assert_eq!(daemon.view(&kiosk).await["restarts"], 1);
 }

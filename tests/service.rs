@@ -91,6 +91,18 @@ fn the_service_is_installed_with_a_unit_that_systemd_takes() {
         .collect();
     assert_eq!(of_ours, Vec::<&str>::new(), "{said}");
 
+    let security = Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--no-pager"])
+        .arg(format!("--root={}", root.display()))
+        .arg("attache.service")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&security.stdout).into_owned();
+    let level = said.lines().find(|line| line.contains("exposure level"));
+    let level = level.and_then(|line| line.split(':').nth(1)?.split_whitespace().next());
+    let level: f64 = level.unwrap_or_else(|| panic!("{said}")).parse().unwrap();
+    assert!(level <= 1.5, "{said}");
+
     // The configuration is one, its kiosk has its description, and a second installation leaves it alone.
     let config = root.join("etc/attache/attache.toml");
     let check = Command::new(root.join("usr/local/bin/attache"))

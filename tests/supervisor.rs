@@ -42,6 +42,7 @@ fn settings(script: &str) -> Settings {
 
 fn spec() -> JobSpec {
     JobSpec {
+        memory_limit_mb: None,
         of: None,
         remote: None,
         role: Role::Kiosk,
@@ -192,6 +193,7 @@ async fn a_worker_whose_heart_stops_is_killed_and_started_again_and_the_other_is
     let supervisor = Supervisor::new(settings);
     let hanging = supervisor.start(spec()).unwrap().id;
     let elsewhere = JobSpec {
+        memory_limit_mb: None,
         room: "other".parse().unwrap(),
         ..spec()
     };
@@ -235,7 +237,32 @@ async fn a_worker_that_takes_too_much_memory_is_killed_with_its_reason() {
     let view = until(&supervisor, &id, |view| view.restarts > 0).await;
     let why = view.last_error.unwrap();
     assert!(why.contains("MB of memory"), "{why}");
-    assert!(why.contains("memory_limit_mb allows 100"), "{why}");
+    assert!(why.contains("of [jobs], allows 100"), "{why}");
+    supervisor.stop_all(Duration::from_millis(500)).await;
+}
+
+#[tokio::test]
+async fn a_job_has_a_memory_limit_of_its_own() {
+    let mut settings =
+        settings("x=12345678; for i in $(seq 24); do x=$x$x; done; while :; do sleep 1; done");
+    settings.memory_limit_mb = Some(100);
+    let supervisor = Supervisor::new(settings);
+    let (generous, strict) = (
+        JobSpec {
+            memory_limit_mb: Some(100_000),
+            ..spec()
+        },
+        JobSpec {
+            memory_limit_mb: Some(70),
+            ..spec()
+        },
+    );
+    let generous = supervisor.start(generous).unwrap().id;
+    let strict = supervisor.start(strict).unwrap().id;
+    let view = until(&supervisor, &strict, |view| view.restarts > 0).await;
+    let why = view.last_error.unwrap();
+    assert!(why.contains("allows 70"), "{why}");
+    assert_eq!(supervisor.get(&generous).unwrap().restarts, 0);
     supervisor.stop_all(Duration::from_millis(500)).await;
 }
 

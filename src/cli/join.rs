@@ -230,6 +230,7 @@ fn assignment(
 ) -> Result<(Assignment, bool), Failure> {
     let json = arguments.json;
     let job = JobSpec {
+        memory_limit_mb: None,
         role,
         room: arguments.join.room,
         description: arguments.description,

@@ -206,6 +206,8 @@ async fn serve(arguments: ServeArguments) -> Result<(), Failure> {
         );
     }
     let mut signals = StopSignals::new()?;
+    // The server alone ends, and its jobs go on; another one is to follow soon.
+    let mut hand_over = signal(SignalKind::user_defined1()).context("cannot listen to signals")?;
     let worker = std::env::current_exe().context("cannot find the program that workers run")?;
     let kiosks: Vec<_> = config
         .kiosks
@@ -221,8 +223,15 @@ async fn serve(arguments: ServeArguments) -> Result<(), Failure> {
     }
 
     let signs_of_life = service::ready(server.supervisor());
-    signals.next().await;
-    service::stopping();
+    tokio::select! {
+        () = signals.next() => service::stopping(),
+        _ = hand_over.recv() => {
+            service::stopping();
+            info!("the next server finds the jobs at work");
+            // Nothing is tidied up: to those who are in calls it is as if the server had been killed, which they survive.
+            std::process::exit(0);
+        }
+    }
     info!("stopping; a second signal ends at once");
     let stopped = tokio::select! {
         () = server.stop() => {

@@ -403,6 +403,7 @@ impl Checker<'_> {
         let spec = JobSpec {
             of: None,
             remote: None,
+            memory_limit_mb: kiosk.memory_limit_mb.map(|limit| limit.0.into()),
             role: Role::Kiosk,
             room,
             description: kiosk.description,

@@ -172,6 +172,7 @@ pub struct Kiosk {
     pub description: Option<String>,
     pub name: Option<String>,
     pub parameters: Parameters,
+    pub memory_limit_mb: Option<Whole<64, 1_000_000>>,
 }
 
 /// A whole number from `MIN` to `MAX`.

@@ -19,7 +19,7 @@ use std::time::Duration;
 use crate::admission::Cost;
 use crate::auth::{Auth, RoomPattern, Secret};
 use crate::ice::IceSettings;
-use crate::job::{JobSpec, Role, Value};
+use crate::job::{JobSpec, MEMORY_LIMITS_MB, Role, Value};
 use crate::media::encoder::Policy;
 use crate::pipeline::allowed::Allowed;
 use crate::recording::recovery::Roots;
@@ -186,6 +186,15 @@ pub fn check_job(
         return Err(WrongField {
             field: "of",
             message: message.to_owned(),
+        });
+    }
+    if let Some(limit) = spec.memory_limit_mb
+        && !MEMORY_LIMITS_MB.contains(&limit)
+    {
+        let (least, most) = MEMORY_LIMITS_MB.into_inner();
+        return Err(WrongField {
+            field: "memory_limit_mb",
+            message: format!("{limit} MB; {least} to {most} can be"),
         });
     }
     check_remote(spec, remotes)?;

@@ -48,7 +48,7 @@ impl Patient {
     pub fn judge_memory(&self, used_mb: u64) -> Option<String> {
         let limit = self.memory_limit_mb.filter(|limit| used_mb > *limit)?;
         Some(format!(
-            "the worker took {used_mb} MB of memory; [jobs] memory_limit_mb allows {limit}"
+            "the worker took {used_mb} MB of memory; memory_limit_mb, of the job or of [jobs], allows {limit}"
         ))
     }
 

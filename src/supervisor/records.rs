@@ -159,6 +159,7 @@ mod tests {
 
     fn record(id: &str) -> Record {
         let spec = JobSpec {
+            memory_limit_mb: None,
             role: Role::Kiosk,
             room: "lobby".parse().unwrap(),
             description: None,

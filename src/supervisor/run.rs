@@ -192,7 +192,7 @@ impl Job {
         self.settings
             .records
             .keep(&self.record(&self.view.borrow()));
-        let mut watch = Watch::new(&self.settings);
+        let mut watch = Watch::new(&self.settings, &self.view.borrow().spec);
         let mut memory = interval(MEMORY_LOOK);
         let exit = loop {
             let step = tokio::select! {

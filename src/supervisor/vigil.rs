@@ -13,7 +13,7 @@ use tracing::warn;
 use super::patient::Patient;
 use super::process::Exit;
 use super::{Asked, Deadline, Settings};
-use crate::job::{Answer, Command, JobState, Request};
+use crate::job::{Answer, Command, JobSpec, JobState, Request};
 use crate::signalling::rate::Bucket;
 
 /// A worker that announced its own end and does not come to it is ended.
@@ -60,9 +60,10 @@ pub struct Watch {
 
 impl Watch {
     /// A process that has just been started.
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &Settings, spec: &JobSpec) -> Self {
+        let memory_limit_mb = spec.memory_limit_mb.or(settings.memory_limit_mb);
         Self {
-            patient: Patient::new(settings.beat_limit, settings.memory_limit_mb),
+            patient: Patient::new(settings.beat_limit, memory_limit_mb),
             sick: None,
             asked: None,
             deadline: None,

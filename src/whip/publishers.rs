@@ -58,6 +58,7 @@ impl Publishers {
         let name = self.name(room, token)?;
         check(&offer)?;
         let spec = JobSpec {
+            memory_limit_mb: None,
             role: Role::Relay,
             room: room.clone(),
             description: None,
