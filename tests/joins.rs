@@ -8,19 +8,28 @@
 #[path = "support/daemon.rs"]
 mod daemon;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use attache::job::{PeerState, ServerAddress};
+use attache::job::{PeerState, ServerAddress, Value};
+use attache::media::capture::{Capture, Context};
+use attache::media::encoder::Encoders;
 use attache::media::{Codec, MediaKind};
 use attache::peer::{Candidate, Latency, Peer, PeerEvent, PeerSettings, Receive, Wish};
+use attache::pipeline::Description;
 use attache::signalling::client;
 use attache::signalling::ids::{Generation, ParticipantId};
 use attache::signalling::protocol::{self, ClientMessage, Ice, Kind, Sends, ServerMessage};
 use attache::signalling::rejoin::{self, Incoming};
 use daemon::{Daemon, LIMIT};
 use serde_json::json;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+const BOTH: Sends = Sends {
+    audio: true,
+    video: true,
+};
 
 /// What a process holds.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +76,7 @@ impl Held {
     }
 }
 
-/// Somebody who only looks on, like a page without camera and microphone.
+/// Somebody who sends sound and picture, and receives the kiosk's.
 struct Visitor {
     sender: rejoin::Sender,
     receiver: rejoin::Receiver,
@@ -77,7 +86,7 @@ struct Visitor {
 }
 
 impl Visitor {
-    async fn join(daemon: &Daemon) -> Self {
+    async fn join(daemon: &Daemon, camera: &Capture) -> Self {
         let address = ServerAddress::Url {
             url: format!("{}{}", daemon.url.replace("http", "ws"), client::PATH),
             ca: None,
@@ -88,7 +97,7 @@ impl Visitor {
             kind: Kind::Person,
             name: None,
             token: None,
-            sends: Sends::default(),
+            sends: BOTH,
             recording: false,
             recordable: true,
             enhances: None,
@@ -99,8 +108,11 @@ impl Visitor {
         let (peer, sdp, events) = Peer::offer(PeerSettings {
             name: "visitor".to_owned(),
             ice: Ice::default(),
-            sends: Sends::default(),
-            producers: None,
+            sends: BOTH,
+            producers: Some({
+                let camera = camera.clone();
+                Arc::new(move |codec| Ok(camera.producer(codec)?))
+            }),
             video_codecs: vec![Codec::Vp8],
             receive: Receive::Encoded(Arc::new(|_, _| Wish::Nothing)),
             latency: Latency::Fixed(Duration::from_millis(50)),
@@ -176,6 +188,17 @@ struct Measured {
 
 async fn come_and_go(warm_up: usize, times: usize) -> Measured {
     attache::media::init().unwrap();
+    let (events, _told) = unbounded_channel();
+    let small = [("width", 160), ("height", 90), ("framerate", 10)];
+    let small = small.map(|(name, value)| (name.to_owned(), Value::Integer(value)));
+    let context = Context {
+        room: "lobby".parse().unwrap(),
+        encoders: Encoders::default(),
+    };
+    let pipelines = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
+    let description = Description::load(&pipelines, "kiosk-test").unwrap();
+    let camera = Capture::start(&description, &small.into(), context, events).await;
+    let camera = camera.unwrap();
     let daemon = Daemon::start("");
     let kiosk = daemon
         .job_with(json!({
@@ -194,7 +217,7 @@ async fn come_and_go(warm_up: usize, times: usize) -> Measured {
             tokio::time::sleep(Duration::from_secs(2)).await;
             before = Some((server.await, kiosk.await));
         }
-        let mut visitor = Visitor::join(&daemon).await;
+        let mut visitor = Visitor::join(&daemon, &camera).await;
         visitor.see_and_hear().await;
         visitor.leave().await;
     }

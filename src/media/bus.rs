@@ -1,5 +1,6 @@
 //! A pipeline's bus: errors become [`MediaEvent`]s, changes of latency are seen to.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gst::prelude::*;
@@ -9,6 +10,8 @@ use super::{MediaError, MediaEvent, notice};
 
 /// The application message that ends a watch.
 const END: &str = "attache-end";
+/// A pipeline that stops empties its bus: that message may be lost, and its end is seen so much later.
+const LOOK: gst::ClockTime = gst::ClockTime::from_seconds(1);
 
 /// What failed first in a pipeline. Clones are the same.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +35,7 @@ impl Failure {
 #[derive(Debug)]
 pub struct Watch {
     bus: gst::Bus,
+    is_over: Arc<AtomicBool>,
 }
 
 impl Watch {
@@ -46,20 +50,23 @@ impl Watch {
             reason: "it has no bus".to_owned(),
         })?;
         let (reader, pipeline) = (bus.clone(), pipeline.downgrade());
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&is_over);
         std::thread::Builder::new()
             .name(format!("{name}-bus"))
-            .spawn(move || read(&reader, &pipeline, name, &tell))
+            .spawn(move || read(&reader, &over, &pipeline, name, &tell))
             .map_err(|error| MediaError::GStreamer {
                 doing: "watch a pipeline",
                 reason: error.to_string(),
             })?;
-        Ok(Self { bus })
+        Ok(Self { bus, is_over })
     }
 
     /// Ends the thread.
     pub fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
         let message = gst::message::Application::new(gst::Structure::new_empty(END));
-        // A flushing bus has no reader any more.
+        // On the bus of a pipeline that has stopped it is lost: the thread ends a little later.
         let _ = self.bus.post(message);
     }
 }
@@ -72,6 +79,7 @@ impl Drop for Watch {
 
 fn read(
     bus: &gst::Bus,
+    is_over: &AtomicBool,
     pipeline: &gst::glib::WeakRef<gst::Pipeline>,
     name: &str,
     tell: &impl Fn(MediaEvent),
@@ -83,7 +91,10 @@ fn read(
         gst::MessageType::Latency,
         gst::MessageType::Eos,
     ];
-    while let Some(message) = bus.timed_pop_filtered(gst::ClockTime::NONE, &wanted) {
+    while !is_over.load(Ordering::Relaxed) {
+        let Some(message) = bus.timed_pop_filtered(LOOK, &wanted) else {
+            continue;
+        };
         let element = || {
             message
                 .src()

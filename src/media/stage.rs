@@ -108,7 +108,7 @@ fn nothing() -> Result<Built, MediaError> {
 /// A pipeline with at least one participant in it. Dropped, it stops.
 pub(super) struct Stage {
     pipeline: gst::Pipeline,
-    _watch: Watch,
+    watch: Watch,
     failure: Failure,
     /// Where the pipeline's own running time begins. A mixer counts from zero: on the common base time it would first mix
     /// silence for as long as the process has run.
@@ -166,7 +166,7 @@ impl Stage {
         };
         let mut stage = Self {
             pipeline,
-            _watch: watch,
+            watch,
             failure,
             entry: Entry {
                 zero,
@@ -468,6 +468,8 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         self.seats.iter_mut().for_each(Seat::disconnect);
+        // Before the pipeline stops: that empties the bus, and the thread would wait for ever.
+        self.watch.end();
         // The playback's own thread drops it: it may wait for streaming threads.
         if let Err(error) = self.pipeline.set_state(gst::State::Null) {
             tracing::warn!(%error, "the playback did not stop");

@@ -23,6 +23,8 @@ const PROBE_AFTER: Duration = Duration::from_millis(700);
 const ANSWER: Duration = Duration::from_millis(750);
 /// ICE and DTLS take a second on a bad path, and some more through a TURN server over TCP.
 const CONNECT: Duration = Duration::from_secs(10);
+/// What has been connecting for so long when the host's addresses change knows only the former ones.
+const OUTDATED: Duration = Duration::from_millis(500);
 /// Between two looks no more time than this counts as silence: what is more, this process itself was held up.
 const LONGEST_LOOK: Duration = Duration::from_millis(500);
 /// Without a data channel, silence means something only after so many packets.
@@ -114,8 +116,12 @@ impl Liveness {
         self.probed = None;
     }
 
-    /// The host's addresses or routes have changed: perhaps nothing comes any more.
+    /// The host's addresses or routes have changed: perhaps nothing comes any more, and what is still being connected
+    /// is given up for another that knows them.
     pub fn on_network_change(&mut self) {
+        if self.connecting >= OUTDATED {
+            self.connecting = CONNECT;
+        }
         self.alert = ALERT;
         self.silent = Duration::ZERO;
         self.probed = None;

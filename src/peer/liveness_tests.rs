@@ -160,3 +160,20 @@ fn a_track_that_does_not_arrive_there_is_noticed_by_the_reports() {
     assert_eq!(reported(10, 20, 0), None, "nothing is sent");
     assert_eq!(reported(10, 14, 5), None, "a few packets may be under way");
 }
+
+#[test]
+fn a_connection_that_is_under_way_when_the_addresses_change_is_given_up_for_another() {
+    let mut peer = Watched::connected(true);
+    peer.liveness.on_state(PeerState::Connecting);
+    assert_eq!(peer.pass(s(0.25), 0), None);
+    peer.liveness.on_network_change();
+    assert_eq!(peer.pass(s(1.0), 0), None, "it has only begun");
+    peer.liveness.on_network_change();
+    let (reason, after) = peer.pass(s(1.0), 0).unwrap();
+    assert_eq!((reason, after), (StallReason::Timeout, STEP));
+
+    let mut connected = Watched::connected(true);
+    connected.pass(s(5.0), 12);
+    connected.liveness.on_network_change();
+    assert_eq!(connected.pass(s(5.0), 12), None);
+}
