@@ -365,6 +365,7 @@ async fn a_filter_for_everybody_improves_who_comes_and_stays_when_one_leaves() {
     let daemon = Daemon::start("");
     let folder = descriptions();
     let everybody = JobSpec {
+        memory_limit_mb: None,
         role: Role::Filter,
         room: "lobby".parse().unwrap(),
         description: Some("half".to_owned()),

@@ -16,7 +16,7 @@ use attache::job::{PeerState, ServerAddress, Value};
 use attache::media::capture::{Capture, Context};
 use attache::media::encoder::Encoders;
 use attache::media::{Codec, MediaKind};
-use attache::peer::{Candidate, Latency, Peer, PeerEvent, PeerSettings, Receive, Wish};
+use attache::peer::{Candidate, Latency, Peer, PeerEvent, PeerSettings, Receive, Supply, Wish};
 use attache::pipeline::Description;
 use attache::signalling::client;
 use attache::signalling::ids::{Generation, ParticipantId};
@@ -110,8 +110,8 @@ impl Visitor {
             ice: Ice::default(),
             sends: BOTH,
             producers: Some({
-                let camera = camera.clone();
-                Arc::new(move |codec| Ok(camera.producer(codec)?))
+                let encodings = camera.encodings();
+                Arc::new(move |_| Ok(Supply::Tiers(encodings.clone())))
             }),
             video_codecs: vec![Codec::Vp8],
             receive: Receive::Encoded(Arc::new(|_, _| Wish::Nothing)),

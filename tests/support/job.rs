@@ -37,6 +37,7 @@ pub fn start_with(
     parameters: Parameters,
 ) -> Job {
     let spec = JobSpec {
+        memory_limit_mb: None,
         of: None,
         remote: None,
         role,
