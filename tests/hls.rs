@@ -21,7 +21,7 @@ use attache::media::Codec;
 use attache::media::MediaKind::{Audio, Video};
 use attache::recording::hls::Told;
 use attache::recording::report::Event;
-use attache::recording::{Beside, hls};
+use attache::recording::{Beside, Places, hls, thumbnails};
 use attache::signalling::ids::Generation;
 use encode::{audio, interleaved, video};
 use media::{Content, SecondOpinion};
@@ -278,4 +278,61 @@ async fn hls_that_cannot_be_written_is_told_and_the_recording_is_whole() {
     );
     assert_eq!(Content::of(&file).flashes().len(), 9);
     assert!(read(&trial).content(0).flashes().len() >= 4);
+}
+
+#[tokio::test]
+async fn where_the_recording_goes_on_in_its_second_folder_hls_and_thumbnails_do() {
+    let root = tempfile::tempdir().unwrap();
+    let (first, second) = (root.path().join("first"), root.path().join("second"));
+    std::fs::create_dir(&first).unwrap();
+    let settings = hls::Settings {
+        segment: Duration::from_secs(2),
+        keep: 0,
+    };
+    let mut trial = Trial::at(Places::new(first.clone(), Some(second.clone()))).making(Beside {
+        hls: Some(settings),
+        thumbnails: Some(Duration::from_secs(2)),
+    });
+    let media = |range: std::ops::Range<u64>| {
+        interleaved([
+            (Video, video(Codec::H264, SMALL, range.clone())),
+            (Audio, audio(range)),
+        ])
+    };
+    let thumbnail = |event: &Event| match event {
+        Event::Thumbnail(thumbnails::Told::Made { file, .. }) => Some(file.clone()),
+        _ => None,
+    };
+    trial.push(&media(0..5000));
+    let mut events = Vec::new();
+    let before = trial.until(|event| {
+        events.push(event.clone());
+        thumbnail(&event)
+    });
+    assert!(before.await.is_relative());
+    trial.until_taken().await;
+    // The disk is gone; the next part finds that out.
+    std::fs::rename(&first, root.path().join("gone")).unwrap();
+    trial.gate.split();
+    trial.push(&media(5000..15_000));
+    let summary = trial.finish().await;
+    assert!(summary.files.last().unwrap().file.starts_with(&second));
+
+    events.extend(trial.events());
+    let told = |event: &Event| match event {
+        Event::Hls(Told::Begun(playlist)) => Some(playlist.clone()),
+        _ => None,
+    };
+    let playlists: Vec<_> = events.iter().filter_map(told).collect();
+    let there = second.join("20261122T081530Z-alice-2.hls/index.m3u8");
+    assert_eq!(playlists, [PathBuf::from(PLAYLIST), there.clone()]);
+    let playlist = Playlist::read(&there);
+    println!("{}", playlist.text);
+    assert_eq!(playlist.count("#EXT-X-ENDLIST"), 1);
+    let flashes = playlist.content(0).flashes();
+    assert!(flashes.len() >= 6, "{flashes:?}");
+    let last = events.iter().filter_map(thumbnail).last().unwrap();
+    assert!(last.starts_with(&second), "{last:?}");
+    let left = Playlist::read(&root.path().join("gone").join(PLAYLIST));
+    assert!(!left.content(0).flashes().is_empty());
 }

@@ -14,6 +14,8 @@ pub struct KeyFrames {
     pending: Option<Instant>,
     last: Option<Instant>,
     newcomers: u32,
+    /// Somebody asked too soon after the last one: the next is made when it may be.
+    is_wanted: bool,
 }
 
 impl KeyFrames {
@@ -30,6 +32,7 @@ impl KeyFrames {
         }
         let is_too_soon = since(self.last).is_some_and(|since| since < SHARED_INTERVAL);
         if is_too_soon && self.newcomers == 0 {
+            self.is_wanted = true;
             return false;
         }
         self.newcomers = self.newcomers.saturating_sub(1);
@@ -37,10 +40,15 @@ impl KeyFrames {
         true
     }
 
-    /// A frame came that is none: whether the request is to be made again.
+    /// A frame came that is none: whether a request is to be made, for one that asked too soon, or again.
     pub fn on_other_frame(&mut self, now: Instant) -> bool {
-        let is_lost = |then: &Instant| now.saturating_duration_since(*then) >= LOST;
-        let is_due = self.pending.as_ref().is_some_and(is_lost);
+        let has_passed = |time: Duration, then: Option<Instant>| {
+            then.is_some_and(|then| now.saturating_duration_since(then) >= time)
+        };
+        let is_due = match self.pending {
+            Some(_) => has_passed(LOST, self.pending),
+            None => self.is_wanted && has_passed(SHARED_INTERVAL, self.last),
+        };
         if is_due {
             self.pending = Some(now);
         }
@@ -50,6 +58,7 @@ impl KeyFrames {
     /// The encoder has made a key frame.
     pub fn on_key_frame(&mut self, now: Instant) {
         self.pending = None;
+        self.is_wanted = false;
         self.last = Some(now);
     }
 }
@@ -86,6 +95,18 @@ mod tests {
             !frames.on_request(start + 60 * MS),
             "one newcomer, one key frame"
         );
+    }
+
+    #[test]
+    fn who_asks_too_soon_is_not_forgotten() {
+        let (mut frames, start) = (KeyFrames::default(), Instant::now());
+        frames.on_key_frame(start);
+        assert!(!frames.on_request(start + 100 * MS));
+        assert!(!frames.on_other_frame(start + 467 * MS));
+        assert!(frames.on_other_frame(start + 500 * MS));
+        assert!(!frames.on_other_frame(start + 533 * MS));
+        frames.on_key_frame(start + 540 * MS);
+        assert!(!frames.on_other_frame(start + 2000 * MS));
     }
 
     #[test]

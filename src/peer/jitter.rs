@@ -99,17 +99,22 @@ impl Patience {
     }
 }
 
-/// Lets every jitter buffer of a webrtcbin follow the loss. To be called before its first packet.
-pub(super) fn follow_loss(webrtc: &gst::Element) -> Result<()> {
+/// Lets every jitter buffer of a webrtcbin do as this says, and ask for no sound. To be called before its first packet.
+pub(super) fn prepare(webrtc: &gst::Element, latency: Latency) -> Result<()> {
     let rtpbin = webrtc
         .downcast_ref::<gst::Bin>()
         .and_then(|bin| bin.by_name("rtpbin"))
         .context("a webrtcbin without an rtpbin")?;
-    rtpbin.connect("new-jitterbuffer", false, |values| {
+    rtpbin.connect("new-jitterbuffer", false, move |values| {
         let rtpbin = values.first()?.get::<gst::Element>().ok()?;
         let buffer = values.get(1)?.get::<gst::Element>().ok()?;
-        watch(&buffer);
-        rtpbin.call_async(ask_quickly);
+        match latency {
+            Latency::Fixed(_) => spare_sound(&buffer),
+            Latency::FollowsLoss => {
+                follow_loss(&buffer);
+                rtpbin.call_async(ask_quickly);
+            }
+        }
         None
     });
     Ok(())
@@ -125,7 +130,20 @@ fn ask_quickly(rtpbin: &gst::Element) {
     }
 }
 
-fn watch(buffer: &gst::Element) {
+/// Sound is not asked for, least of all what was never sent: in silence Opus has a packet in 400 ms.
+fn spare_sound(buffer: &gst::Element) {
+    let Some(src) = buffer.static_pad("src") else {
+        return;
+    };
+    src.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |pad, info| {
+        if is_sound(info) {
+            ask_for_nothing(pad);
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+fn follow_loss(buffer: &gst::Element) {
     buffer.set_property("faststart-min-packets", FAST_START);
     let (Some(sink), Some(src)) = (buffer.static_pad("sink"), buffer.static_pad("src")) else {
         return;

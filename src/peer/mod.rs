@@ -16,6 +16,7 @@ mod data;
 pub mod generation;
 mod ice;
 mod jitter;
+mod key_frame;
 pub mod liveness;
 mod negotiate;
 mod receive;
@@ -334,10 +335,7 @@ impl Peer {
                 "webrtcbin is missing: install gstreamer1.0-plugins-bad and gstreamer1.0-nice",
             )?;
         ice::configure(&webrtc, &settings.ice)?;
-        match settings.latency {
-            Latency::Fixed(_) => {}
-            Latency::FollowsLoss => jitter::follow_loss(&webrtc)?,
-        }
+        jitter::prepare(&webrtc, settings.latency)?;
         pipeline.add(&webrtc)?;
         let heard = traffic::hear(&webrtc)?;
         let counters = Arc::new(Counters::default());

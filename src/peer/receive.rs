@@ -14,7 +14,7 @@ use gstreamer_video as gst_video;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::timing::{PeerClock, TrackTiming};
-use super::{Counters, PeerEvent};
+use super::{Counters, PeerEvent, key_frame};
 use crate::media::fanout::Outlet;
 use crate::media::{Codec, MediaKind, decoder, opus};
 
@@ -160,16 +160,16 @@ fn link(
     let kind = codec.kind();
     let decoded = receive.decodes(kind);
     let bin = gst::parse::bin_from_description(&chain(codec, decoded)?, true)?;
-    for element in bin.iterate_elements().into_iter().flatten() {
-        let factory = element.factory();
-        if factory.is_none_or(|factory| factory.name() != "opusdec") {
-            continue;
+    if let Ok(decoder) = element(&bin, "opusdec") {
+        match receive.mends_sound() {
+            true => opus::tell_true_latency(&decoder),
+            false => decoder.set_property("use-inband-fec", false),
         }
-        if receive.mends_sound() {
-            opus::tell_true_latency(&element);
-        } else {
-            element.set_property("use-inband-fec", false);
-        }
+    }
+    if codec == Codec::H265 {
+        let parser = element(&bin, "h265parse")?;
+        let pictures = parser.static_pad("src").context("a parser without a pad")?;
+        key_frame::wait_for_it(&first_pad(&bin)?, &pictures);
     }
     let sink = match receive {
         Receive::Passed(outlet) => outlet(codec)?.feed().appsink(),
@@ -307,10 +307,7 @@ fn forward(
 /// Gives frames the time of their capture before they are decoded: a decoder keeps that time, but where it knows when a
 /// packet arrived (the DTS of a jitter buffer) it may take that instead.
 fn stamp(bin: &gst::Bin, timing: Arc<TrackTiming>) -> Result<()> {
-    let depayloader = bin
-        .static_pad("sink")
-        .and_then(|pad| pad.downcast::<gst::GhostPad>().ok()?.target())
-        .and_then(|pad| pad.parent_element());
+    let depayloader = first_pad(bin)?.parent_element();
     let pad = depayloader.and_then(|depayloader| depayloader.static_pad("src"));
     let pad = pad.context("a receiving bin without a depayloader")?;
     let types = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
@@ -333,6 +330,22 @@ fn stamp(bin: &gst::Bin, timing: Arc<TrackTiming>) -> Result<()> {
         gst::PadProbeReturn::Ok
     });
     Ok(())
+}
+
+/// Where packets enter the depayloader.
+fn first_pad(bin: &gst::Bin) -> Result<gst::Pad> {
+    bin.static_pad("sink")
+        .and_then(|pad| pad.downcast::<gst::GhostPad>().ok()?.target())
+        .context("a receiving bin without a sink pad")
+}
+
+/// The one of this factory.
+fn element(bin: &gst::Bin, factory: &str) -> Result<gst::Element> {
+    let is_it = |element: &gst::Element| element.factory().is_some_and(|it| it.name() == factory);
+    let mut elements = bin.iterate_elements().into_iter().flatten();
+    elements
+        .find(is_it)
+        .with_context(|| format!("a receiving bin without {factory}"))
 }
 
 fn discard(sink: &gst_app::AppSink) {

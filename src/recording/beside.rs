@@ -1,14 +1,16 @@
 //! What is made of a visit's frames beside its files: a playlist for players of HLS, and small pictures.
 //!
-//! Nothing here fails: what goes wrong is told, and the files do not notice.
+//! Nothing here fails: what goes wrong is told, and the files do not notice. Where those go on in the second folder, all of
+//! this does.
 
-use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gstreamer as gst;
 
 use super::frame::Frame;
 use super::hls::{self, Hls, Told};
+use super::places::Places;
 use super::report::{Event, Stem};
 use super::thumbnails::{self, Thumbnails};
 use super::timeline::Action;
@@ -34,9 +36,9 @@ pub(super) struct Outputs {
 }
 
 impl Outputs {
-    pub(super) fn new(wanted: Beside, folder: &Path, stem: &Stem, wall: &WallClock) -> Self {
-        let hls = |settings| Hls::new(folder.to_owned(), stem, settings, wall.clone());
-        let thumbnails = |every| Thumbnails::new(folder.to_owned(), stem, every, wall.clone());
+    pub(super) fn new(wanted: Beside, places: &Arc<Places>, stem: &Stem, wall: &WallClock) -> Self {
+        let hls = |settings| Hls::new(places.clone(), stem, settings, wall.clone());
+        let thumbnails = |every| Thumbnails::new(places.clone(), stem, every, wall.clone());
         Self {
             hls: wanted.hls.map(hls),
             thumbnails: wanted.thumbnails.map(thumbnails),

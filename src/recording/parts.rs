@@ -115,7 +115,7 @@ impl Parts {
 
     /// This is made beside the files from here on.
     pub(super) fn make(&mut self, beside: Beside) {
-        self.beside = Outputs::new(beside, self.places.first(), &self.stem, &self.wall);
+        self.beside = Outputs::new(beside, &self.places, &self.stem, &self.wall);
     }
 
     fn heed_split(&mut self) {

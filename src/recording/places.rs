@@ -160,6 +160,11 @@ impl Places {
         })
     }
 
+    /// Where the recording goes on: what is made beside its files goes there, too.
+    pub fn at(&self) -> Place {
+        self.choice().at
+    }
+
     /// This place does not take what is to be written; `full`: because it has no room.
     pub fn failed(&self, place: Place, full: bool, now: Instant) {
         self.choice().failed(place, Failure { at: now, full });
@@ -188,10 +193,10 @@ impl Places {
         Ok(path)
     }
 
-    /// A file of this place as the manifest names it: by its name in the recording's folder, by its whole path elsewhere.
+    /// A file of this place as the manifest names it: by its path in the recording's folder, by its whole path elsewhere.
     pub fn entry(&self, place: Place, file: &Path) -> PathBuf {
         match place {
-            Place::First => file.file_name().map(PathBuf::from).unwrap_or_default(),
+            Place::First => file.strip_prefix(&self.first).unwrap_or(file).to_owned(),
             Place::Second => file.to_owned(),
         }
     }

@@ -1,26 +1,23 @@
 //! HLS (RFC 8216) of a visit while it is recorded: a folder with a playlist and segments of fragmented MP4, from the same
 //! frames as the files.
 //!
-//! [`cutter`] decides where segments begin, [`playlist`] makes the text; here is what writes both. A segment is written
-//! whole before the playlist names it, and the playlist is replaced whole. Nothing waits until the disk has it: what a
-//! power cut may lose here is in the recording's files.
+//! [`cutter`] decides where segments begin, [`playlist`] makes the text, [`folder`] writes both. Where the recording goes on
+//! in its second folder, a playlist begins there, and the one before it ends.
 
 mod cutter;
+mod folder;
 mod playlist;
 
-use std::collections::HashMap;
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use time::OffsetDateTime;
-
-use self::cutter::{Cutter, Piece, Step};
-use self::playlist::{Playlist, Segment};
+use self::cutter::{Cutter, Step};
+use self::folder::Folder;
 use super::frame::Content;
-use super::mp4::Mp4;
+use super::places::{Place, Places};
 use super::replace::write_whole;
 use super::report::Stem;
 use super::track::{Block, Track};
@@ -44,7 +41,7 @@ pub struct Settings {
 /// What there is to tell of a playlist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
-    /// It can be played; its path in the recording's folder.
+    /// It can be played; its path in the recording's folder, or elsewhere.
     Begun(PathBuf),
     /// Frames of this codec are not in it: HLS does not carry it.
     LeftOut(Codec),
@@ -56,52 +53,46 @@ pub enum Told {
     Ended(PathBuf),
     /// The sender is to give a key frame.
     KeyFrameNeeded,
-    /// It has so many bytes on disk now; its path in the recording's folder.
+    /// It has so many bytes on disk now; its path.
     Grown(PathBuf, u64),
 }
 
-/// A playlist that is written.
+/// HLS that is made.
 pub struct Hls {
-    recording: PathBuf,
-    /// In the recording's folder.
-    folder: PathBuf,
+    places: Arc<Places>,
+    stem: String,
+    settings: Settings,
     wall: WallClock,
     cutter: Cutter,
-    playlist: Playlist,
-    muxer: Option<Mp4>,
+    /// As the segments that follow have them.
     tracks: Vec<Track>,
-    headers: u32,
-    header: String,
-    /// Running time of the first frame: media time zero.
-    origin: Option<Duration>,
-    /// The next segment does not follow its forerunner.
-    discontinuity: bool,
+    place: Place,
+    folder: Folder,
+    /// Folders so far: each has a name of its own.
+    folders: u32,
     left_out: Vec<Codec>,
     stuck: bool,
     begun: bool,
-    /// What each file has on disk, but the playlist itself.
-    sizes: HashMap<String, u64>,
 }
 
 impl Hls {
-    /// Of the visit of this name, in the folder of its recording.
-    pub fn new(recording: PathBuf, stem: &Stem, settings: Settings, wall: WallClock) -> Self {
+    /// Of the visit of this name, where its recording goes.
+    pub fn new(places: Arc<Places>, stem: &Stem, settings: Settings, wall: WallClock) -> Self {
+        let (stem, place) = (stem.to_string(), places.at());
+        let path = places.folder(place).join(format!("{stem}.{EXTENSION}"));
         Self {
-            recording,
-            folder: PathBuf::from(format!("{stem}.{EXTENSION}")),
+            folder: Folder::new(path, settings, wall.clone()),
+            places,
+            stem,
+            settings,
             wall,
             cutter: Cutter::new(settings.segment),
-            playlist: Playlist::new(Cutter::longest(settings.segment), settings.keep),
-            muxer: None,
             tracks: Vec::new(),
-            headers: 0,
-            header: String::new(),
-            origin: None,
-            discontinuity: false,
+            place,
+            folders: 1,
             left_out: Vec::new(),
             stuck: false,
             begun: false,
-            sizes: HashMap::new(),
         }
     }
 
@@ -138,9 +129,8 @@ impl Hls {
             self.step(step, &mut told);
         }
         if self.begun {
-            self.playlist.end();
-            match self.write_playlist() {
-                Ok(()) => told.push(Told::Ended(self.folder.join(PLAYLIST))),
+            match self.folder.end() {
+                Ok(()) => told.push(Told::Ended(self.playlist())),
                 Err(error) => self.fail(&error, &mut told),
             }
         }
@@ -151,17 +141,15 @@ impl Hls {
         match step {
             Step::AskForKeyFrame => told.push(Told::KeyFrameNeeded),
             Step::Header(tracks) => {
-                self.discontinuity |= self.begun;
+                self.folder.expect(tracks.clone());
                 self.tracks = tracks;
-                self.muxer = None;
             }
             Step::Segment(piece) => {
-                let written = self.segment(&piece).and_then(|segment| self.list(segment));
-                match written {
+                self.follow();
+                match self.folder.add(&piece) {
                     Ok(()) => {
                         self.goes_on(told);
-                        let bytes = self.sizes.values().sum();
-                        told.push(Told::Grown(self.folder.join(PLAYLIST), bytes));
+                        told.push(Told::Grown(self.playlist(), self.folder.bytes()));
                     }
                     Err(error) => self.fail(&error, told),
                 }
@@ -169,9 +157,36 @@ impl Hls {
         }
     }
 
+    /// Goes where the recording has gone.
+    fn follow(&mut self) {
+        let place = self.places.at();
+        if place == self.place {
+            return;
+        }
+        // That disk may be gone: what it has may be all that it gets.
+        if self.begun
+            && let Err(error) = self.folder.end()
+        {
+            tracing::warn!(%error, "a playlist of HLS stays open");
+        }
+        self.begun = false;
+        self.place = place;
+        self.folders += 1;
+        let name = format!("{}-{}.{EXTENSION}", self.stem, self.folders);
+        let path = self.places.folder(place).join(name);
+        self.folder = Folder::new(path, self.settings, self.wall.clone());
+        self.folder.expect(self.tracks.clone());
+    }
+
+    /// As the manifest names it.
+    fn playlist(&self) -> PathBuf {
+        let path = self.folder.path().join(PLAYLIST);
+        self.places.entry(self.place, &path)
+    }
+
     fn goes_on(&mut self, told: &mut Vec<Told>) {
         if !std::mem::replace(&mut self.begun, true) {
-            told.push(Told::Begun(self.folder.join(PLAYLIST)));
+            told.push(Told::Begun(self.playlist()));
         }
         if std::mem::take(&mut self.stuck) {
             told.push(Told::GoesOn);
@@ -180,87 +195,9 @@ impl Hls {
 
     fn fail(&mut self, error: &io::Error, told: &mut Vec<Told>) {
         if !std::mem::replace(&mut self.stuck, true) {
-            let folder = self.recording.join(&self.folder);
-            told.push(Told::Stuck(format!("{}: {error}", folder.display())));
+            let folder = self.folder.path().display();
+            told.push(Told::Stuck(format!("{folder}: {error}")));
         }
-    }
-
-    /// Writes a segment.
-    fn segment(&mut self, piece: &Piece) -> io::Result<Segment> {
-        // Until it is there, players find a hole.
-        let discontinuity = std::mem::replace(&mut self.discontinuity, self.begun);
-        let from = piece.from();
-        let at = (self.wall)(from);
-        let origin = *self.origin.get_or_insert(from);
-        let since = |at: Duration| at.saturating_sub(origin);
-        let mut blocks = piece.blocks.clone();
-        for block in &mut blocks {
-            block.at = since(block.at);
-        }
-        let next = piece.goes_on.then(|| since(piece.until));
-        let media = self.muxer(at)?.segment(&blocks, next);
-        let file = format!("{:05}.m4s", self.playlist.next());
-        self.write(&file, &media)?;
-        self.sizes.insert(file.clone(), media.len() as u64);
-        self.discontinuity = false;
-        Ok(Segment {
-            file,
-            header: self.header.clone(),
-            duration: piece.until.saturating_sub(from),
-            at,
-            discontinuity,
-        })
-    }
-
-    /// The one for the tracks that there are; a new one has its header written.
-    fn muxer(&mut self, at: OffsetDateTime) -> io::Result<&mut Mp4> {
-        let muxer = match self.muxer.take() {
-            Some(muxer) => muxer,
-            None => {
-                let (muxer, header) = Mp4::new(&self.tracks, at);
-                let name = format!("header-{}.mp4", self.headers + 1);
-                self.write(&name, &header)?;
-                self.sizes.insert(name.clone(), header.len() as u64);
-                self.headers += 1;
-                self.header = name;
-                muxer
-            }
-        };
-        Ok(self.muxer.insert(muxer))
-    }
-
-    /// Writes the playlist that names this segment, and removes what none names any more.
-    fn list(&mut self, segment: Segment) -> io::Result<()> {
-        let useless = self.playlist.push(segment);
-        self.write_playlist()?;
-        for file in useless {
-            match fs::remove_file(self.path(&file)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => self.sizes.remove(&file),
-            };
-        }
-        Ok(())
-    }
-
-    fn path(&self, file: &str) -> PathBuf {
-        self.recording.join(&self.folder).join(file)
-    }
-
-    /// Writes a file whole, or none.
-    fn write(&self, file: &str, bytes: &[u8]) -> io::Result<()> {
-        let mut builder = DirBuilder::new();
-        match builder
-            .mode(0o700)
-            .create(self.recording.join(&self.folder))
-        {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        write_whole(&self.path(file), bytes)
-    }
-
-    fn write_playlist(&self) -> io::Result<()> {
-        self.write(PLAYLIST, self.playlist.text().as_bytes())
     }
 }
 

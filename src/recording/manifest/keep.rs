@@ -200,6 +200,7 @@ impl Visit {
     fn has_playlist(&mut self, told: &Told) {
         let entry = self.hls.get_or_insert_default();
         match told {
+            // The newest: where the recording went on in its second folder, the one there.
             Told::Begun(playlist) => entry.playlist = Some(playlist.clone()),
             Told::Ended(playlist) => {
                 entry.playlist = Some(playlist.clone());

@@ -101,12 +101,18 @@ pub fn take_in(manifest: &mut Manifest, folder: &Path, mode: Mode) -> usize {
     count
 }
 
-/// Closes the playlists that are open, and says so in the manifest.
+/// Closes the playlists that are open in both folders, and says so in the manifest.
 ///
 /// # Errors
 /// Of the file system.
 pub fn close_playlists(manifest: &mut Manifest, folder: &Path) -> io::Result<()> {
-    for playlist in hls::close_playlists(folder)? {
+    let second = manifest.second_beside(folder).map(Path::to_owned);
+    let mut playlists = hls::close_playlists(folder)?;
+    if let Some(second) = second.filter(|second| second.is_dir()) {
+        let elsewhere = hls::close_playlists(&second)?;
+        playlists.extend(elsewhere.iter().map(|playlist| second.join(playlist)));
+    }
+    for playlist in playlists {
         let stem = playlist.parent().and_then(Path::file_stem);
         let is_its = |visit: &&mut Visit| {
             let known = visit.hls.as_ref().and_then(|entry| entry.playlist.as_ref());

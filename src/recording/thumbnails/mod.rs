@@ -7,6 +7,7 @@ mod jpeg;
 mod schedule;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use time::OffsetDateTime;
 
 use self::schedule::{Schedule, Wish};
 use super::frame::{Content, Frame, Picture};
+use super::places::Places;
 use super::replace::write_whole;
 use super::report::Stem;
 use super::writer::WallClock;
@@ -24,7 +26,7 @@ use super::writer::WallClock;
 pub enum Told {
     /// One is there.
     Made {
-        /// Its name in the recording's folder.
+        /// Its path in the recording's folder, or elsewhere.
         file: PathBuf,
         /// The moment that it shows.
         at: OffsetDateTime,
@@ -37,7 +39,7 @@ pub enum Told {
 
 /// Makes the thumbnails of one visit.
 pub struct Thumbnails {
-    recording: PathBuf,
+    places: Arc<Places>,
     stem: String,
     wall: WallClock,
     schedule: Schedule,
@@ -58,10 +60,10 @@ struct Key {
 type Made = Result<(PathBuf, OffsetDateTime), String>;
 
 impl Thumbnails {
-    /// Of the visit of this name, in the folder of its recording, one every so much time.
-    pub fn new(recording: PathBuf, stem: &Stem, every: Duration, wall: WallClock) -> Self {
+    /// Of the visit of this name, where its recording goes, one every so much time.
+    pub fn new(places: Arc<Places>, stem: &Stem, every: Duration, wall: WallClock) -> Self {
         Self {
-            recording,
+            places,
             stem: stem.to_string(),
             wall,
             schedule: Schedule::new(every),
@@ -127,8 +129,10 @@ impl Thumbnails {
             return Ok(());
         };
         self.count += 1;
-        let file = PathBuf::from(format!("{}-{:05}.jpg", self.stem, self.count));
-        let path = self.recording.join(&file);
+        let place = self.places.at();
+        let name = format!("{}-{:05}.jpg", self.stem, self.count);
+        let path = self.places.folder(place).join(name);
+        let file = self.places.entry(place, &path);
         let at = (self.wall)(key.at);
         let make = move || {
             let picture = key.picture;
