@@ -3,7 +3,7 @@
 //! What comes in order passes a jitter buffer at once, however long that is; only behind a missing packet the others wait.
 //! So a recorder's buffer is short while nothing is missing, for a killed recorder loses what waits, and becomes long
 //! with the first packet that has to be sent again (RFC 4585, 6.2.1; RFC 4588): that one still comes in time, and is asked
-//! for at once ([`ask_quickly`]). Sound is never sent again: its buffer waits for what comes out of order, and stays short.
+//! for at once, as in every peer ([`ask_quickly`]). Sound is never sent again: its buffer waits for what comes out of order, and stays short.
 //!
 //! The times of a recording do not move with it: they come from the sender's stamps and reports.
 
@@ -25,11 +25,13 @@ const LONGEST: Duration = Duration::from_secs(2);
 const ROUND_TRIPS: u32 = 4;
 /// When nothing was missing for so long, the buffer becomes short again.
 const CALM: Duration = Duration::from_secs(30);
-/// What receiving is taken to be, in bits per second, of which RTCP may take a twentieth (RFC 3550, 6.2): some 25 reports
-/// in a second.
-const RECEIVED: f64 = 1_000_000.0;
+/// What receiving is taken to be, in bits per second, of which RTCP may take a twentieth (RFC 3550, 6.2).
+const RECEIVED: f64 = 4_000_000.0;
 /// Packets in order after which a buffer begins to pass them on; without that it waits out its whole length first.
 const FAST_START: u32 = 3;
+/// So often a missing picture packet is asked for in the time that it is waited for. By itself GStreamer counts what a
+/// request waits for RTCP as a part of the round trip, and asks once.
+const TURNS: u32 = 4;
 
 /// The length of a peer's jitter buffers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +52,7 @@ impl Latency {
     }
 }
 
-/// The length of one jitter buffer that follows the loss. Pure: time is passed in, as running time.
+/// The length of one jitter buffer that follows the loss, and so how often it asks. Pure: time is passed in, as running time.
 #[derive(Debug)]
 struct Patience {
     length: Duration,
@@ -105,15 +107,14 @@ pub(super) fn prepare(webrtc: &gst::Element, latency: Latency) -> Result<()> {
         .downcast_ref::<gst::Bin>()
         .and_then(|bin| bin.by_name("rtpbin"))
         .context("a webrtcbin without an rtpbin")?;
+    if let Some(rtpbin) = rtpbin.downcast_ref::<gst::Bin>() {
+        rtpbin.connect_element_added(|_, element| ask_quickly(element));
+    }
     rtpbin.connect("new-jitterbuffer", false, move |values| {
-        let rtpbin = values.first()?.get::<gst::Element>().ok()?;
         let buffer = values.get(1)?.get::<gst::Element>().ok()?;
         match latency {
             Latency::Fixed(_) => spare_sound(&buffer),
-            Latency::FollowsLoss => {
-                follow_loss(&buffer);
-                rtpbin.call_async(ask_quickly);
-            }
+            Latency::FollowsLoss => follow_loss(&buffer),
         }
         None
     });
@@ -121,12 +122,14 @@ pub(super) fn prepare(webrtc: &gst::Element, latency: Latency) -> Result<()> {
 }
 
 /// Lets requests for lost packets go out at once. A session sends one report ahead of time in each of its intervals
-/// (RFC 4585, 3.5.2), which follow from the rate that is received: of a still picture they are half a second.
-fn ask_quickly(rtpbin: &gst::Element) {
-    let session =
-        rtpbin.emit_by_name::<Option<gst::glib::Object>>("get-internal-session", &[&0u32]);
-    if let Some(session) = session {
-        session.set_property("bandwidth", RECEIVED);
+/// (RFC 4585, 3.5.2), which follow from the rate that is received, and are calculated before anything is: half a second,
+/// after which a request is of no use any more. So they are some 35 ms.
+fn ask_quickly(element: &gst::Element) {
+    if element
+        .factory()
+        .is_some_and(|it| it.name() == "rtpsession")
+    {
+        element.set_property("bandwidth", RECEIVED);
     }
 }
 
@@ -135,11 +138,11 @@ fn spare_sound(buffer: &gst::Element) {
     let Some(src) = buffer.static_pad("src") else {
         return;
     };
-    src.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |pad, info| {
-        if is_sound(info) {
+    src.add_probe(gst::PadProbeType::BUFFER, |pad, info| {
+        if info.buffer().is_some_and(|packet| is_sound(pad, packet)) {
             ask_for_nothing(pad);
         }
-        gst::PadProbeReturn::Ok
+        gst::PadProbeReturn::Remove
     });
 }
 
@@ -149,7 +152,14 @@ fn follow_loss(buffer: &gst::Element) {
         return;
     };
     let patience = Arc::new(Mutex::new(Patience::default()));
-    let asked = patience.clone();
+    let (asked, of_sound) = (patience.clone(), patience.clone());
+    src.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        if info.buffer().is_some_and(|packet| is_sound(pad, packet)) {
+            lock(&of_sound).never_again();
+            ask_for_nothing(pad);
+        }
+        gst::PadProbeReturn::Remove
+    });
     sink.add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |pad, info| {
         if let Some(round_trip) = missing(info, "GstRTPRetransmissionRequest") {
             let length = lock(&asked).missing(round_trip, clock::running_time().into());
@@ -160,10 +170,6 @@ fn follow_loss(buffer: &gst::Element) {
     let types = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
     src.add_probe(types, move |pad, info| {
         let now = clock::running_time().into();
-        if is_sound(info) {
-            lock(&patience).never_again();
-            ask_for_nothing(pad);
-        }
         let length = match (missing(info, "GstRTPPacketLost"), &info.data) {
             (Some(round_trip), _) => lock(&patience).missing(round_trip, now),
             (None, Some(gst::PadProbeData::Buffer(_))) => lock(&patience).passed(now),
@@ -181,13 +187,20 @@ fn missing(info: &gst::PadProbeInfo<'_>, name: &str) -> Option<Duration> {
     (told.name() == name).then(|| Duration::from_millis(round_trip.into()))
 }
 
-/// Whether caps pass that say so.
-fn is_sound(info: &gst::PadProbeInfo<'_>) -> bool {
-    let Some(gst::EventView::Caps(caps)) = info.event().map(|event| event.view()) else {
+/// Whether a packet that leaves a jitter buffer is one of sound, by its payload type (RFC 3550, 5.1). Caps do not say so
+/// there: the tracks of a bundle come in together.
+fn is_sound(pad: &gst::Pad, packet: &gst::BufferRef) -> bool {
+    let mut header = [0; 2];
+    let (Ok(()), Some(buffer)) = (packet.copy_to_slice(0, &mut header), pad.parent_element())
+    else {
         return false;
     };
-    let media = caps.caps().structure(0);
-    media.is_some_and(|media| media.get::<&str>("media") == Ok("audio"))
+    let payload_type = u32::from(header[1] & 0x7f);
+    let caps = buffer.emit_by_name::<Option<gst::Caps>>("request-pt-map", &[&payload_type]);
+    caps.is_some_and(|caps| {
+        let media = caps.structure(0);
+        media.is_some_and(|media| media.get::<&str>("media") == Ok("audio"))
+    })
 }
 
 /// webrtcbin lets all buffers of a bundle ask where one of its m-lines may be asked for.
@@ -207,9 +220,13 @@ fn set_length(pad: &gst::Pad, length: Option<Duration>) {
         return;
     };
     tracing::debug!(length_ms = length.as_millis(), "jitter buffer");
+    let turn = i32::try_from((length / TURNS).as_millis()).unwrap_or(i32::MAX);
     let length = u32::try_from(length.as_millis()).unwrap_or(u32::MAX);
     // It tells the pipeline of it: not from its own thread.
-    buffer.call_async(move |buffer| buffer.set_property("latency", length));
+    buffer.call_async(move |buffer| {
+        buffer.set_property("rtx-retry-timeout", turn);
+        buffer.set_property("latency", length);
+    });
 }
 
 #[cfg(test)]
