@@ -366,10 +366,10 @@ fn a_recorder_that_is_killed_while_packets_are_missing_loses_no_more() {
     for loss in &losses {
         assert!(loss.sound <= MOST, "{loss:?}");
     }
-    // A picture whose packets were lost each time that they were sent is waited for until the next key frame.
+    // A picture of which a packet was lost each time that it was sent is waited for until the next key frame.
     let mut missing: Vec<_> = losses.iter().map(|loss| loss.missing).collect();
     missing.sort();
-    assert!(missing[missing.len() / 2] <= MOST, "{losses:#?}");
+    assert!(missing[missing.len() - 2] <= MOST, "{losses:#?}");
 }
 
 /// For `make bench`, which reads the last line.

@@ -61,10 +61,9 @@ fn a_network_that_loses_packets_costs_no_sound_and_pictures_come_back_in_step() 
     let most = little.apart[little.apart.len() * 95 / 100];
     assert!(most <= 40.0, "95 of 100 are not further apart: {most} ms");
 
-    // A frame that is not whole in time is waited for until the next key frame: that may cost some pictures.
     let much = found(20, 18);
     assert!(much.beeps >= 17, "{} beeps", much.beeps);
-    assert!(much.flashes >= 6, "{} flashes", much.flashes);
+    assert!(much.flashes >= 16, "{} flashes", much.flashes);
     let middle = much.apart[much.apart.len() / 2];
     assert!(
         middle <= 40.0,

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use attache::media::Codec;
 use attache::media::MediaKind::{Audio, Video};
-use attache::recording::{Because, End, Recording, Settings, Writer};
+use attache::recording::{Because, End, Manifest, Recording, Settings, Writer};
 use attache::signalling::protocol::{Kind, Participant, Sends};
 use encode::{audio, interleaved, video};
 use gst::prelude::*;
@@ -183,6 +183,58 @@ async fn a_film_shows_everybody_at_the_right_time_and_place_and_in_step() {
             );
         }
     }
+}
+
+/// Where a participant's first flash and beep are to be in a film, by the manifest: its file's own, so much later as that
+/// began after the first one.
+fn by_the_manifest(folder: &Path, id: &str) -> [Duration; 2] {
+    let manifest = Manifest::load(folder).unwrap();
+    let files = manifest.visits.iter().map(|visit| &visit.files[0]);
+    let begin = files.map(|file| file.started).min().unwrap();
+    let mut visits = manifest.visits.iter();
+    let visit = visits.find(|visit| visit.participant.to_string() == id);
+    let file = &visit.unwrap().files[0];
+    let content = Content::of(&folder.join(&file.file));
+    let late = (file.started - begin).unsigned_abs();
+    [content.flashes()[0], content.beeps()[0]].map(|at| late + at)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_late_is_where_the_manifest_says_to_the_picture() {
+    let out = tempfile::tempdir().unwrap();
+    let stays = [
+        ("alice", Codec::H264, 0, 7000),
+        ("bob", Codec::Vp8, 2417, 6000),
+    ];
+    let folder = recorded(out.path(), &stays).await;
+    let [flash, beep] = by_the_manifest(&folder, "bob");
+    // Three seconds after the first one began, whose clock both have.
+    assert!(
+        flash.abs_diff(Duration::from_secs(3)) < Duration::from_millis(40),
+        "{flash:?}"
+    );
+    let film = out.path().join("film.mkv");
+    let made = mix(&[folder.to_str().unwrap(), "--size", "640x360"], &film);
+    assert!(made.status.success(), "{made:?}");
+    let looks = pictures(&film).await;
+    let turns = looks
+        .windows(2)
+        .filter(|pair| pair[0].right < 150 && pair[1].right >= 150);
+    let turns: Vec<Duration> = turns.map(|pair| pair[1].at).collect();
+    let nearest = |times: &[Duration], wanted: Duration| {
+        times.iter().map(|at| at.abs_diff(wanted)).min().unwrap()
+    };
+    let apart = [
+        nearest(&turns, flash),
+        nearest(&Content::of(&film).beeps(), beep),
+    ];
+    println!("flash {flash:?}, beep {beep:?}: apart {apart:?}");
+    assert!(
+        apart
+            .iter()
+            .all(|apart| *apart <= Duration::from_millis(40)),
+        "{apart:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,8 @@
 //! What comes in order passes a jitter buffer at once, however long that is; only behind a missing packet the others wait.
 //! So a recorder's buffer is short while nothing is missing, for a killed recorder loses what waits, and becomes long
 //! with the first packet that has to be sent again (RFC 4585, 6.2.1; RFC 4588): that one still comes in time, and is asked
-//! for at once, as in every peer ([`ask_quickly`]). Sound is never sent again: its buffer waits for what comes out of order, and stays short.
+//! for at once, as in every peer ([`ask_quickly`]). Sound is never sent again: its buffer waits for what comes out of
+//! order, and stays short.
 //!
 //! The times of a recording do not move with it: they come from the sender's stamps and reports.
 
