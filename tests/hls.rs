@@ -331,7 +331,7 @@ async fn where_the_recording_goes_on_in_its_second_folder_hls_and_thumbnails_do(
     assert_eq!(playlist.count("#EXT-X-ENDLIST"), 1);
     let flashes = playlist.content(0).flashes();
     assert!(flashes.len() >= 6, "{flashes:?}");
-    let last = events.iter().filter_map(thumbnail).last().unwrap();
+    let last = events.iter().filter_map(thumbnail).next_back().unwrap();
     assert!(last.starts_with(&second), "{last:?}");
     let left = Playlist::read(&root.path().join("gone").join(PLAYLIST));
     assert!(!left.content(0).flashes().is_empty());
