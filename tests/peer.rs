@@ -407,3 +407,27 @@ async fn an_offer_without_a_fingerprint_is_refused_with_the_reason() {
         "{error}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_sides_learn_that_the_way_carries_more_than_they_send() {
+    let decoded = Receive::Decoded {
+        audio: true,
+        video: true,
+    };
+    let codecs = vec![Codec::Vp8];
+    let mut call = Call::new(
+        settings("a", codecs.clone(), decoded.clone()),
+        settings("b", codecs, decoded),
+    )
+    .await;
+    // Both send about 300 kb/s: only probes that are filled up with retransmissions find more.
+    call.run_until("an estimate of more than 3 Mb/s on both sides", |a, b| {
+        [a, b].iter().all(|side| {
+            let estimate = *side.peer.bandwidth().borrow();
+            estimate.is_some_and(|estimate| estimate.bitrate.kilobits() > 3000)
+        })
+    })
+    .await;
+    call.offerer.peer.close().await;
+    call.answerer.peer.close().await;
+}

@@ -41,6 +41,8 @@ const LONGEST_DRAIN: Duration = Duration::from_secs(1);
 const SHORT: Duration = Duration::from_millis(25);
 const LONG: Duration = Duration::from_millis(40);
 const GENTLY: f64 = 0.93;
+/// With so much of it, over-use is believed even where little is sent.
+const PLAIN: Duration = Duration::from_millis(80);
 /// Beside somebody who fills the queue until packets are lost, we do as that one: growth in a second until the first
 /// loss, then a packet more in each round trip; and with a loss this is left. Delay says nothing then.
 const GROWTH_BESIDE: f64 = 0.25;
@@ -187,7 +189,12 @@ impl Aimd {
             return;
         }
         let stands = input.standing > LONG;
-        match (input.usage, input.loss) {
+        // One who sends little has made no queue: a short one is jitter, of a busy machine as well.
+        let usage = match input.is_limited && input.queue < PLAIN {
+            true => Usage::Normal,
+            false => input.usage,
+        };
+        match (usage, input.loss) {
             (Usage::Over, _) => self.cut(input, CUT, now),
             (_, Verdict::Cut(factor)) => {
                 self.target = self.target * factor;

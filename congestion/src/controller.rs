@@ -31,7 +31,7 @@ const LONGEST_HOLD: Duration = Duration::from_millis(300);
 /// A standing queue is what no packet of so long was without.
 const STANDING: Duration = Duration::from_millis(400);
 /// Without feedback for so long, the rate is halved.
-const SILENCE: Duration = Duration::from_secs(1);
+const SILENCE: Duration = Duration::from_secs(3);
 /// What remains of the smoothed round trip with each feedback.
 const SMOOTHING: f64 = 0.8;
 /// When the queue stays although no more than this part of what arrived without it arrives, it is somebody else's.
@@ -94,8 +94,8 @@ pub struct Controller {
     schedule: Schedule,
     /// What arrived while the queue was empty.
     proven: Option<Rate>,
-    /// How long the queue was before it jumped, if that may have been.
-    suspected: Option<Duration>,
+    /// How long the queue was before it jumped, if that may have been; and when that was seen.
+    suspected: Option<(Duration, Duration)>,
     is_beside: bool,
     lost_at: Option<Duration>,
     round_trip: Duration,
@@ -322,32 +322,28 @@ impl Controller {
         let bytes: usize = arrived.iter().map(|packet| packet.1).sum();
         let time = Duration::from_micros(u64::try_from(last.0 - first.0).ok()?);
         let rate = Rate::of((bytes - first.1) as f64, time)?;
-        let base = suspected.unwrap_or(queue_before);
+        let base = suspected.map_or(queue_before, |(base, _)| base);
         let grew = self.queue.delay().saturating_sub(base);
         if rate > self.aimd.target() * JUMP_RATE || grew < HINT {
             return None;
         }
-        if suspected.is_some() && grew >= JUMP {
+        // Feedback that comes in a bunch was one look.
+        let is_later = suspected.is_some_and(|(_, at)| now >= at + HINT_HOLD / 3);
+        if is_later && grew >= JUMP {
             return Some(rate);
         }
         if suspected.is_none() {
-            self.suspected = Some(base);
             self.hold_until = now + HINT_HOLD;
         }
+        self.suspected = suspected.filter(|_| !is_later).or(Some((base, now)));
         None
     }
 
-    /// What arrives: while packets wait in a queue, what came in at last is what the link carries.
+    /// What arrives; at the beginning what came in at last.
     fn arriving(&self) -> Option<Rate> {
-        let smoothed = self.acknowledged.rate();
-        let recent = self.acknowledged.recent();
-        match (smoothed, recent) {
-            (Some(smoothed), Some(recent)) if self.queue.delay() > Duration::from_millis(30) => {
-                Some(smoothed.min(recent))
-            }
-            (None, recent) => recent,
-            (smoothed, _) => smoothed,
-        }
+        self.acknowledged
+            .rate()
+            .or_else(|| self.acknowledged.recent())
     }
 
     /// Looks whether somebody else fills the queue: it does not become empty although much less of ours arrives than

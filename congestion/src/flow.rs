@@ -20,6 +20,7 @@ pub struct Flow<T> {
     controller: Controller,
     ticked: Option<Duration>,
     is_padding: bool,
+    has_pictures: bool,
 }
 
 impl<T> Flow<T> {
@@ -31,6 +32,7 @@ impl<T> Flow<T> {
             controller,
             ticked: None,
             is_padding: false,
+            has_pictures: false,
         }
     }
 
@@ -44,8 +46,12 @@ impl<T> Flow<T> {
         self.controller.set_most(most);
     }
 
-    /// Takes a packet; `bytes` is its size.
+    /// Takes a packet; `bytes` is its size. The first picture is the first probe.
     pub fn push(&mut self, class: Class, bytes: usize, packet: T) {
+        if class == Class::Video && !self.has_pictures {
+            self.has_pictures = true;
+            self.ticked = None;
+        }
         self.pacer.push(class, bytes, packet);
     }
 
@@ -95,7 +101,10 @@ impl<T> Flow<T> {
     fn refresh(&mut self, now: Duration) {
         self.pacer.set_rate(self.controller.pacing_rate());
         self.pacer.hold_until(self.controller.hold_until(now));
-        if let Some(plan) = self.controller.probe(now) {
+        // Sound alone needs no more than every link carries.
+        if self.has_pictures
+            && let Some(plan) = self.controller.probe(now)
+        {
             self.pacer.probe(plan, now);
         }
     }

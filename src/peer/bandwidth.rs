@@ -1,15 +1,24 @@
 //! What the way to the other side carries, as its peer tells whoever chooses what is sent.
 //!
+//! It is estimated by `attache-congestion` from what [`super::pacer`] sends and what the other side says of that.
 //! [`super::Peer::bandwidth`] gives a receiver. It holds `None` until the other side has answered with transport-wide
 //! feedback for the first time, and for good where it does not (no such extension in its description): then nothing
 //! is known, and what the description says is sent. After that it changes several times a second; whoever chooses
 //! waits with `changed()` and takes the newest value. The estimate is of the whole connection: what is left for the
 //! picture is [`Estimate::left_for_video`]. Retransmissions come out of it, too, probes do not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::{Context, Result};
+use gst::prelude::*;
+use gstreamer as gst;
+use gstreamer_sdp as gst_sdp;
+use gstreamer_webrtc::WebRTCSessionDescription;
 use tokio::sync::watch;
 
+use super::pacer::line::Line;
+use super::pacer::packet::Retransmission;
 use crate::pipeline::Bitrate;
 
 /// What is known of the way to the other side at a moment.
@@ -29,6 +38,8 @@ pub struct Estimate {
     pub is_application_limited: bool,
 }
 
+/// How often the other side is told what became of its packets: as often as browsers do.
+const FEEDBACK_EVERY: gst::ClockTime = gst::ClockTime::from_mseconds(50);
 /// What a packet of sound or picture costs over its payload: RTP's header with the extensions that attache sends.
 const HEADER_BYTES: u32 = 20;
 /// Opus makes a packet every 20 ms.
@@ -50,17 +61,111 @@ impl Estimate {
 
 /// Where a peer's estimate is told.
 #[derive(Debug)]
-pub(super) struct Bandwidth(watch::Sender<Option<Estimate>>);
+pub struct Bandwidth(watch::Sender<Option<Estimate>>);
 
 impl Bandwidth {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(watch::Sender::new(None))
+    }
+
+    pub(super) fn tell(&self, estimate: Estimate) {
+        self.0.send_replace(Some(estimate));
     }
 
     /// A receiver of the newest estimate.
     pub fn watch(&self) -> watch::Receiver<Option<Estimate>> {
         self.0.subscribe()
     }
+}
+
+/// Tells a peer's line of the packets that leave webrtcbin's RTP session and of the RTCP that comes in, and how its
+/// packets are sent again. Called when the connection is there, before media flows; called again, it does nothing.
+pub(super) fn follow(webrtc: &gst::Element, line: &Arc<Line>) -> Result<()> {
+    if line.is_followed() {
+        return Ok(());
+    }
+    let session = super::reports::session(webrtc).context("webrtcbin has no RTP session")?;
+    if session.find_property("twcc-feedback-interval").is_some() {
+        session.set_property("twcc-feedback-interval", FEEDBACK_EVERY.nseconds());
+    }
+    let heard = Arc::downgrade(line);
+    session.connect("on-receiving-rtcp", false, move |values| {
+        if let (Some(line), Some(Ok(buffer))) = (
+            heard.upgrade(),
+            values.get(1).map(|value| value.get::<gst::Buffer>()),
+        ) && let Ok(map) = buffer.map_readable()
+        {
+            line.on_rtcp(&map);
+        }
+        None
+    });
+    let rtpbin = webrtc
+        .downcast_ref::<gst::Bin>()
+        .and_then(|bin| bin.by_name("rtpbin"));
+    let pad = rtpbin.and_then(|rtpbin| rtpbin.static_pad("send_rtp_src_0"));
+    // One who sends nothing has none.
+    if let Some(pad) = pad {
+        let sent = Arc::downgrade(line);
+        let types = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+        pad.add_probe(types, move |_, info| {
+            if let Some(line) = sent.upgrade() {
+                on_numbered(&line, info);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+    if let Some(how) = retransmission(webrtc, line) {
+        line.pad_with(how);
+    }
+    Ok(())
+}
+
+fn on_numbered(line: &Line, info: &gst::PadProbeInfo) {
+    let tell = |packet: &gst::BufferRef| {
+        if let Ok(map) = packet.map_readable() {
+            line.on_numbered(&map);
+        }
+    };
+    match &info.data {
+        Some(gst::PadProbeData::Buffer(packet)) => tell(packet),
+        Some(gst::PadProbeData::BufferList(packets)) => packets.iter().for_each(tell),
+        // The probe asks for nothing else.
+        Some(_) | None => {}
+    }
+}
+
+/// How the picture's packets are sent again: webrtcbin chose the source, its retransmission buffer knows the payload type.
+fn retransmission(webrtc: &gst::Element, line: &Line) -> Option<Retransmission> {
+    let video = line.video()?;
+    let described = webrtc.property::<Option<WebRTCSessionDescription>>("local-description")?;
+    let (_, ssrc) = repeaters(&described)
+        .into_iter()
+        .find(|(original, _)| *original == video)?;
+    let bin = webrtc.downcast_ref::<gst::Bin>()?;
+    let buffer = bin
+        .iterate_all_by_element_factory_name("rtprtxsend")
+        .into_iter()
+        .flatten()
+        .next()?;
+    let map = buffer.property::<Option<gst::Structure>>("payload-type-map")?;
+    let payload_type = line.video_payload_type()?;
+    let payload_type = map.get::<u32>(payload_type.to_string()).ok()?;
+    Some(Retransmission {
+        ssrc,
+        payload_type: u8::try_from(payload_type).ok()?,
+    })
+}
+
+/// The sources of a description that repeat another one's packets, with that one before each (RFC 5576 4.2).
+pub(super) fn repeaters(described: &WebRTCSessionDescription) -> Vec<(u32, u32)> {
+    let media = described.sdp().medias();
+    let attributes = media.flat_map(|media| media.attributes());
+    let groups = attributes.filter(|attribute| attribute.key() == "ssrc-group");
+    let pair = |group: &gst_sdp::SDPAttribute| {
+        let (original, again) = group.value()?.strip_prefix("FID ")?.split_once(' ')?;
+        Some((original.parse().ok()?, again.trim().parse().ok()?))
+    };
+    groups.filter_map(pair).collect()
 }
 
 #[cfg(test)]

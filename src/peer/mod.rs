@@ -5,7 +5,7 @@
 //! * [`send`] takes encoded frames from the fan-out to webrtcbin; [`receive`] brings the other side's back, through
 //!   [`jitter`] buffers.
 //! * [`liveness`] says whether a peer still serves, by what [`traffic`] counts; [`renewal`] when the next is made.
-//! * [`bandwidth`] tells what the way to the other side carries.
+//! * [`bandwidth`] tells what the way to the other side carries; [`pacer`] lets packets go at that rate.
 //! * [`ice`] sets servers and candidates; [`data`] is the chat channel; [`stats`] reads webrtcbin's counters,
 //!   [`reports`] the other side's.
 //!
@@ -19,6 +19,7 @@ mod jitter;
 mod key_frame;
 pub mod liveness;
 mod negotiate;
+mod pacer;
 mod receive;
 pub mod renewal;
 mod reports;
@@ -146,7 +147,7 @@ pub struct Peer {
     events: UnboundedSender<PeerEvent>,
     reports: reports::Reports,
     heard: traffic::Packets,
-    bandwidth: bandwidth::Bandwidth,
+    line: Arc<pacer::line::Line>,
     /// The other side knows that there is no picture.
     told_paused: bool,
 }
@@ -224,10 +225,11 @@ impl Peer {
 
     /// Lets media flow; called when the connection is up, so that no old frame waits in a queue.
     pub fn start_sending(&mut self) -> Result<()> {
+        bandwidth::follow(&self.webrtc, &self.line)?;
         let Some(producers) = self.settings.producers.clone() else {
             return Ok(());
         };
-        let (bandwidth, events) = (&self.bandwidth, &self.events);
+        let (bandwidth, events) = (self.line.bandwidth(), &self.events);
         self.senders
             .iter_mut()
             .try_for_each(|sender| sender.start(&producers, bandwidth.watch(), events))
@@ -267,12 +269,20 @@ impl Peer {
 
     /// Asks for the counters of the connection; they come as [`PeerEvent::Measured`].
     pub fn measure(&self) {
-        stats::ask(&self.webrtc, &self.reports, &self.events);
+        let of_sender = |sender: &send::Sender| (sender.sent().0, sender.kind());
+        let described = self.webrtc.property::<Option<_>>("remote-description");
+        let repeaters =
+            described.map_or_else(Vec::new, |described| bandwidth::repeaters(&described));
+        let sources = stats::Sources {
+            sent: self.senders.iter().map(of_sender).collect(),
+            repeated: repeaters.into_iter().map(|(_, again)| again).collect(),
+        };
+        stats::ask(&self.webrtc, sources, &self.reports, &self.events);
     }
 
     /// What the way to the other side carries, see [`bandwidth`].
     pub fn bandwidth(&self) -> watch::Receiver<Option<bandwidth::Estimate>> {
-        self.bandwidth.watch()
+        self.line.bandwidth().watch()
     }
 
     /// Packets of any sort that arrived so far.
@@ -337,6 +347,8 @@ impl Peer {
         ice::configure(&webrtc, &settings.ice)?;
         jitter::prepare(&webrtc, settings.latency)?;
         pipeline.add(&webrtc)?;
+        let line = pacer::line::Line::new().context("no thread can be made")?;
+        pacer::insert(&webrtc, &line);
         let heard = traffic::hear(&webrtc)?;
         let counters = Arc::new(Counters::default());
         watch_state(&webrtc, &events);
@@ -355,7 +367,7 @@ impl Peer {
             events,
             reports: reports::Reports::default(),
             heard,
-            bandwidth: bandwidth::Bandwidth::new(),
+            line,
             told_paused: false,
         };
         peer.pipeline

@@ -100,7 +100,7 @@ impl Peer {
         for sender in &mut self.senders {
             if let Some(format) = section(sender.kind()).and_then(|section| section.formats.first())
             {
-                sender.build(*format)?;
+                sender.build(*format, &self.line)?;
             }
         }
         Ok(())
@@ -144,6 +144,7 @@ impl Peer {
                 ssrc,
                 (twcc, level),
             )?;
+            self.line.add_track(kind, ssrc, twcc);
             let transceiver = sender.transceiver();
             self.senders.push(sender);
             transceiver.set_property("direction", direction);

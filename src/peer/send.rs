@@ -1,5 +1,7 @@
 //! From the fan-out to webrtcbin: appsrc, payloader, caps, one chain per sent track.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, bail};
 use gst::prelude::*;
 use gstreamer as gst;
@@ -10,6 +12,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 use super::bandwidth::Estimate;
+use super::pacer::gate;
+use super::pacer::line::Line;
 use super::sdp::{AudioLevel, Format, TWCC};
 use super::traffic::Packets;
 use super::{PeerEvent, Producers, Supply};
@@ -87,8 +91,12 @@ impl Sender {
     }
 
     /// Builds the chain for the codec that was agreed on.
-    pub fn build(&mut self, format: Format) -> Result<()> {
+    pub fn build(&mut self, format: Format, line: &Arc<Line>) -> Result<()> {
         let source = gst_app::AppSrc::builder().build();
+        if let (MediaKind::Video, Some(pad)) = (self.kind, source.static_pad("src")) {
+            line.set_video_payload_type(format.payload_type);
+            gate::watch(&pad, line);
+        }
         StreamProducer::configure_consumer(&source);
         let payloader = payloader(format, self.ssrc)?;
         let caps = gst::ElementFactory::make("capsfilter")

@@ -17,27 +17,43 @@ const SOUND_RATE: u32 = 48_000;
 /// Round trips are counted in units of 2^-16 s (RFC 3550 6.4.1).
 const SHORT_NTP: f64 = 65_536.0;
 
+/// Which sources are whose. What is sent again has sources of its own, which count nowhere: their packets are late, and
+/// padding.
+pub struct Sources {
+    /// The tracks that are sent.
+    pub sent: Vec<(u32, MediaKind)>,
+    /// What the other side sends again.
+    pub repeated: Vec<u32>,
+}
+
 /// Asks for the counters; they come as [`PeerEvent::Measured`].
-pub fn ask(webrtc: &gst::Element, reports: &Reports, events: &UnboundedSender<PeerEvent>) {
+pub fn ask(
+    webrtc: &gst::Element,
+    sources: Sources,
+    reports: &Reports,
+    events: &UnboundedSender<PeerEvent>,
+) {
     reports.watch(webrtc);
     let (events, reports) = (events.clone(), reports.clone());
     let promise = gst::Promise::with_change_func(move |reply| {
         if let Ok(Some(stats)) = reply {
-            let _ = events.send(PeerEvent::Measured(Box::new(read(stats, &reports))));
+            let _ = events.send(PeerEvent::Measured(Box::new(read(
+                stats, &sources, &reports,
+            ))));
         }
     });
     webrtc.emit_by_name::<()>("get-stats", &[&None::<gst::Pad>, &promise]);
 }
 
-fn read(stats: &gst::StructureRef, reports: &Reports) -> Counts {
+fn read(stats: &gst::StructureRef, sources: &Sources, reports: &Reports) -> Counts {
     let mut counts = Counts::default();
     for (_, value) in stats.iter() {
         let Ok(entry) = value.get::<gst::Structure>() else {
             continue;
         };
         match entry.get::<Type>("type") {
-            Ok(Type::InboundRtp) => add_received(&mut counts, &entry),
-            Ok(Type::OutboundRtp) => add_sent(&mut counts, &entry, reports),
+            Ok(Type::InboundRtp) => add_received(&mut counts, &entry, sources),
+            Ok(Type::OutboundRtp) => add_sent(&mut counts, &entry, sources, reports),
             Ok(Type::CandidatePair) => counts.path = path(stats, &entry),
             _ => {}
         }
@@ -45,7 +61,7 @@ fn read(stats: &gst::StructureRef, reports: &Reports) -> Counts {
     counts
 }
 
-fn add_received(counts: &mut Counts, entry: &gst::StructureRef) {
+fn add_received(counts: &mut Counts, entry: &gst::StructureRef, sources: &Sources) {
     let Some((source, rate)) = source(entry) else {
         return;
     };
@@ -56,8 +72,10 @@ fn add_received(counts: &mut Counts, entry: &gst::StructureRef) {
         counts.round_trip = Some(counts.round_trip.unwrap_or_default().max(round_trip));
     }
     let packets = number(entry, "packets-received");
+    let ssrc = entry.get::<u32>("ssrc").ok();
+    let is_repeated = ssrc.is_some_and(|ssrc| sources.repeated.contains(&ssrc));
     // A source that only reports sends no media.
-    if packets == 0 {
+    if packets == 0 || is_repeated {
         return;
     }
     let count = counts.received.of(kind(rate)).get_or_insert_default();
@@ -69,16 +87,17 @@ fn add_received(counts: &mut Counts, entry: &gst::StructureRef) {
     add_requests(count, entry);
 }
 
-fn add_sent(counts: &mut Counts, entry: &gst::StructureRef, reports: &Reports) {
-    let Some((_, rate)) = source(entry) else {
+fn add_sent(counts: &mut Counts, entry: &gst::StructureRef, sources: &Sources, reports: &Reports) {
+    let ssrc = entry.get::<u32>("ssrc").ok();
+    let known = sources.sent.iter().find(|(known, _)| Some(*known) == ssrc);
+    let (Some(&(ssrc, kind)), Some((_, rate))) = (known, source(entry)) else {
         return;
     };
-    let count = counts.sent.of(kind(rate)).get_or_insert_default();
+    let count = counts.sent.of(kind).get_or_insert_default();
     count.packets += number(entry, "packets-sent");
     count.bytes += number(entry, "bytes-sent");
     add_requests(count, entry);
-    let ssrc = entry.get::<u32>("ssrc").ok();
-    if let Some(report) = ssrc.and_then(|ssrc| reports.of(ssrc)) {
+    if let Some(report) = reports.of(ssrc) {
         count.fraction_lost = Some(report.fraction_lost);
         count.jitter = Duration::from_secs_f64(f64::from(report.jitter) / f64::from(rate));
     }

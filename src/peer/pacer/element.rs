@@ -1,0 +1,127 @@
+//! The GStreamer side of `attachepacer`: pads, and packets on their way to the [`Line`].
+
+use std::sync::{Arc, LazyLock, OnceLock};
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gstreamer as gst;
+
+use super::line::Line;
+
+pub struct Pacer {
+    sink: gst::Pad,
+    source: gst::Pad,
+    line: OnceLock<Arc<Line>>,
+}
+
+impl Pacer {
+    /// Where packets go; set once, when the element is made.
+    pub fn set_line(&self, line: Arc<Line>) {
+        line.leave_through(&self.source);
+        // A second one is never set.
+        let _ = self.line.set(line);
+    }
+
+    fn take(
+        &self,
+        packets: impl Iterator<Item = gst::Buffer>,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let line = self.line.get().ok_or(gst::FlowError::NotLinked)?;
+        line.take(packets)
+    }
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for Pacer {
+    const NAME: &'static str = "AttachePacer";
+    type Type = super::Pacer;
+    type ParentType = gst::Element;
+
+    fn with_class(class: &Self::Class) -> Self {
+        let template = |name| {
+            class
+                .pad_template(name)
+                .map(|template| gst::Pad::builder_from_template(&template))
+        };
+        let sink = template("sink").unwrap_or_else(|| gst::Pad::builder(gst::PadDirection::Sink));
+        let source = template("src").unwrap_or_else(|| gst::Pad::builder(gst::PadDirection::Src));
+        let sink = sink
+            .name("sink")
+            .chain_function(|_, parent, buffer| {
+                let failed = || Err(gst::FlowError::Error);
+                Self::catch_panic_pad_function(parent, failed, |pacer| {
+                    pacer.take(std::iter::once(buffer))
+                })
+            })
+            .chain_list_function(|_, parent, list| {
+                let failed = || Err(gst::FlowError::Error);
+                Self::catch_panic_pad_function(parent, failed, |pacer| {
+                    pacer.take(list.iter_owned())
+                })
+            })
+            .flags(gst::PadFlags::PROXY_CAPS)
+            .build();
+        Self {
+            sink,
+            source: source.name("src").build(),
+            line: OnceLock::new(),
+        }
+    }
+}
+
+impl ObjectImpl for Pacer {
+    fn constructed(&self) {
+        self.parent_constructed();
+        let element = self.obj();
+        for pad in [&self.sink, &self.source] {
+            if let Err(error) = element.add_pad(pad) {
+                gst::error!(gst::CAT_RUST, obj = element, "cannot be built: {error}");
+            }
+        }
+    }
+}
+
+impl GstObjectImpl for Pacer {}
+
+impl ElementImpl for Pacer {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Pacer",
+                "Network/RTP",
+                "Lets RTP packets go at the rate that the link carries",
+                "the attache authors",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let caps = gst::Caps::builder("application/x-rtp").build();
+            let ways = [
+                ("sink", gst::PadDirection::Sink),
+                ("src", gst::PadDirection::Src),
+            ];
+            ways.into_iter()
+                .filter_map(|(name, way)| {
+                    gst::PadTemplate::new(name, way, gst::PadPresence::Always, &caps).ok()
+                })
+                .collect()
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::PausedToReady
+            && let Some(line) = self.line.get()
+        {
+            line.close();
+        }
+        self.parent_change_state(transition)
+    }
+}

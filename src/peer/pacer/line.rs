@@ -1,0 +1,323 @@
+//! One peer's packets on their way out, and what the other side says of them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use attache_congestion::feedback::FEEDBACK_FORMAT;
+use attache_congestion::{Class, Feedback, Flow, Rate, Settings, Step};
+use gst::prelude::*;
+use gstreamer as gst;
+
+use super::packet::{self, Retransmission};
+use super::rounds;
+use crate::media::MediaKind;
+use crate::peer::bandwidth::{Bandwidth, Estimate};
+use crate::pipeline::Bitrate;
+
+/// RTCP's transport layer feedback (RFC 4585 6.2).
+const TRANSPORT_FEEDBACK: u8 = 205;
+/// What is sent before the other side has said anything.
+const START: Rate = Rate::from_megabits(2);
+/// Sound alone, with its headers: less is no call.
+const LEAST_KILOBITS: u32 = 50;
+/// More than any picture of a call takes: no link is asked for it.
+const MOST: Rate = Rate::from_megabits(8);
+/// A packet as small as this is not worth being sent again as padding.
+const WORTH: usize = 200;
+
+/// What a packet's source is.
+#[derive(Debug, Default, Clone, Copy)]
+struct Tracks {
+    audio: Option<u32>,
+    video: Option<u32>,
+    video_payload_type: Option<u8>,
+    again: Option<Retransmission>,
+    twcc: Option<u8>,
+}
+
+#[derive(Debug)]
+struct State {
+    flow: Flow<gst::Buffer>,
+    tracks: Tracks,
+    /// A picture's packet that was sent: padding is made of it.
+    sample: Option<gst::Buffer>,
+    /// The next sequence number of retransmissions, which padding shares.
+    next_again: u16,
+}
+
+/// One peer's packets. Whoever adds to it wakes the thread that empties it.
+#[derive(Debug)]
+pub struct Line {
+    state: Mutex<State>,
+    way_out: Mutex<Option<gst::glib::WeakRef<gst::Pad>>>,
+    flow: Mutex<Result<gst::FlowSuccess, gst::FlowError>>,
+    is_closed: AtomicBool,
+    is_followed: AtomicBool,
+    bandwidth: Bandwidth,
+}
+
+impl Line {
+    /// One that has sent nothing yet.
+    ///
+    /// # Errors
+    /// No thread can be made.
+    pub fn new() -> std::io::Result<Arc<Self>> {
+        let flow = Flow::new(Settings {
+            start: START,
+            least: Rate::from_kilobits(LEAST_KILOBITS),
+            most: MOST,
+        });
+        let line = Arc::new(Self {
+            state: Mutex::new(State {
+                flow,
+                tracks: Tracks::default(),
+                sample: None,
+                next_again: rand::random(),
+            }),
+            way_out: Mutex::default(),
+            flow: Mutex::new(Ok(gst::FlowSuccess::Ok)),
+            is_closed: AtomicBool::new(false),
+            is_followed: AtomicBool::new(false),
+            bandwidth: Bandwidth::new(),
+        });
+        rounds::join(&line)?;
+        Ok(line)
+    }
+
+    /// What the way to the other side carries.
+    pub fn bandwidth(&self) -> &Bandwidth {
+        &self.bandwidth
+    }
+
+    /// Packets of this source are this track's; transport-wide numbers are in the extension of this id.
+    pub fn add_track(&self, kind: MediaKind, ssrc: u32, twcc: Option<u8>) {
+        let mut state = self.lock();
+        match kind {
+            MediaKind::Audio => state.tracks.audio = Some(ssrc),
+            MediaKind::Video => state.tracks.video = Some(ssrc),
+        }
+        state.tracks.twcc = state.tracks.twcc.or(twcc);
+    }
+
+    /// The payload type of the picture.
+    pub fn set_video_payload_type(&self, payload_type: u8) {
+        self.lock().tracks.video_payload_type = Some(payload_type);
+    }
+
+    /// The source of the picture's packets.
+    pub fn video(&self) -> Option<u32> {
+        self.lock().tracks.video
+    }
+
+    /// Their payload type.
+    pub fn video_payload_type(&self) -> Option<u8> {
+        self.lock().tracks.video_payload_type
+    }
+
+    /// Whether somebody tells it of packets and RTCP; from the first question on somebody does.
+    pub fn is_followed(&self) -> bool {
+        self.is_followed.swap(true, Ordering::Relaxed)
+    }
+
+    /// The picture's packets are sent again so: probes are filled up with them.
+    pub fn pad_with(&self, how: Retransmission) {
+        let mut state = self.lock();
+        state.tracks.again = Some(how);
+        state.flow.allow_padding();
+    }
+
+    /// How long the packets that wait here will take.
+    pub fn backlog(&self) -> Duration {
+        self.lock().flow.backlog()
+    }
+
+    pub(super) fn leave_through(&self, pad: &gst::Pad) {
+        *self.way_out.lock().unwrap_or_else(PoisonError::into_inner) = Some(pad.downgrade());
+    }
+
+    /// Nothing leaves any more.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes packets; tells what became of earlier ones.
+    pub(super) fn take(
+        &self,
+        packets: impl Iterator<Item = gst::Buffer>,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        {
+            let mut state = self.lock();
+            for packet in packets {
+                let class = state.class(&packet);
+                let packet = match class {
+                    Class::Retransmission => state.renumbered(packet),
+                    Class::Audio | Class::Video => packet,
+                };
+                state.flow.push(class, packet.size(), packet);
+            }
+        }
+        rounds::wake(self);
+        *self.flow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go what is due; when the next one is.
+    pub(super) fn run(&self) -> Duration {
+        let way_out = self
+            .way_out
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let Some(pad) = way_out.and_then(|pad| pad.upgrade()) else {
+            return rounds::now() + Duration::from_secs(1);
+        };
+        loop {
+            if self.is_closed.load(Ordering::Relaxed) {
+                return Duration::MAX;
+            }
+            let packet = match self.next() {
+                Ok(packet) => packet,
+                Err(until) => return until,
+            };
+            let flow = pad.push(packet);
+            *self.flow.lock().unwrap_or_else(PoisonError::into_inner) = flow;
+        }
+    }
+
+    /// The packet that is due, or when one will be.
+    fn next(&self) -> Result<gst::Buffer, Duration> {
+        let mut state = self.lock();
+        loop {
+            match state.flow.step(rounds::now()) {
+                Step::Send(packet) => {
+                    state.keep(&packet);
+                    return Ok(packet);
+                }
+                // Without anything to send again a probe is what media makes it.
+                Step::Pad(_) => {
+                    if let Some(packet) = state.padding() {
+                        return Ok(packet);
+                    }
+                }
+                Step::Wait(until) => return Err(until),
+            }
+        }
+    }
+
+    /// A packet leaves the RTP session: now it has its number.
+    pub fn on_numbered(&self, packet: &[u8]) {
+        let mut state = self.lock();
+        let sequence = state
+            .tracks
+            .twcc
+            .and_then(|id| packet::transport_sequence(packet, id));
+        if let Some(sequence) = sequence {
+            state.flow.on_sent(sequence, packet.len(), rounds::now());
+        }
+    }
+
+    /// RTCP came from the other side: a compound packet, or one without reports (RFC 5506).
+    pub fn on_rtcp(&self, mut packet: &[u8]) {
+        let mut heard = false;
+        while let Some(&[first, kind, high, low]) = packet.first_chunk::<4>() {
+            let length = 4 * (usize::from(u16::from_be_bytes([high, low])) + 1);
+            let Some((part, rest)) = packet.split_at_checked(length) else {
+                break;
+            };
+            packet = rest;
+            let is_feedback = kind == TRANSPORT_FEEDBACK && first & 0x1f == FEEDBACK_FORMAT;
+            if let Some(fci) = part.get(12..).filter(|_| is_feedback) {
+                heard |= self.on_feedback(fci);
+            }
+        }
+        if heard {
+            rounds::wake(self);
+        }
+    }
+
+    fn on_feedback(&self, fci: &[u8]) -> bool {
+        let feedback = match Feedback::parse(fci) {
+            Ok(feedback) => feedback,
+            Err(error) => {
+                tracing::debug!(%error, "feedback is not taken");
+                return false;
+            }
+        };
+        let mut state = self.lock();
+        state.flow.on_feedback(&feedback, rounds::now());
+        let status = state.flow.status();
+        let backlog = state.flow.backlog();
+        drop(state);
+        tracing::trace!(
+            target_kbps = status.target.kilobits(),
+            arrives_kbps = status.acknowledged.map(Rate::kilobits),
+            queue_ms = status.queue.as_secs_f64() * 1000.0,
+            backlog_ms = backlog.as_secs_f64() * 1000.0,
+            loss = status.loss,
+            probes = status.probes,
+            "feedback"
+        );
+        self.bandwidth.tell(Estimate {
+            bitrate: Bitrate {
+                bits_per_second: status.target.bits() as u32,
+            },
+            loss: status.loss,
+            round_trip: status.round_trip,
+            queue: status.queue,
+            is_application_limited: status.is_limited,
+        });
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn class(&self, packet: &gst::Buffer) -> Class {
+        let mut head = [0; 12];
+        let ssrc = match packet.copy_to_slice(0, &mut head) {
+            Ok(()) => packet::ssrc(&head),
+            Err(_) => None,
+        };
+        if ssrc == self.tracks.audio {
+            Class::Audio
+        } else if ssrc == self.tracks.video {
+            Class::Video
+        } else {
+            Class::Retransmission
+        }
+    }
+
+    fn renumbered(&mut self, mut packet: gst::Buffer) -> gst::Buffer {
+        if let Ok(mut bytes) = packet.make_mut().map_writable() {
+            packet::renumber(&mut bytes, self.next_again);
+            self.next_again = self.next_again.wrapping_add(1);
+        }
+        packet
+    }
+
+    /// Keeps a picture's packet that is large enough to be padding.
+    fn keep(&mut self, packet: &gst::Buffer) {
+        if self.tracks.again.is_some()
+            && packet.size() >= WORTH
+            && self.class(packet) == Class::Video
+        {
+            self.sample = Some(packet.clone());
+        }
+    }
+
+    fn padding(&mut self) -> Option<gst::Buffer> {
+        let (how, sample) = (self.tracks.again?, self.sample.as_ref()?);
+        let map = sample.map_readable().ok()?;
+        let again = packet::retransmit(&map, how, self.next_again)?;
+        self.next_again = self.next_again.wrapping_add(1);
+        let mut buffer = gst::Buffer::from_mut_slice(again);
+        let (pts, dts) = (sample.pts(), sample.dts());
+        let made = buffer.make_mut();
+        made.set_pts(pts);
+        made.set_dts(dts);
+        Some(buffer)
+    }
+}
