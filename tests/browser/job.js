@@ -16,11 +16,11 @@ export class Job {
   /** @type {Promise<unknown>} */
   #ended;
 
-  /** @param {'kiosk'|'record'} role @param {string} room its URL @param {string[]} options @param {string[]} within what to put before the command */
-  constructor(role, room, options = [], within = []) {
+  /** @param {'kiosk'|'record'} role @param {string} room its URL @param {string[]} options @param {string[]} within what to put before the command @param {Record<string, string>} environment besides this process's */
+  constructor(role, room, options = [], within = [], environment = {}) {
     const pipelines = ['--pipelines', join(ROOT, 'pipelines')];
     const [program, ...rest] = [...within, BINARY, role, '--join', room, '--json', ...pipelines, ...options];
-    this.#process = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#process = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...environment } });
     this.#ended = once(this.#process, 'exit');
     createInterface({ input: this.#process.stdout }).on('line', (line) => {
       // GLib's last words before it aborts are no event.

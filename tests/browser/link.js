@@ -52,6 +52,16 @@ export class Link {
     return `${this.#net}.1`;
   }
 
+  /** The namespace. */
+  get name() {
+    return this.#name;
+  }
+
+  /** The far end's interface, in the namespace. */
+  get far() {
+    return this.#far;
+  }
+
   /** What to put before a command that runs at the far end. */
   get within() {
     return ['ip', 'netns', 'exec', this.#name];
@@ -76,6 +86,11 @@ export class Link {
   cut() {
     this.#rule('INPUT', '-i', this.#near, '-j', 'DROP');
     this.#rule('OUTPUT', '-o', this.#near, '-j', 'DROP');
+  }
+
+  /** Loses a part of the packets that come from the far end. @param {number} part from 0 to 1 */
+  lose(part) {
+    this.#rule('INPUT', '-i', this.#near, '-p', 'udp', '-m', 'statistic', '--mode', 'random', '--probability', String(part), '-j', 'DROP');
   }
 
   blockUdp() {
