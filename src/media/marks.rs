@@ -316,17 +316,23 @@ mod sound {
             // To the nearest frame: a buffer's time is rounded to nanoseconds.
             let first = (time.nseconds() % 1_000_000_000 * rate + 500_000_000) / 1_000_000_000;
             let mut map = buffer.map_writable().map_err(|_| gst::FlowError::Error)?;
+            let mut beeps = false;
             for (frame, at) in map.chunks_exact_mut(bytes_per_frame).zip(first..) {
-                add(frame, at % rate, rate);
+                beeps |= add(frame, at % rate, rate);
+            }
+            drop(map);
+            if beeps {
+                // Silence is marked as such, and whoever measures loudness would not look at it.
+                buffer.unset_flags(gst::BufferFlags::GAP);
             }
             Ok(gst::FlowSuccess::Ok)
         }
     }
 
-    /// Adds the beep to one frame of S16LE samples, the `at`-th of its second.
-    fn add(frame: &mut [u8], at: u64, rate: u64) {
+    /// Adds the beep to one frame of S16LE samples, the `at`-th of its second; returns whether it beeps then.
+    fn add(frame: &mut [u8], at: u64, rate: u64) -> bool {
         if at * 1000 >= MARK_MS * rate {
-            return;
+            return false;
         }
         #[expect(clippy::cast_precision_loss, reason = "both are below 200000")]
         let phase = at as f64 / rate as f64 * HERTZ * std::f64::consts::TAU;
@@ -340,5 +346,6 @@ mod sound {
                 .saturating_add(beep)
                 .to_le_bytes();
         }
+        true
     }
 }
