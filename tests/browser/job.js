@@ -53,7 +53,7 @@ export function testKiosk(room, ...options) {
   return new Job('kiosk', room, [...TEST_KIOSK, ...options]);
 }
 
-/** The same at the far end of a link. @param {import('./link.js').Link} link @param {string} room its URL, as seen from there */
-export function distantKiosk(link, room) {
-  return new Job('kiosk', room, TEST_KIOSK, link.within);
+/** The same at the far end of a link. @param {import('./link.js').Link} link @param {string} room its URL, as seen from there @param {string[]} options */
+export function distantKiosk(link, room, ...options) {
+  return new Job('kiosk', room, [...TEST_KIOSK, ...options], link.within);
 }

@@ -105,6 +105,11 @@ export class Link {
     this.#rule('OUTPUT', '-o', this.#near, '-p', 'tcp', '!', '--sport', String(port), '-j', 'DROP');
   }
 
+  /** The far end sends no more than this, and 300 ms of it wait. @param {number} kilobits a second */
+  limit(kilobits) {
+    this.run('tc', 'qdisc', 'replace', 'dev', this.#far, 'root', 'tbf', 'rate', `${kilobits}kbit`, 'burst', '5kb', 'latency', '300ms');
+  }
+
   /** Takes back `cut` and `blockUdp`. */
   mend() {
     for (const rule of this.#rules.splice(0)) run('iptables', '-w', '-D', ...rule);
