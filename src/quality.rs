@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::media::MediaKind;
+use crate::peer::bandwidth::Estimate;
 
 /// What a peer counted since it was made.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -84,6 +85,12 @@ pub struct Quality {
     /// How packets travel, once a way is chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<Path>,
+    /// Kilobits per second that the way to the other side carries, as it is estimated; absent where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate_kbps: Option<f64>,
+    /// How long packets wait on that way, in milliseconds, over the shortest time that was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_ms: Option<f64>,
     /// What goes out.
     pub sent: Tracks<Track>,
     /// What comes in.
@@ -126,9 +133,23 @@ impl Counts {
         Quality {
             round_trip_ms: self.round_trip.map(milliseconds),
             path: self.path,
+            estimate_kbps: None,
+            queue_ms: None,
             sent,
             received,
             score: one_way.zip(loss).map(|(delay, loss)| score(delay, loss)),
+        }
+    }
+}
+
+impl Quality {
+    /// Adds what is known of the way to the other side.
+    pub fn with(self, estimate: Option<Estimate>) -> Self {
+        let rate = |estimate: Estimate| f64::from(estimate.bitrate.bits_per_second) / 1000.0;
+        Self {
+            estimate_kbps: estimate.map(rate),
+            queue_ms: estimate.map(|estimate| milliseconds(estimate.queue)),
+            ..self
         }
     }
 }

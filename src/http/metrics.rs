@@ -301,7 +301,7 @@ type PeerGauge = (
     fn(&mut Qualities<'_>) -> Option<f64>,
 );
 
-const PEER_GAUGES: [PeerGauge; 6] = [
+const PEER_GAUGES: [PeerGauge; 8] = [
     (
         "peer_round_trip_seconds",
         "Time to the other side and back, of a job's slowest peer",
@@ -326,6 +326,22 @@ const PEER_GAUGES: [PeerGauge; 6] = [
             tracks
                 .map(|track| track.jitter_ms / 1000.0)
                 .reduce(f64::max)
+        },
+    ),
+    (
+        "peer_estimate_bits_per_second",
+        "What the way to a job's peer carries, as it is estimated, of the narrowest",
+        |peers| {
+            let estimates = peers.filter_map(|peer| peer.estimate_kbps);
+            estimates.reduce(f64::min).map(|estimate| estimate * 1000.0)
+        },
+    ),
+    (
+        "peer_queue_seconds",
+        "How long packets wait on the way to a job's peer, of the fullest",
+        |peers| {
+            let queues = peers.filter_map(|peer| peer.queue_ms);
+            queues.reduce(f64::max).map(|queue| queue / 1000.0)
         },
     ),
     (

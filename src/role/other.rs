@@ -224,7 +224,8 @@ impl Other {
         let buffer = living.peer.latency();
         let before = living.counted.replace((now, counts.clone()));
         let (at, before) = before?;
-        Some(counts.since(&before, now - at, buffer))
+        let estimate = *living.peer.bandwidth().borrow();
+        Some(counts.since(&before, now - at, buffer).with(estimate))
     }
 
     /// Frames received, if they are to be told: at once when a kind begins, and regularly while they grow.

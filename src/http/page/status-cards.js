@@ -92,10 +92,11 @@ function peerRow(job, peer, history) {
   const last = samples.at(-1);
   if (!last) return row;
   const graphs = node('div', { class: 'graphs' });
-  const rate = `↑ ${last.sent.toFixed(0)} ↓ ${last.received.toFixed(0)} kb/s`;
+  const carries = last.estimate === null ? '' : ` of ${last.estimate.toFixed(0)}`;
+  const rate = `↑ ${last.sent.toFixed(0)}${carries} ↓ ${last.received.toFixed(0)} kb/s`;
   const trip = last.roundTrip === null ? '–' : `${last.roundTrip.toFixed(0)} ms`;
   graphs.append(
-    graph('Rate', rate, [samples.map(({ sent }) => sent), samples.map(({ received }) => received)], 100),
+    graph('Rate', rate, [samples.map(({ sent }) => sent), samples.map(({ received }) => received), samples.map(({ estimate }) => estimate)], 100),
     graph('Loss', `${last.loss.toFixed(1)} %`, [samples.map(({ loss }) => loss)], 5),
     graph('Round trip', trip, [samples.map(({ roundTrip }) => roundTrip)], 50),
   );

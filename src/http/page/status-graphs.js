@@ -8,7 +8,7 @@ const WIDTH = 100;
 const HEIGHT = 30;
 const SVG = 'http://www.w3.org/2000/svg';
 
-/** @typedef {{sent: number, received: number, loss: number, roundTrip: number|null}} Sample */
+/** @typedef {{sent: number, received: number, estimate: number|null, loss: number, roundTrip: number|null}} Sample */
 
 /** @param {Tracks} tracks @param {(track: import('./status-stream.js').Track) => number} of */
 const values = (tracks, of) => [tracks.audio, tracks.video].flatMap((track) => (track ? [of(track)] : []));
@@ -46,10 +46,11 @@ export class History {
     const text = JSON.stringify(quality);
     if (text === history.last) return;
     history.last = text;
-    const { sent, received, round_trip_ms: roundTrip } = quality;
+    const { sent, received, round_trip_ms: roundTrip, estimate_kbps: estimate } = quality;
     history.samples.push({
       sent: sum(values(sent, ({ kbps }) => kbps)),
       received: sum(values(received, ({ kbps }) => kbps)),
+      estimate: estimate ?? null,
       loss: Math.max(0, ...values(sent, ({ loss }) => loss), ...values(received, ({ loss }) => loss)) * 100,
       roundTrip: roundTrip ?? null,
     });
@@ -61,7 +62,7 @@ export class History {
 const keyOf = (job, { participant, generation }) => `${job} ${participant} ${generation}`;
 
 /**
- * One or two lines over the last minutes, from 0 to the highest value or `least`.
+ * Some lines over the last minutes, from 0 to the highest value or `least`.
  * @param {string} title @param {string} value the newest, in words
  * @param {(number|null)[][]} lines @param {number} least
  */

@@ -3,7 +3,7 @@
 /**
  * @typedef {{audio?: Track, video?: Track}} Tracks
  * @typedef {{kbps: number, loss: number, jitter_ms: number, nacks: number, key_frame_requests: number}} Track
- * @typedef {{round_trip_ms?: number, path?: 'direct'|'relayed', sent: Tracks, received: Tracks, score?: number}} Quality
+ * @typedef {{round_trip_ms?: number, path?: 'direct'|'relayed', estimate_kbps?: number, queue_ms?: number, sent: Tracks, received: Tracks, score?: number}} Quality
  * @typedef {{participant: string, generation: number, state: string, audio_frames: number, video_frames: number, tier?: string, quality?: Quality}} JobPeer
  * @typedef {{cores: number, memory_mb: number}} Cost
  *
