@@ -88,6 +88,10 @@ pub struct PeerSettings {
     pub latency: Latency,
 }
 
+/// The process's first peer, once it was made and closed; and whether that has begun.
+static WARM: OnceCell<()> = OnceCell::const_new();
+static BEGUN: AtomicBool = AtomicBool::new(false);
+
 /// What a peer tells its owner.
 #[derive(Debug)]
 pub enum PeerEvent {
@@ -184,7 +188,7 @@ impl Peer {
     /// Makes the process's first peer up to its offer and closes it; later calls wait for that, or do nothing. The first
     /// one is slow (a certificate is made, plugins are loaded): better before it is needed, and alone.
     pub async fn warm_up() -> Result<()> {
-        static WARM: OnceCell<()> = OnceCell::const_new();
+        BEGUN.store(true, Ordering::Relaxed);
         let settings = PeerSettings {
             name: "warm-up".to_owned(),
             ice: Ice::default(),
@@ -207,6 +211,14 @@ impl Peer {
             described.map(drop)
         };
         WARM.get_or_try_init(warm_up).await.copied()
+    }
+
+    /// Waits for a [`Peer::warm_up`] that is under way: the process must not end while its threads run.
+    pub async fn settle() {
+        if BEGUN.load(Ordering::Relaxed) {
+            // Whoever needs a peer is told the error.
+            let _ = Self::warm_up().await;
+        }
     }
 
     /// Takes the answer to our offer.

@@ -34,6 +34,7 @@ use self::over::Over;
 use self::reload::Reload;
 use crate::job::{Assignment, Event, JobState};
 use crate::media::{self, DeviceNews, MediaError, MediaEvent};
+use crate::peer::Peer;
 use crate::pipeline::Description;
 use crate::recording::Because;
 use crate::signalling::ids::ParticipantId;
@@ -84,6 +85,7 @@ pub async fn attend(
     let because = *ended.as_ref().unwrap_or(&Because::Stopped);
     let records = role.recording().is_some();
     let finished = role.finish(because).await;
+    Peer::settle().await;
     ended?;
     // Trying again would begin another recording after the end of this one.
     finished.map_err(|error| JobError::Hopeless(error.to_string()))?;

@@ -292,19 +292,19 @@ fn talk(level: f32) -> Vec<f32> {
 
 #[test]
 fn sound_that_is_clean_goes_out_as_it_came_in_and_noisy_sound_does_not() {
-    let gate = Engine {
-        name: "gate",
+    let pauses = Engine {
+        name: "pauses",
         about: "takes pauses away",
         make: || Ok(Box::new(Gate)),
     };
-    engine::add(gate).unwrap();
+    engine::add(pauses).unwrap();
     for (level, adaptive, need) in [
         (0.0005, "true", 0.0),
         (0.006, "true", 1.0),
         (0.0005, "false", 1.0),
     ] {
         let settings = [
-            ("engine", "gate"),
+            ("engine", "pauses"),
             ("adaptive", adaptive),
             ("max-load", "0"),
         ];

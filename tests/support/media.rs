@@ -92,6 +92,11 @@ impl Content {
         pipeline.set_state(gst::State::Null).unwrap();
         match message.as_ref().map(|message| message.view()) {
             Some(gst::MessageView::Eos(_)) => {}
+            // A file whose recorder was killed before its first frame.
+            Some(gst::MessageView::Error(error))
+                if error
+                    .debug()
+                    .is_some_and(|debug| debug.contains("no valid frames found")) => {}
             Some(gst::MessageView::Error(error)) => {
                 panic!("{}: {} {:?}", file.display(), error.error(), error.debug())
             }
