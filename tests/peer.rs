@@ -285,7 +285,12 @@ async fn a_connection_tells_how_good_it_is() {
     })
     .await;
     let (begun, mut before) = (tokio::time::Instant::now(), counted(&mut call).await);
-    // The round trip is known once reports went both ways: every few seconds.
+    // The round trip is known once reports went both ways: every few seconds. What a busy machine lost at the start is no
+    // more than that.
+    let is_lossless = |quality: &Quality| {
+        let tracks = quality.sent.all().chain(quality.received.all());
+        tracks.map(|track| track.loss).all(|loss| loss < 0.01)
+    };
     let qualities: [Quality; 2] = loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let counts = counted(&mut call).await;
@@ -293,12 +298,15 @@ async fn a_connection_tells_how_good_it_is() {
             let buffer = Duration::from_millis(50);
             counts[side].since(&before[side], Duration::from_secs(1), buffer)
         });
-        if now.iter().all(|quality| quality.score.is_some()) {
+        if now
+            .iter()
+            .all(|quality| quality.score.is_some() && is_lossless(quality))
+        {
             break now;
         }
         assert!(
             begun.elapsed() < LIMIT,
-            "no score within {LIMIT:?}: {now:?}"
+            "no score without loss within {LIMIT:?}: {now:?}"
         );
         before = counts;
     };
@@ -310,7 +318,6 @@ async fn a_connection_tells_how_good_it_is() {
             let (audio, video) = (tracks.audio.unwrap(), tracks.video.unwrap());
             assert!((5.0..200.0).contains(&audio.kbps), "{quality:?}");
             assert!((20.0..3000.0).contains(&video.kbps), "{quality:?}");
-            assert!(audio.loss < 0.01 && video.loss < 0.01, "{quality:?}");
         }
         assert!(
             quality.received.video.unwrap().jitter_ms < 100.0,
