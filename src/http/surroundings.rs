@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::sleep;
 use tracing::warn;
 
 use super::health::Health;
@@ -14,22 +14,28 @@ use crate::doctor::{Check, Outcome};
 use crate::ice::IceSettings;
 use crate::recording::places;
 
-/// Between two looks.
+/// Between two looks,
 const LOOK: Duration = Duration::from_secs(60);
+/// and while something is missing: it may just be starting, as this server is.
+const LOOK_AGAIN: Duration = Duration::from_secs(3);
 /// A recording of one participant at 720p takes about this much in two hours.
 const ROOM: u64 = 1024 * 1024 * 1024;
 
 /// Looks for ever.
 pub async fn watch(ice: IceSettings, folders: Vec<PathBuf>, health: Arc<Health>) {
-    let mut looks = interval(LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        looks.tick().await;
         let folders = folders.clone();
         let disk = tokio::task::spawn_blocking(move || disk(&folders));
         let servers = network::look(&ice).await;
-        tell("disk", &health.disk, disk.await.ok().flatten());
-        tell("servers", &health.servers, servers_reason(&servers));
+        let missing = [disk.await.ok().flatten(), servers_reason(&servers)];
+        let wait = match missing.iter().any(Option::is_some) {
+            true => LOOK_AGAIN,
+            false => LOOK,
+        };
+        let [disk, servers] = missing;
+        tell("disk", &health.disk, disk);
+        tell("servers", &health.servers, servers);
+        sleep(wait).await;
     }
 }
 

@@ -27,7 +27,7 @@ test('a call shows with its rates, its path and its pipelines, in the page and i
   await expect(peer).toContainText('direct', { timeout: 20_000 });
   await expect(peer).toContainText(/[1-5]\.\d of 5/, { timeout: 20_000 });
   // A test picture and sound go there, a small picture and sound come back.
-  await expect(peer).toContainText(/↑ [1-9]\d{1,3} ↓ [1-9]\d{1,3} kb\/s/, { timeout: 20_000 });
+  await expect(peer).toContainText(/↑ [1-9]\d{1,3}( of \d+)? ↓ [1-9]\d{1,3} kb\/s/, { timeout: 20_000 });
   await expect(status.getByTestId('rooms')).toContainText('sends sound and picture');
 
   await job.getByTestId('pipeline').click();
