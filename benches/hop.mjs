@@ -53,8 +53,8 @@ async function listenToPerson() {
   }
 }
 
-/** The same of a kiosk that flashes and beeps; at strength 0 a beep comes out as it came in, and as late as a voice. */
-async function listenToKiosk() {
+/** Has a page listen to a kiosk by way of a filter with these parameters, and looks. */
+async function withKiosk(parameters, look) {
   const attache = await Attache.begin();
   const browser = await launch();
   try {
@@ -62,32 +62,23 @@ async function listenToKiosk() {
     const listener = await openLobby(browser, attache.url, { sends: false });
     await enter(listener, 'Listener');
     await firstPicture(listener);
-    await attache.attend({ role: 'filter', room: 'hop', of: participant, parameters: { strength: 0 } });
-    return await heard(listener, ALIGN_MS);
+    const { id } = await attache.attend({ role: 'filter', room: 'hop', of: participant, parameters });
+    return await look({ attache, listener, id });
   } finally {
     await browser.close();
     await attache.dispose();
   }
 }
 
+/** The same of a kiosk that flashes and beeps; at strength 0 a beep comes out as it came in, and as late as a voice. */
+const listenToKiosk = () => withKiosk({ strength: 0 }, ({ listener }) => heard(listener, ALIGN_MS));
+
 /** What a filter takes with one who listens: a peer to whom it is for, and one to the page. */
-async function costOf(engine) {
-  const attache = await Attache.begin();
-  const browser = await launch();
-  try {
-    const { participant } = await attache.attend({ role: 'kiosk', room: 'hop', description: 'kiosk-test', parameters: PICTURE });
-    const listener = await openLobby(browser, attache.url, { sends: false });
-    await enter(listener, 'Listener');
-    await firstPicture(listener);
-    const { id } = await attache.attend({ role: 'filter', room: 'hop', of: participant, parameters: { engine } });
-    const { pid } = await attache.peers(id, 2);
-    await pause(SETTLE_MS);
-    return await cost(pid, COST_SECONDS);
-  } finally {
-    await browser.close();
-    await attache.dispose();
-  }
-}
+const costOf = (engine) => withKiosk({ engine }, async ({ attache, id }) => {
+  const { pid } = await attache.peers(id, 2);
+  await pause(SETTLE_MS);
+  return cost(pid, COST_SECONDS);
+});
 
 async function heard(listener, settle) {
   await listener.waitForSelector('[data-testid=tile][data-sound=enhanced]');

@@ -268,18 +268,23 @@ async fn counted(call: &mut Call) -> [Counts; 2] {
     [&mut call.offerer, &mut call.answerer].map(|side| side.counts.take().unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_connection_tells_how_good_it_is() {
+/// A call of two that decode what they get.
+async fn both_decode() -> Call {
     let decoded = Receive::Decoded {
         audio: true,
         video: true,
     };
     let codecs = vec![Codec::Vp8];
-    let mut call = Call::new(
+    Call::new(
         settings("a", codecs.clone(), decoded.clone()),
         settings("b", codecs, decoded),
     )
-    .await;
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_tells_how_good_it_is() {
+    let mut call = both_decode().await;
     call.run_until("frames on both sides", |a, b| {
         a.frames(MediaKind::Video) > 0 && b.frames(MediaKind::Video) > 0
     })
@@ -417,16 +422,7 @@ async fn an_offer_without_a_fingerprint_is_refused_with_the_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_sides_learn_that_the_way_carries_more_than_they_send() {
-    let decoded = Receive::Decoded {
-        audio: true,
-        video: true,
-    };
-    let codecs = vec![Codec::Vp8];
-    let mut call = Call::new(
-        settings("a", codecs.clone(), decoded.clone()),
-        settings("b", codecs, decoded),
-    )
-    .await;
+    let mut call = both_decode().await;
     // Both send about 300 kb/s: only probes that are filled up with retransmissions find more.
     call.run_until("an estimate of more than 3 Mb/s on both sides", |a, b| {
         [a, b].iter().all(|side| {

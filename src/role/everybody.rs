@@ -1,6 +1,6 @@
 //! A filter for everybody: it waits in the room, and has a filter of its own for each who sends what its chain improves.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -33,7 +33,6 @@ pub struct Everybody {
     events: Events,
     /// Who is in the room, as far as this matters.
     people: HashMap<ParticipantId, Participant>,
-    helped: HashSet<ParticipantId>,
     /// Whose filter ended, and when there may be another.
     waiting: HashMap<ParticipantId, Instant>,
     helpers: JoinSet<Result<(), JobError>>,
@@ -57,7 +56,6 @@ impl Everybody {
             crowd,
             events: events.clone(),
             people: HashMap::new(),
-            helped: HashSet::new(),
             waiting: HashMap::new(),
             helpers: JoinSet::new(),
             whose: HashMap::new(),
@@ -126,7 +124,6 @@ impl Everybody {
         let Some(of) = self.whose.remove(&task) else {
             return;
         };
-        self.helped.remove(&of);
         if let Err(error) = result {
             let seconds = AGAIN.as_secs();
             let message = format!("the filter of {of}: {error}; the next begins in {seconds} s");
@@ -142,7 +139,8 @@ impl Everybody {
 
     fn help(&mut self) {
         for of in needy(&self.people, self.crowd.tracks()) {
-            if self.helped.contains(&of) || self.waiting.contains_key(&of) {
+            let has_one = self.whose.values().any(|helped| *helped == of);
+            if has_one || self.waiting.contains_key(&of) {
                 continue;
             }
             let helper = help_one(
@@ -153,8 +151,7 @@ impl Everybody {
                 self.stop.clone(),
             );
             let task = self.helpers.spawn(helper).id();
-            self.whose.insert(task, of.clone());
-            self.helped.insert(of);
+            self.whose.insert(task, of);
         }
     }
 }
