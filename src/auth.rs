@@ -1,7 +1,6 @@
 //! Who may do what: the API token, room tokens (JWT, RFC 7519), guests.
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,6 +10,12 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use crate::signalling::ids::RoomName;
+
+mod grants;
+mod room_pattern;
+
+pub use grants::{Grants, Permission};
+pub use room_pattern::RoomPattern;
 
 /// The shortest room key, in bytes. RFC 7518 3.2: a key for HS256 is at least as long as the hash.
 pub const SHORTEST_ROOM_KEY: usize = 32;
@@ -40,90 +45,6 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What a room token can allow; the words of its claim `allow`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Permission {
-    /// To enter the room.
-    Join,
-    /// To send sound and pictures.
-    Send,
-    /// To write the call down.
-    Record,
-    /// To remove others.
-    Manage,
-    /// To give back another's sound and pictures, which others then hear and see instead.
-    Filter,
-}
-
-/// What somebody may do in one room.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Grants {
-    /// Who the token says it is (`sub`); absent for guests and on a server without keys.
-    pub identity: Option<String>,
-    /// To enter the room.
-    pub join: bool,
-    /// To send sound and pictures.
-    pub send: bool,
-    /// To write the call down.
-    pub record: bool,
-    /// To remove others.
-    pub manage: bool,
-    /// To give back another's sound and pictures.
-    pub filter: bool,
-    /// When all this ends; absent: never.
-    pub expires: Option<SystemTime>,
-}
-
-impl Grants {
-    /// Everything, for ever: a server without keys, which listens on loopback only.
-    pub fn everything() -> Self {
-        Self {
-            join: true,
-            send: true,
-            record: true,
-            manage: true,
-            filter: true,
-            ..Self::default()
-        }
-    }
-
-    /// What a guest may do: join and send.
-    pub fn guest() -> Self {
-        Self {
-            join: true,
-            send: true,
-            ..Self::default()
-        }
-    }
-
-    /// The permissions that are given.
-    pub fn permissions(&self) -> Vec<Permission> {
-        let all = [
-            (self.join, Permission::Join),
-            (self.send, Permission::Send),
-            (self.record, Permission::Record),
-            (self.manage, Permission::Manage),
-            (self.filter, Permission::Filter),
-        ];
-        let given = all.into_iter().filter(|(given, _)| *given);
-        given.map(|(_, permission)| permission).collect()
-    }
-
-    /// The same and this.
-    #[must_use]
-    pub fn with(mut self, permission: Permission) -> Self {
-        match permission {
-            Permission::Join => self.join = true,
-            Permission::Send => self.send = true,
-            Permission::Record => self.record = true,
-            Permission::Manage => self.manage = true,
-            Permission::Filter => self.filter = true,
-        }
-        self
-    }
-}
-
 /// Why somebody may not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
@@ -149,55 +70,6 @@ struct Claims {
     sub: Option<String>,
     allow: Vec<Permission>,
     exp: u64,
-}
-
-/// Room names that need no token: a name, or a beginning followed by `*`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct RoomPattern {
-    beginning: String,
-    open_end: bool,
-}
-
-impl RoomPattern {
-    /// Whether the room is one of these.
-    pub fn matches(&self, room: &RoomName) -> bool {
-        let room = room.as_str();
-        if self.open_end {
-            room.starts_with(&self.beginning)
-        } else {
-            room == self.beginning
-        }
-    }
-}
-
-impl FromStr for RoomPattern {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (beginning, open_end) = match text.strip_suffix('*') {
-            Some(beginning) => (beginning, true),
-            None => (text, false),
-        };
-        let is_every_room = open_end && beginning.is_empty();
-        if !is_every_room && beginning.parse::<RoomName>().is_err() {
-            return Err(format!(
-                "{text:?} is not a room pattern: write a room's name (\"lobby\"), or its beginning and a star (\"meet-*\")"
-            ));
-        }
-        Ok(Self {
-            beginning: beginning.to_owned(),
-            open_end,
-        })
-    }
-}
-
-impl TryFrom<String> for RoomPattern {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
 }
 
 /// The server's keys and what may be done without them. Cheap to clone.
@@ -532,15 +404,5 @@ mod tests {
         );
         assert!(no_room_key.manage(&room("a"), Some("wrong")).is_err());
         assert_eq!(Auth::default().manage(&room("a"), None), Ok(()));
-    }
-
-    #[test]
-    fn room_patterns_are_names_with_one_star_at_the_end() {
-        for right in ["*", "a*", "lobby"] {
-            assert!(right.parse::<RoomPattern>().is_ok(), "{right:?}");
-        }
-        for wrong in ["", "a*b", "**", "a/b", "*a"] {
-            assert!(wrong.parse::<RoomPattern>().is_err(), "{wrong:?}");
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! The API's typed errors: `{"error": {"code": "...", "message": "..."}}`.
 
 use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::guard::Foreign;
 use crate::auth::AuthError;
+use crate::supervisor::{RequestError, StartError};
 
 /// When there may be room again: nobody knows when a job ends; this keeps clients from asking all the time.
 const RETRY_AFTER_S: u32 = 30;
@@ -129,5 +131,51 @@ impl From<AuthError> for ApiError {
 impl From<Foreign> for ApiError {
     fn from(foreign: Foreign) -> Self {
         Self::new(ApiErrorCode::Forbidden, foreign.to_string())
+    }
+}
+
+impl From<StartError> for ApiError {
+    fn from(error: StartError) -> Self {
+        let code = match error {
+            StartError::TooManyJobs { .. } => ApiErrorCode::TooManyJobs,
+            StartError::NoRoom(_) => ApiErrorCode::NoRoom,
+            StartError::Stopping => ApiErrorCode::ServerStopping,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<RequestError> for ApiError {
+    fn from(error: RequestError) -> Self {
+        let code = match error {
+            RequestError::NoSuchJob => ApiErrorCode::NotFound,
+            RequestError::NotRunning => ApiErrorCode::NotRunning,
+            RequestError::NoAnswer => ApiErrorCode::Timeout,
+            RequestError::Refused(_) => ApiErrorCode::InvalidRequest,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<JsonRejection> for ApiError {
+    fn from(rejection: JsonRejection) -> Self {
+        let code = match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => ApiErrorCode::BodyTooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => ApiErrorCode::UnsupportedMediaType,
+            _ => ApiErrorCode::InvalidRequest,
+        };
+        Self::new(code, rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::new(ApiErrorCode::InvalidRequest, rejection.body_text())
+    }
+}
+
+impl From<PathRejection> for ApiError {
+    fn from(rejection: PathRejection) -> Self {
+        Self::new(ApiErrorCode::InvalidRequest, rejection.body_text())
     }
 }

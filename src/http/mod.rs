@@ -9,6 +9,7 @@ pub mod api;
 pub mod error;
 pub mod guard;
 pub mod health;
+mod jobs;
 pub mod listen;
 mod metrics;
 mod page;

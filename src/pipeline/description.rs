@@ -6,19 +6,20 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use super::fragment::{Fragment, Section};
-use super::launch::{self, Template, What};
+use super::launch::{self, What};
 use super::limits;
-use super::parameters::{Parameter, ParameterType, Values};
-use super::problem::{DescriptionError, Place, Problem, did_you_mean};
+use super::parameters::{Parameter, ParameterType};
+use super::problem::{DescriptionError, Place, Problem};
 use super::reader::{Source, Table, Text};
-use super::recording::{self, RecordingSettings};
+use super::recording;
 use super::schema::{FRAGMENTS, LIMITS, RECORDING, ROLES, ROOT, SETTINGS};
-use super::settings::{self, Settings};
-use crate::job::{Parameters, Role, Value};
+use super::settings;
+use crate::job::{Parameters, Role};
 use crate::media::MediaKind;
 use crate::media::devices::DeviceKind;
-use crate::recording::Limits;
-use crate::signalling::ids::RoomName;
+
+mod checks;
+mod values;
 
 /// The launch texts of one direction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -246,112 +247,6 @@ impl Description {
         }
     }
 
-    /// Each role has its own tables.
-    fn check_tables(&self, role: Role, root: &Table<'_>) {
-        for section in Section::ALL {
-            if section.role() == role {
-                continue;
-            }
-            for fragment in self.section(section).all() {
-                let found = format!("found in a description for a {role}");
-                let right = format!("leave this out: it is for a {}", section.role());
-                root.report(fragment.place(0), fragment.key, found, right);
-            }
-        }
-        if let Some(place) = self.recording.place.filter(|_| role != Role::Recorder) {
-            let found = format!("found in a description for a {role}");
-            root.report(
-                place,
-                "recording",
-                found,
-                "leave this out: it is for a recorder",
-            );
-        }
-        if role == Role::Filter && self.chain == Fragments::default() {
-            let right =
-                "a filter says what it does under [chain], as audio = \"...\" or video = \"...\"";
-            root.report(root.place, "chain", "found nothing", right);
-        }
-    }
-
-    fn check_placeholders(
-        &self,
-        fragment: &Fragment,
-        broken: &[String],
-        problems: &mut Vec<Problem>,
-    ) {
-        let mut check = |name: &str, at: usize, stands: Stands| {
-            if broken.iter().any(|other| other == name) {
-                return;
-            }
-            if let Some((found, right)) = self.wrong_placeholder(name, stands) {
-                let place = Some(fragment.place(at));
-                let found = format!("{{{name}}} {found}");
-                problems.push(self.problem(place, fragment.key, found, right));
-            }
-        };
-        for element in &fragment.launch.elements {
-            match &element.what {
-                What::Device(name) => check(name, element.at, Stands::Element),
-                What::Caps(caps) => {
-                    for (name, at) in caps.placeholders() {
-                        check(name, at, Stands::Within);
-                    }
-                }
-                What::Factory(_) => {}
-            }
-            for property in &element.properties {
-                let stands = |value: &Template| match value.whole() {
-                    Some(_) => Stands::Value,
-                    None => Stands::Within,
-                };
-                for (name, at) in property.value.placeholders() {
-                    check(name, at, stands(&property.value));
-                }
-            }
-        }
-    }
-
-    /// What is wrong with a placeholder where it stands, and what would be right.
-    fn wrong_placeholder(&self, name: &str, stands: Stands) -> Option<(&'static str, String)> {
-        let kind = self.parameters.get(name).map(|parameter| &parameter.kind);
-        let is_text = match kind {
-            Some(ParameterType::Device(_)) => {
-                let right = "it stands as an element of its own: {camera} ! ...";
-                return (stands != Stands::Element).then(|| ("is a device", right.to_owned()));
-            }
-            Some(ParameterType::String { .. }) => true,
-            Some(
-                ParameterType::Integer { .. }
-                | ParameterType::Float { .. }
-                | ParameterType::Boolean,
-            ) => false,
-            None if BUILT_IN.contains(&name) => name == "room",
-            None => {
-                let declared = self.parameters.keys().map(String::as_str);
-                let known: Vec<&str> = BUILT_IN.into_iter().chain(declared).collect();
-                let list = format!("known here: {}", known.join(", "));
-                let right = match did_you_mean(name, known) {
-                    Some(meant) => format!("{meant} {list}"),
-                    None => list,
-                };
-                return Some(("is no parameter", right));
-            }
-        };
-        match stands {
-            Stands::Value => None,
-            Stands::Within if !is_text => None,
-            Stands::Within => Some((
-                "is a text",
-                format!("it must be the whole value of a property: text={{{name}}}"),
-            )),
-            Stands::Element => Some((
-                "is no device",
-                "only a parameter of type device stands as an element".to_owned(),
-            )),
-        }
-    }
-
     /// The device parameters that a fragment names.
     pub fn devices_of<'a>(&'a self, fragment: &'a Fragment) -> Vec<(&'a str, DeviceKind)> {
         let elements = fragment.launch.elements.iter();
@@ -367,124 +262,6 @@ impl Description {
                 What::Factory(_) | What::Caps(_) => None,
             })
             .collect()
-    }
-
-    /// A job's parameters, checked, with defaults for those not given and what attache knows itself.
-    ///
-    /// # Errors
-    /// Every value that is wrong.
-    pub fn values(&self, given: &Parameters, room: &RoomName) -> Result<Values, DescriptionError> {
-        let mut problems = Vec::new();
-        for unknown in given.keys() {
-            if self.parameters.contains_key(unknown) {
-                continue;
-            }
-            let known: Vec<&str> = self.parameters.keys().map(String::as_str).collect();
-            let name: String = unknown.chars().take(40).collect();
-            let list = format!("this description has: {}", known.join(", "));
-            let right = match did_you_mean(&name, known) {
-                Some(meant) => format!("{meant} {list}"),
-                None => list,
-            };
-            problems.push(self.problem(None, &format!("parameter {name:?}"), "unknown", right));
-        }
-        let mut values = Values::default();
-        for (name, parameter) in &self.parameters {
-            let value = given.get(name).unwrap_or(&parameter.default);
-            match parameter.kind.check(value) {
-                Ok(value) => values.insert(name, value),
-                Err(wrong) => {
-                    let key = format!("parameter {name}");
-                    problems.push(self.problem(None, &key, wrong.found, wrong.right));
-                    values.insert(name, parameter.default.clone());
-                }
-            }
-        }
-        values.insert("room", Value::String(room.to_string()));
-        let settings = self.resolve(&values, &mut problems);
-        self.resolve_recording(&values, &mut problems);
-        self.resolve_limits(&values, &mut problems);
-        DescriptionError::unless_empty(problems)?;
-        values.insert("width", Value::Integer(settings.video.width.into()));
-        values.insert("height", Value::Integer(settings.video.height.into()));
-        values.insert("framerate", Value::Integer(settings.video.framerate.into()));
-        Ok(values)
-    }
-
-    /// The settings with these values in them.
-    ///
-    /// # Errors
-    /// Every value that does not fit the setting that it is for.
-    pub fn settings(&self, values: &Values) -> Result<Settings, DescriptionError> {
-        let mut problems = Vec::new();
-        let settings = self.resolve(values, &mut problems);
-        DescriptionError::unless_empty(problems).map(|()| settings)
-    }
-
-    /// When a recording ends by itself, with these values.
-    ///
-    /// # Errors
-    /// Every value that does not fit what it is for.
-    pub fn limits(&self, values: &Values) -> Result<Limits, DescriptionError> {
-        let mut problems = Vec::new();
-        let limits = self.resolve_limits(values, &mut problems);
-        DescriptionError::unless_empty(problems).map(|()| limits)
-    }
-
-    fn resolve_limits(&self, values: &Values, problems: &mut Vec<Problem>) -> Limits {
-        self.limits
-            .resolve(values, &mut |place, key, found, right| {
-                problems.push(self.problem(place, key, found, right));
-            })
-    }
-
-    fn resolve(&self, values: &Values, problems: &mut Vec<Problem>) -> Settings {
-        self.settings
-            .resolve(values, &mut |place, key, found, right| {
-                problems.push(self.problem(place, key, found, right));
-            })
-    }
-
-    /// How a recorder records, with these values.
-    ///
-    /// # Errors
-    /// Every value that does not fit what it is for.
-    pub fn recording(&self, values: &Values) -> Result<RecordingSettings, DescriptionError> {
-        let mut problems = Vec::new();
-        let recording = self.resolve_recording(values, &mut problems);
-        DescriptionError::unless_empty(problems).map(|()| recording)
-    }
-
-    fn resolve_recording(&self, values: &Values, problems: &mut Vec<Problem>) -> RecordingSettings {
-        let is_mix = self.record != Fragments::default();
-        self.recording
-            .resolve(values, is_mix, &mut |place, key, found, right| {
-                problems.push(self.problem(place, key, found, right));
-            })
-    }
-
-    /// The fallback's values: its own defaults, this description's where both declare a parameter of the same name,
-    /// and this description's picture.
-    pub(crate) fn fallback_values(
-        &self,
-        fallback: &Self,
-        values: &Values,
-        room: &RoomName,
-    ) -> Result<Values, DescriptionError> {
-        let shared = fallback
-            .parameters
-            .keys()
-            .filter(|name| self.parameters.contains_key(*name));
-        let given = shared
-            .filter_map(|name| Some((name.clone(), values.get(name)?.clone())))
-            .collect();
-        let mut filled = fallback.values(&given, room)?;
-        for name in BUILT_IN {
-            if let Some(value) = values.get(name) {
-                filled.insert(name, value.clone());
-            }
-        }
-        Ok(filled)
     }
 
     /// A problem in this description's file.
@@ -512,17 +289,6 @@ fn read_text(file: &Path) -> Result<String, DescriptionError> {
         let right = "name a file of this folder, in UTF-8";
         DescriptionError::without_place(file, "description", found, right)
     })
-}
-
-/// Where a placeholder stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stands {
-    /// As an element.
-    Element,
-    /// As the whole value of a property.
-    Value,
-    /// Within a value, or within caps.
-    Within,
 }
 
 /// Whether a description may be called so: its file stays in its folder.
