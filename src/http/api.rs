@@ -92,7 +92,10 @@ impl Modify for ApiToken {
 pub fn routes(app: &App) -> Router<App> {
     let behind_token = Router::new()
         .route("/api/v1/jobs", get(jobs::list_jobs).post(jobs::start_job))
-        .route("/api/v1/jobs/{id}", get(jobs::get_job).delete(jobs::stop_job))
+        .route(
+            "/api/v1/jobs/{id}",
+            get(jobs::get_job).delete(jobs::stop_job),
+        )
         .route("/api/v1/jobs/{id}/parameters", patch(jobs::set_parameters))
         .route("/api/v1/jobs/{id}/pause", post(jobs::pause_job))
         .route("/api/v1/jobs/{id}/resume", post(jobs::resume_job))
