@@ -50,7 +50,7 @@ advisories: ## Compare the dependencies with RustSec's list of vulnerabilities (
 
 .PHONY: deny
 deny:
-	@cargo deny --version >/dev/null 2>&1 || { echo "installing cargo-deny, once"; cargo install --locked --quiet cargo-deny@0.20.2; }
+	@cargo deny --version >/dev/null 2>&1 || { echo "installing cargo-deny, once"; cargo install --locked --quiet --debug cargo-deny@0.20.2; }
 	cargo deny --locked check $(CHECKS)
 
 install: ## Install attache as a systemd service (as root)
