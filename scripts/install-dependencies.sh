@@ -90,6 +90,7 @@ missing() {
     local package probe installed=
     if debian; then installed=$(dpkg-query --show --showformat='${Package} ${db:Status-Status}\n' 2>/dev/null); fi
     while read -r package probe; do
+        if [ "$package" = chromium ] && [ -x "${CHROMIUM_BIN-}" ]; then continue; fi
         case $probe in
             command:*) command -v "${probe#*:}" >/dev/null && continue ;;
             *)
@@ -141,6 +142,11 @@ install_packages() {
         exit 1
     fi
     packages=$(awk '{ print $1 }' <<<"$lines")
+    if grep -qx chromium <<<"$packages"; then
+        apt_update
+        [ -n "$(apt_candidate chromium)" ] || fail "there is no package chromium (Ubuntu has only a snap, which tests cannot drive):
+    install Chrome or Chromium, and name the program in CHROMIUM_BIN"
+    fi
     # Debian starts these on every address as soon as they are there; the tests start their own, on loopback, or need
     # a tool of the package only.
     local service
@@ -173,6 +179,13 @@ install_rust() {
                 return
             fi
         done
+        # Ubuntu, where the distribution's own compiler is too old.
+        if [ -n "$(apt_candidate rustup)" ]; then
+            apt_install rustup
+            rustup toolchain install stable --profile minimal --component clippy --component rustfmt
+            rustup default stable
+            return
+        fi
     fi
     fail "Rust ${found:-(none)} found, $rust_needed or newer needed. Install it with rustup, which needs no root:
     curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh
