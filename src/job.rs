@@ -35,7 +35,8 @@ pub enum Role {
     Recorder,
     /// Gives one participant's media back, improved.
     Filter,
-    /// Passes on what a publisher outside the room sends (WHIP), or what another server plays (WHEP).
+    /// Passes on what a publisher outside the room sends (WHIP), or what another server plays (WHEP); or publishes at
+    /// another server what somebody in the room sends (WHIP).
     Relay,
 }
 
@@ -107,12 +108,14 @@ pub struct JobSpec {
     /// The name the participant is shown by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Of a filter, and only of one: the participant whose media it improves, by its id, or `all`. The job ends when that
-    /// one leaves; one for all stays.
+    /// Of a filter: the participant whose media it improves, by its id, or `all`. Of a relay that publishes at another
+    /// server: whom, by the id; absent: the first kiosk that sends, else the first participant that does. The job ends
+    /// when the one named leaves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub of: Option<Of>,
-    /// Of a relay, and only of one: the name of one of the operator's `[remotes]`, whose stream it brings into the room.
+    /// Of a relay, and only of one: the name of one of the operator's `[remotes]`, whose stream it brings into the room,
+    /// or to which it publishes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote: Option<String>,
     /// A worker that takes more memory than so many megabytes (64 to 1000000) is killed and started again; absent: what
@@ -180,7 +183,7 @@ pub struct Assignment {
     /// The servers that live streams may go to.
     #[serde(default, skip_serializing_if = "Hosts::is_empty")]
     pub stream_hosts: Hosts,
-    /// The server that a relay fetches from.
+    /// The server that a relay fetches from or publishes to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote: Option<Remote>,
     /// A recorder begins paused: it was, when its former process ended.

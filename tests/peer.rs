@@ -88,6 +88,7 @@ fn settings(name: &str, video_codecs: Vec<Codec>, receive: Receive) -> PeerSetti
         video_codecs,
         receive,
         latency: Latency::Fixed(Duration::from_millis(50)),
+        channel: true,
     }
 }
 

@@ -1,4 +1,4 @@
-//! A relay that fetches from another server: two real servers, a kiosk at one, a recorder at the other.
+//! Relays that fetch from another server, or publish there: two real servers, a kiosk at one, a recorder at the other.
 
 #![allow(
     clippy::unwrap_used,
@@ -136,4 +136,150 @@ async fn a_relay_without_a_known_remote_is_refused_with_the_names_there_are() {
             "{text}"
         );
     }
+}
+
+/// A server whose relays may publish in the hall of another one.
+fn publishing_to(whip: &str, more: &str) -> Daemon {
+    attache::media::init().unwrap();
+    Daemon::start(&format!("[remotes.hall]\nwhip = '{whip}'\n{more}"))
+}
+
+fn publisher() -> Value {
+    json!({ "role": "relay", "room": "studio", "remote": "hall" })
+}
+
+/// What a recorder in the hall of `there` got: beeps and flashes.
+async fn recorded(there: &Daemon, recorder: &str) -> (usize, usize) {
+    there.end(recorder).await;
+    there
+        .until(recorder, "the recorder has ended", state_is("stopped"))
+        .await;
+    let (mut beeps, mut flashes) = (0, 0);
+    for file in media_files(&there.recording()) {
+        let content = Content::of(&file);
+        println!("{}: {:?}", file.display(), content.offsets());
+        beeps += content.beeps().len();
+        flashes += content.flashes().len();
+    }
+    (beeps, flashes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kiosk_is_published_at_another_server_and_again_when_it_comes_back() {
+    let there = Daemon::start("");
+    let recorder = there.job("recorder", "recorder", "hall").await;
+    let here = publishing_to(&format!("{}/whip/hall", there.url), "");
+    let relay = here.job_with(publisher()).await;
+    let kiosk = here.job("kiosk", "kiosk-test", "studio").await;
+    there
+        .until(&recorder, "three seconds", |view| has_written(view, 3000))
+        .await;
+    let room = here.get("/api/v1/rooms").await.to_string();
+    assert!(
+        room.contains("\"recording\":true"),
+        "who is there sees it: {room}"
+    );
+
+    here.end(&kiosk).await;
+    // The goodbye was heard: otherwise its relay there would stay for ten seconds.
+    let has_left = |rooms: &Value| !rooms.to_string().contains("\"relay\"");
+    there
+        .until_at("/api/v1/rooms", "no publisher", has_left)
+        .await;
+    here.job("kiosk", "kiosk-test", "studio").await;
+    there
+        .until(&recorder, "more of it", |view| has_written(view, 6000))
+        .await;
+    here.end(&relay).await;
+    here.until(&relay, "the relay has ended", state_is("stopped"))
+        .await;
+    there
+        .until_at("/api/v1/rooms", "no publisher", has_left)
+        .await;
+    let (beeps, flashes) = recorded(&there, &recorder).await;
+    assert!(
+        beeps >= 3 && flashes >= 3,
+        "{beeps} beeps, {flashes} flashes"
+    );
+}
+
+/// A server that takes no VP8, and sends others on to `there`.
+async fn picky(there: String) -> String {
+    use axum::http::{StatusCode, header};
+    use axum::response::IntoResponse;
+    let take = async move |offer: String| match offer.contains("VP8/90000") {
+        true => (StatusCode::NOT_ACCEPTABLE, "H.264 only").into_response(),
+        false => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, there)]).into_response(),
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let router = axum::Router::new().route("/live", axum::routing::post(take));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    format!("http://{at}/live")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_no_vp8_gets_h264_and_may_send_its_publisher_on() {
+    let there = Daemon::start("");
+    let recorder = there.job("recorder", "recorder", "hall").await;
+    let picky = picky(format!("{}/whip/hall", there.url)).await;
+    let here = publishing_to(&picky, "");
+    here.job("kiosk", "kiosk-test", "studio").await;
+    let relay = here.job_with(publisher()).await;
+    let told = |view: &Value| {
+        let error = view["last_error"].as_str().unwrap_or_default();
+        error.contains("406") && error.contains("H.264 is tried instead of VP8")
+    };
+    here.until(&relay, "it tells what is tried", told).await;
+    there
+        .until(&recorder, "two seconds", |view| has_written(view, 2000))
+        .await;
+    let (beeps, flashes) = recorded(&there, &recorder).await;
+    assert!(
+        beeps >= 1 && flashes >= 1,
+        "{beeps} beeps, {flashes} flashes"
+    );
+    let manifest = std::fs::read_to_string(there.recording().join("recording.json")).unwrap();
+    assert!(manifest.to_lowercase().contains("h264"), "{manifest}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_without_the_right_token_or_endpoint_is_told_so() {
+    let there = Daemon::start(&format!("[auth]\nroom_key = '{KEY}'"));
+    let here = publishing_to(&format!("{}/whip/hall", there.url), "");
+    here.job("kiosk", "kiosk-test", "studio").await;
+    let relay = here.job_with(publisher()).await;
+    let view = here.until(&relay, "an end", state_is("failed")).await;
+    let error = view["last_error"].as_str().unwrap();
+    assert!(
+        error.contains("/whip/hall answered 401") && error.contains("asks for a bearer token"),
+        "{error}"
+    );
+
+    let until = SystemTime::now() + Duration::from_secs(600);
+    let hall = "hall".parse().unwrap();
+    let allow = [Permission::Join, Permission::Send];
+    let token = issue(&Secret::new(KEY), &hall, None, &allow, until);
+    let here = publishing_to(
+        &format!("{}/whip/hall", there.url),
+        &format!(
+            "token = '{token}'\n[remotes.wrong]\nwhip = '{}/nowhere'",
+            there.url
+        ),
+    );
+    here.job("kiosk", "kiosk-test", "studio").await;
+    let wrong = json!({ "role": "relay", "room": "studio", "remote": "wrong" });
+    let wrong = here.job_with(wrong).await;
+    let waits = |view: &Value| {
+        let error = view["last_error"].as_str().unwrap_or_default();
+        error.contains("/nowhere answered 404") && error.contains("no WHIP endpoint")
+    };
+    here.until(&wrong, "it says what is wrong", waits).await;
+    let relay = here.job_with(publisher()).await;
+    let has_come = |view: &Value| view["peers"].to_string().contains("connected");
+    here.until(&relay, "it has its kiosk", has_come).await;
+    let jobs = |view: &Value| {
+        view.to_string().contains("\"relay\"") && view.to_string().contains("joined")
+    };
+    there.until_at("/api/v1/jobs", "a relay there", jobs).await;
 }

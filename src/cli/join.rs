@@ -18,10 +18,10 @@ use crate::media::encoder::Policy;
 use crate::pipeline::allowed::Allowed;
 use crate::recording::recovery::{Roots, recover_old};
 use crate::recording::upload::TargetUrl;
-use crate::signalling::ids::JobId;
+use crate::signalling::ids::{JobId, ParticipantId};
 use crate::streaming::Hosts;
 use crate::streaming::target::HostPort;
-use crate::whip::client::Remote;
+use crate::whip::client::{Protocol, Remote};
 use crate::worker::pulse::Pulse;
 
 #[derive(Debug, Args)]
@@ -64,15 +64,28 @@ pub struct FilterArguments {
 pub struct RelayArguments {
     #[command(flatten)]
     common: CommonArguments,
-    /// What another server plays: its WHEP endpoint. It is asked again and again until it has something
-    #[arg(long, value_name = "URL", value_parser = web_url)]
-    from: Url,
+    #[command(flatten)]
+    way: Way,
+    /// With --to: whom to publish, by the id [default: the first kiosk that sends, else the first participant that does]
+    #[arg(long, value_name = "PARTICIPANT", requires = "to")]
+    of: Option<ParticipantId>,
     /// The bearer token that that server asks for
     #[arg(long, env = "ATTACHE_REMOTE_TOKEN", hide_env_values = true)]
     remote_token: Option<String>,
     /// Trust the certificates of this PEM file there, too
     #[arg(long, value_name = "FILE")]
     remote_ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Way {
+    /// What another server plays comes into the room: its WHEP endpoint. It is asked again and again until it has something
+    #[arg(long, value_name = "URL", value_parser = web_url)]
+    from: Option<Url>,
+    /// What somebody in the room sends is published at another server: its WHIP endpoint
+    #[arg(long, value_name = "URL", value_parser = web_url)]
+    to: Option<Url>,
 }
 
 #[derive(Debug, Args)]
@@ -137,17 +150,27 @@ pub async fn filter(arguments: FilterArguments) -> Result<(), Failure> {
     .await
 }
 
-/// Brings what another server plays into a room until the signal to stop.
+/// Brings what another server plays into a room, or publishes there what somebody in the room sends, until the signal to
+/// stop.
 pub async fn relay(arguments: RelayArguments) -> Result<(), Failure> {
+    let (protocol, url) = match (arguments.way.from, arguments.way.to) {
+        (Some(from), None) => (Protocol::Whep, from),
+        (None, Some(to)) => (Protocol::Whip, to),
+        (Some(_), Some(_)) | (None, None) => {
+            let message = "--from or --to: one of them is needed";
+            return Err(Failure::Usage(anyhow::anyhow!(message)));
+        }
+    };
     let (mut assignment, json) = assignment(
         Role::Relay,
-        None,
+        arguments.of.map(Of::One),
         arguments.common,
         PathBuf::from("recordings"),
         Hosts::default(),
     )?;
     assignment.remote = Some(Remote {
-        url: arguments.from,
+        protocol,
+        url,
         token: arguments.remote_token,
         ca: arguments.remote_ca,
     });

@@ -56,7 +56,7 @@ enum Command {
     Record(join::RecordArguments),
     /// Give one participant's sound or pictures back to a room of any attache server, improved
     Filter(join::FilterArguments),
-    /// Bring what another server plays (WHEP) into a room of any attache server
+    /// Bring what another server plays (WHEP) into a room of any attache server, or publish there what a room has (WHIP)
     Relay(join::RelayArguments),
     /// Make one film of a recording
     Mix(mix::MixArguments),

@@ -19,7 +19,7 @@ use std::time::Duration;
 use crate::admission::Cost;
 use crate::auth::{Auth, RoomPattern, Secret};
 use crate::ice::IceSettings;
-use crate::job::{JobSpec, MEMORY_LIMITS_MB, Role, Value};
+use crate::job::{JobSpec, MEMORY_LIMITS_MB, Of, Role, Value};
 use crate::media::encoder::Policy;
 use crate::pipeline::allowed::Allowed;
 use crate::recording::recovery::Roots;
@@ -28,7 +28,7 @@ use crate::signalling::Limits;
 use crate::signalling::limits::NAME_CHARACTERS;
 use crate::streaming::{Hosts, Target, target};
 use crate::webhooks::WebhookSettings;
-use crate::whip::client::Remotes;
+use crate::whip::client::{Remote, Remotes};
 
 pub use check::read_key_file;
 pub use file::{Origin, parse_listen};
@@ -177,9 +177,13 @@ pub fn check_job(
 ) -> Result<(), WrongField> {
     let about_of = match (spec.role, &spec.of) {
         (Role::Filter, None) => Some("a filter improves one participant: give its id, or `all`"),
-        (Role::Kiosk | Role::Recorder | Role::Relay, Some(_)) => {
-            Some("only a filter improves somebody's media: leave this out")
+        (Role::Relay, Some(Of::One(_))) if publishes(spec, remotes) => None,
+        (Role::Relay, Some(Of::Everybody)) if publishes(spec, remotes) => {
+            Some("one participant is published: give its id, or leave this out")
         }
+        (Role::Kiosk | Role::Recorder | Role::Relay, Some(_)) => Some(
+            "only a filter improves somebody's media, only a relay to another server publishes it: leave this out",
+        ),
         (Role::Filter, Some(_)) | (Role::Kiosk | Role::Recorder | Role::Relay, None) => None,
     };
     if let Some(message) = about_of {
@@ -247,7 +251,13 @@ pub fn check_description(spec: &JobSpec, pipelines: &Path) -> Result<(), WrongFi
     Ok(())
 }
 
-/// Whether a relay knows from where, and nobody else does.
+/// Whether this is a relay that publishes at another server.
+fn publishes(spec: &JobSpec, remotes: &Remotes) -> bool {
+    let remote = spec.remote.as_ref().and_then(|name| remotes.get(name));
+    spec.role == Role::Relay && remote.is_some_and(Remote::is_published_to)
+}
+
+/// Whether a relay knows from or to where, and nobody else does.
 fn check_remote(spec: &JobSpec, remotes: &Remotes) -> Result<(), WrongField> {
     let message = match (spec.role, &spec.remote) {
         (Role::Relay, Some(name)) if remotes.contains_key(name) => return Ok(()),
@@ -260,12 +270,12 @@ fn check_remote(spec: &JobSpec, remotes: &Remotes) -> Result<(), WrongField> {
             format!("there is no [remotes.{name}] in the configuration; known: {known}")
         }
         (Role::Relay, None) => {
-            "missing: a relay fetches from one of the [remotes], named here; one for a publisher \
+            "missing: a relay fetches from or publishes to one of the [remotes], named here; one for a publisher \
             begins with its offer, POSTed to /whip/ROOM"
                 .to_owned()
         }
         (Role::Kiosk | Role::Recorder | Role::Filter, Some(_)) => {
-            "only a relay fetches from another server: leave this out".to_owned()
+            "only a relay has to do with another server: leave this out".to_owned()
         }
         (Role::Kiosk | Role::Recorder | Role::Filter, None) => return Ok(()),
     };

@@ -1,4 +1,4 @@
-//! `[remotes.NAME]` of `attache.toml`: streams of other servers that relays may bring into a room.
+//! `[remotes.NAME]` of `attache.toml`: streams of other servers that relays may bring into a room, or publish to.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,12 +8,13 @@ use url::Url;
 
 use super::check::Checker;
 use crate::auth::Secret;
-use crate::whip::client::{self, Remotes};
+use crate::whip::client::{self, Protocol, Remotes};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Remote {
     pub whep: Option<Url>,
+    pub whip: Option<Url>,
     pub token: Option<Secret>,
     pub token_file: Option<PathBuf>,
     pub ca: Option<PathBuf>,
@@ -30,14 +31,22 @@ impl Checker<'_> {
     fn remote(&mut self, name: &str, remote: Remote) -> Option<client::Remote> {
         let at = format!("remotes.{name}");
         let token = self.secret(&format!("{at}.token"), remote.token, remote.token_file, 1);
-        let is_web = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
-        let Some(url) = remote.whep.filter(is_web) else {
-            let message =
-                "missing, or not of the web: write \"https://HOST/PATH\", a WHEP endpoint";
-            self.wrong(&format!("{at}.whep"), message);
-            return None;
+        let (protocol, url) = match (remote.whep, remote.whip) {
+            (Some(url), None) => (Protocol::Whep, url),
+            (None, Some(url)) => (Protocol::Whip, url),
+            (Some(_), Some(_)) | (None, None) => {
+                let message = "either `whep`, to fetch from there, or `whip`, to publish there, must be given";
+                self.wrong(&at, message);
+                return None;
+            }
         };
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            let field = format!("{at}.{}", protocol.to_string().to_lowercase());
+            self.wrong(&field, "not of the web: write \"https://HOST/PATH\"");
+            return None;
+        }
         Some(client::Remote {
+            protocol,
             url,
             token: token.map(|token| token.reveal().to_owned()),
             ca: remote.ca.map(|path| self.resolve(&path)),

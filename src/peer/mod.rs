@@ -86,6 +86,8 @@ pub struct PeerSettings {
     pub receive: Receive,
     /// The jitter buffers' length.
     pub latency: Latency,
+    /// Our offers have the data channel. Servers outside of rooms have nothing to say there.
+    pub channel: bool,
 }
 
 /// The process's first peer, once it was made and closed; and whether that has begun.
@@ -203,6 +205,7 @@ impl Peer {
                 video: true,
             },
             latency: Latency::Fixed(Duration::ZERO),
+            channel: true,
         };
         let warm_up = async || {
             let (mut peer, _events) = Self::build(settings)?;

@@ -11,7 +11,7 @@ use gstreamer_webrtc::{
 
 use super::sdp::{AudioLevel, Description, Direction as OpenWays, Format, MediaSection, TWCC};
 use super::send::Sender;
-use super::{Peer, Receive};
+use super::{Peer, PeerSettings};
 use crate::media::{Codec, MediaKind};
 
 /// The id that our offers give the congestion control extension.
@@ -29,11 +29,10 @@ impl Peer {
 
     /// Makes the offer without acting on it: nothing is gathered yet.
     pub(super) async fn describe_offer(&mut self) -> Result<WebRTCSessionDescription> {
-        // What is passed on comes from servers that have nothing to say.
-        if !matches!(self.settings.receive, Receive::Passed(_)) {
+        if self.settings.channel {
             self.chat.open(&self.webrtc)?;
         }
-        for section in offered_sections(&self.settings.video_codecs) {
+        for section in offered_sections(&self.kinds(), &self.settings.video_codecs) {
             self.add_section(&section, true)?;
         }
         self.describe("create-offer", "offer").await
@@ -66,6 +65,24 @@ impl Peer {
         self.set_description("set-local-description", &answer)
             .await?;
         Ok(answer.sdp().as_text()?)
+    }
+
+    /// What our offer is about. A server outside of rooms is not asked about what flows neither way.
+    fn kinds(&self) -> Vec<MediaKind> {
+        let PeerSettings {
+            sends,
+            ref receive,
+            channel,
+            ..
+        } = self.settings;
+        [
+            (MediaKind::Audio, sends.audio),
+            (MediaKind::Video, sends.video),
+        ]
+        .into_iter()
+        .filter(|(kind, sends)| channel || *sends || receive.opens(*kind))
+        .map(|(kind, _)| kind)
+        .collect()
     }
 
     /// The first format of an offered section that is taken here.
@@ -222,27 +239,30 @@ fn parse(text: &str) -> Result<gst_sdp::SDPMessage> {
         .map_err(|_| super::sdp::SdpError::Syntax.into())
 }
 
-/// The m-lines of our offers: one for sound, one for the picture, both ways open.
-fn offered_sections(video_codecs: &[Codec]) -> [MediaSection; 2] {
-    [
-        (MediaKind::Audio, &[Codec::Opus][..]),
-        (MediaKind::Video, video_codecs),
-    ]
-    .map(|(kind, codecs)| MediaSection {
-        mline: usize::from(kind == MediaKind::Video),
-        kind,
-        direction: OpenWays {
-            sends: true,
-            receives: true,
-        },
-        formats: codecs.iter().copied().filter_map(offered_format).collect(),
-        twcc: Some(OFFERED_TWCC),
-        level: (kind == MediaKind::Audio).then_some(AudioLevel {
-            id: OFFERED_LEVEL,
-            // Payloaders write the extension only where its attributes are named.
-            voice_flag: Some(true),
-        }),
-    })
+/// The m-lines of our offers, one for each kind, both ways open.
+fn offered_sections(kinds: &[MediaKind], video_codecs: &[Codec]) -> Vec<MediaSection> {
+    let section = |(mline, kind): (usize, &MediaKind)| {
+        let codecs = match kind {
+            MediaKind::Audio => &[Codec::Opus],
+            MediaKind::Video => video_codecs,
+        };
+        MediaSection {
+            mline,
+            kind: *kind,
+            direction: OpenWays {
+                sends: true,
+                receives: true,
+            },
+            formats: codecs.iter().copied().filter_map(offered_format).collect(),
+            twcc: Some(OFFERED_TWCC),
+            level: (*kind == MediaKind::Audio).then_some(AudioLevel {
+                id: OFFERED_LEVEL,
+                // Payloaders write the extension only where its attributes are named.
+                voice_flag: Some(true),
+            }),
+        }
+    };
+    kinds.iter().enumerate().map(section).collect()
 }
 
 /// The payload types that our offers use, as Chromium does. Calls have no AAC.

@@ -7,6 +7,7 @@ use gstreamer as gst;
 use gstreamer_sdp as gst_sdp;
 
 use crate::media::{Codec, MediaKind};
+use crate::signalling::protocol::Sends;
 
 /// The header extension of transport-wide congestion control
 /// (draft-holmer-rmcat-transport-wide-cc-extensions-01).
@@ -216,6 +217,12 @@ pub struct Promise {
 }
 
 impl Promise {
+    /// Neither.
+    pub const NOTHING: Self = Self {
+        audio: false,
+        video: None,
+    };
+
     /// Reads it out of both descriptions.
     ///
     /// # Errors
@@ -251,6 +258,22 @@ impl Promise {
             video: codec(MediaKind::Video),
         })
     }
+}
+
+/// What the author of an answer takes of what it was offered.
+///
+/// # Errors
+/// [`SdpError`].
+pub fn accepted(answer: &str) -> Result<Sends, SdpError> {
+    let answer = description(answer)?;
+    let takes = |kind| {
+        let section = answer.section(kind);
+        section.is_some_and(|section| section.direction.receives && !section.formats.is_empty())
+    };
+    Ok(Sends {
+        audio: takes(MediaKind::Audio),
+        video: takes(MediaKind::Video),
+    })
 }
 
 fn description(text: &str) -> Result<Description, SdpError> {

@@ -71,11 +71,11 @@ impl Call {
         let join = ClientMessage::Join {
             protocol: protocol::VERSION,
             room: job.room.clone(),
-            kind: job.role.kind(),
+            kind: role.kind(job.role),
             name: job.name.clone(),
             token: assignment.token.clone(),
             sends,
-            recording: role.is_recording(),
+            recording: role.takes_away(),
             recordable: true,
             enhances: role.enhances().cloned(),
             session: None,
@@ -100,10 +100,15 @@ impl Call {
             told: sends,
             resuming: Vec::new(),
         };
+        let there = welcome.participants.iter().map(|one| one.id.clone());
+        let there: Vec<_> = there.collect();
         for participant in welcome.participants {
-            let id = participant.id.clone();
             call.meet(participant, Side::Offerer, role);
-            call.offer(&id, role).await;
+        }
+        // Its first peer is as it is to be.
+        let _ = role.turn_to();
+        for id in &there {
+            call.offer(id, role).await;
         }
         call.tell_sends(role).await;
         Ok(call)
@@ -154,6 +159,9 @@ impl Call {
                     self.report();
                     self.tell_reports(role);
                     pulse.moved(role.captured(), std::time::Instant::now());
+                    if let Some(id) = role.turn_to() {
+                        self.renew(&id, role).await;
+                    }
                     let over = self.part_from_missing(role);
                     over.or_else(|| role.look(self.others.len()).map(Over::Limit))
                 }

@@ -9,6 +9,7 @@ use super::mixed::Mixed;
 use super::over::Over;
 use super::recorder::Recorder;
 use super::relay::Relay;
+use super::relay::push::Push;
 use super::reload::Parts;
 use super::{Events, JobError};
 use crate::filter::report::FilterReport;
@@ -29,6 +30,8 @@ pub enum RoleMedia {
     /// Filters, one for each.
     Everybody(Box<Everybody>),
     Relay(Box<Relay>),
+    /// A relay the other way: out of the room.
+    Push(Box<Push>),
 }
 
 impl RoleMedia {
@@ -51,6 +54,10 @@ impl RoleMedia {
                 .map(Box::new)
                 .map(Self::Recorder),
             Role::Filter => Self::filter(assignment, description, events).await,
+            Role::Relay if Push::is_meant(assignment) => {
+                let push = Push::start(assignment, description, events);
+                push.map(Box::new).map(Self::Push)
+            }
             Role::Relay => Relay::start(assignment, description, events)
                 .map(Box::new)
                 .map(Self::Relay),
@@ -90,14 +97,18 @@ impl RoleMedia {
                 arrangement: Some(mixed.arrangement(room)),
                 ..Parts::default()
             },
-            Self::Recorder(_) => Parts::default(),
+            Self::Recorder(_) | Self::Push(_) => Parts::default(),
         }
     }
 
     /// What a recorder writes; others record nothing.
     pub fn recording(&self) -> Option<&Recording> {
         match self {
-            Self::Kiosk(_) | Self::Filter(_) | Self::Everybody(_) | Self::Relay(_) => None,
+            Self::Kiosk(_)
+            | Self::Filter(_)
+            | Self::Everybody(_)
+            | Self::Relay(_)
+            | Self::Push(_) => None,
             Self::Recorder(recorder) => Some(recorder.recording()),
             Self::Mixed(mixed) => Some(mixed.recording()),
         }
@@ -106,7 +117,11 @@ impl RoleMedia {
     /// The same, to change it.
     pub fn recording_mut(&mut self) -> Result<&mut Recording, String> {
         match self {
-            Self::Kiosk(_) | Self::Filter(_) | Self::Everybody(_) | Self::Relay(_) => {
+            Self::Kiosk(_)
+            | Self::Filter(_)
+            | Self::Everybody(_)
+            | Self::Relay(_)
+            | Self::Push(_) => {
                 Err("only a recorder records: there is nothing to pause or split".to_owned())
             }
             Self::Recorder(recorder) => Ok(recorder.recording_mut()),
@@ -133,7 +148,39 @@ impl RoleMedia {
             | Self::Mixed(_)
             | Self::Filter(_)
             | Self::Everybody(_)
-            | Self::Relay(_) => true,
+            | Self::Relay(_)
+            | Self::Push(_) => true,
+        }
+    }
+
+    /// How it shows itself in its room.
+    pub fn kind(&self, role: Role) -> Kind {
+        match self {
+            Self::Push(_) => Kind::Recorder,
+            Self::Kiosk(_)
+            | Self::Recorder(_)
+            | Self::Mixed(_)
+            | Self::Filter(_)
+            | Self::Everybody(_)
+            | Self::Relay(_) => role.kind(),
+        }
+    }
+
+    /// Whether it takes the call away at this moment: into files, or to another server.
+    pub fn takes_away(&self) -> bool {
+        matches!(self, Self::Push(_)) || self.is_recording()
+    }
+
+    /// The one whose media it takes from now on, where it has just chosen one. A peer for that is to be made.
+    pub fn turn_to(&mut self) -> Option<ParticipantId> {
+        match self {
+            Self::Push(push) => push.turn_to(),
+            Self::Kiosk(_)
+            | Self::Recorder(_)
+            | Self::Mixed(_)
+            | Self::Filter(_)
+            | Self::Everybody(_)
+            | Self::Relay(_) => None,
         }
     }
 
@@ -173,7 +220,8 @@ impl RoleMedia {
             | Self::Mixed(_)
             | Self::Filter(_)
             | Self::Everybody(_)
-            | Self::Relay(_) => None,
+            | Self::Relay(_)
+            | Self::Push(_) => None,
         }
     }
 
@@ -183,7 +231,9 @@ impl RoleMedia {
             Self::Kiosk(kiosk) => kiosk.sends(),
             Self::Filter(filter) => filter.sends(),
             Self::Relay(relay) => relay.sends(),
-            Self::Recorder(_) | Self::Mixed(_) | Self::Everybody(_) => Sends::default(),
+            Self::Recorder(_) | Self::Mixed(_) | Self::Everybody(_) | Self::Push(_) => {
+                Sends::default()
+            }
         }
     }
 
@@ -195,7 +245,8 @@ impl RoleMedia {
             | Self::Recorder(_)
             | Self::Mixed(_)
             | Self::Everybody(_)
-            | Self::Relay(_) => None,
+            | Self::Relay(_)
+            | Self::Push(_) => None,
         }
     }
 
@@ -208,7 +259,7 @@ impl RoleMedia {
         }
         match (self, other.kind) {
             (Self::Everybody(_), _) => false,
-            (Self::Recorder(_) | Self::Mixed(_), Kind::Recorder | Kind::Viewer)
+            (Self::Recorder(_) | Self::Mixed(_) | Self::Push(_), Kind::Recorder | Kind::Viewer)
             | (Self::Filter(_), Kind::Filter | Kind::Viewer) => false,
             (Self::Relay(_), Kind::Relay) => false,
             (Self::Kiosk(_) | Self::Relay(_), Kind::Viewer) => true,
@@ -217,7 +268,8 @@ impl RoleMedia {
                 | Self::Mixed(_)
                 | Self::Kiosk(_)
                 | Self::Filter(_)
-                | Self::Relay(_),
+                | Self::Relay(_)
+                | Self::Push(_),
                 Kind::Person | Kind::Kiosk | Kind::Filter | Kind::Recorder | Kind::Relay,
             ) => true,
         }
@@ -227,21 +279,33 @@ impl RoleMedia {
     pub fn may_take(&self, other: &Participant) -> bool {
         match self {
             Self::Kiosk(_) | Self::Filter(_) | Self::Everybody(_) | Self::Relay(_) => true,
-            Self::Recorder(_) | Self::Mixed(_) => other.recordable,
+            Self::Recorder(_) | Self::Mixed(_) | Self::Push(_) => other.recordable,
         }
     }
 
     /// Somebody is in the room, or has changed, whether media of that one is wanted or not.
     pub fn met(&mut self, other: &Participant) {
-        if let Self::Everybody(everybody) = self {
-            everybody.met(other);
+        match self {
+            Self::Everybody(everybody) => everybody.met(other),
+            Self::Push(push) => push.met(other),
+            Self::Kiosk(_)
+            | Self::Recorder(_)
+            | Self::Mixed(_)
+            | Self::Filter(_)
+            | Self::Relay(_) => {}
         }
     }
 
     /// Somebody has left the room.
     pub fn gone(&mut self, other: &ParticipantId) {
-        if let Self::Everybody(everybody) = self {
-            everybody.gone(other);
+        match self {
+            Self::Everybody(everybody) => everybody.gone(other),
+            Self::Push(push) => push.gone(other),
+            Self::Kiosk(_)
+            | Self::Recorder(_)
+            | Self::Mixed(_)
+            | Self::Filter(_)
+            | Self::Relay(_) => {}
         }
     }
 
@@ -257,7 +321,7 @@ impl RoleMedia {
         match self {
             Self::Kiosk(kiosk) => kiosk.arrived(other),
             Self::Filter(filter) => filter.heard_of(other),
-            Self::Relay(_) | Self::Everybody(_) => {}
+            Self::Relay(_) | Self::Push(_) | Self::Everybody(_) => {}
             Self::Recorder(recorder) => recorder.arrived(other),
             Self::Mixed(mixed) => mixed.arrived(other),
         }
@@ -266,7 +330,7 @@ impl RoleMedia {
     /// The same one has changed.
     pub fn updated(&mut self, other: &Participant) {
         match self {
-            Self::Kiosk(_) | Self::Relay(_) | Self::Everybody(_) => {}
+            Self::Kiosk(_) | Self::Relay(_) | Self::Push(_) | Self::Everybody(_) => {}
             Self::Filter(filter) => filter.heard_of(other),
             Self::Recorder(recorder) => recorder.updated(other),
             Self::Mixed(mixed) => mixed.updated(other),
@@ -278,6 +342,7 @@ impl RoleMedia {
         match self {
             Self::Kiosk(kiosk) => kiosk.left(other),
             Self::Filter(_) | Self::Everybody(_) | Self::Relay(_) => {}
+            Self::Push(push) => push.left(other),
             Self::Recorder(recorder) => recorder.left(other, why),
             Self::Mixed(mixed) => mixed.left(other),
         }
@@ -288,6 +353,7 @@ impl RoleMedia {
         match self {
             Self::Kiosk(kiosk) => kiosk.alone(),
             Self::Everybody(everybody) => everybody.alone(),
+            Self::Push(push) => push.alone(),
             Self::Recorder(_) | Self::Mixed(_) | Self::Filter(_) | Self::Relay(_) => {}
         }
     }
@@ -303,6 +369,7 @@ impl RoleMedia {
             Self::Kiosk(kiosk) => kiosk.peer_settings(name, ice.clone()),
             Self::Mixed(mixed) => mixed.peer_settings(name, ice.clone()),
             Self::Relay(relay) => relay.peer_settings(name, ice.clone()),
+            Self::Push(push) => push.peer_settings(name, &other.id, ice.clone()),
             Self::Filter(filter) => filter.peer_settings(name, &other.id, ice.clone()),
             Self::Everybody(_) => everybody::peer_settings(name, ice.clone()),
             Self::Recorder(recorder) => {
@@ -319,7 +386,8 @@ impl RoleMedia {
             | Self::Recorder(_)
             | Self::Mixed(_)
             | Self::Everybody(_)
-            | Self::Relay(_) => None,
+            | Self::Relay(_)
+            | Self::Push(_) => None,
         }
     }
 
@@ -344,7 +412,8 @@ impl RoleMedia {
                 | Self::Mixed(_)
                 | Self::Filter(_)
                 | Self::Everybody(_)
-                | Self::Relay(_),
+                | Self::Relay(_)
+                | Self::Push(_),
                 event,
             ) => Some(event),
         }
@@ -359,6 +428,7 @@ impl RoleMedia {
             Self::Recorder(recorder) => recorder.failed().await,
             Self::Mixed(mixed) => mixed.failed().await,
             Self::Relay(relay) => return relay.over().await,
+            Self::Push(push) => return push.over().await,
         };
         Over::Broken(error)
     }
@@ -370,7 +440,8 @@ impl RoleMedia {
             | Self::Recorder(_)
             | Self::Mixed(_)
             | Self::Filter(_)
-            | Self::Everybody(_) => Ok(()),
+            | Self::Everybody(_)
+            | Self::Push(_) => Ok(()),
             Self::Relay(relay) => relay.ready().await,
         }
     }
@@ -391,6 +462,10 @@ impl RoleMedia {
             }
             Self::Relay(relay) => {
                 relay.finish().await;
+                Ok(())
+            }
+            Self::Push(push) => {
+                push.finish().await;
                 Ok(())
             }
             Self::Recorder(recorder) => recorder.finish(because).await,

@@ -126,6 +126,7 @@ impl Kiosk {
                 video: self.playback.plays(MediaKind::Video),
             },
             latency: Latency::Fixed(settings.latency),
+            channel: true,
         }
     }
 

@@ -1,7 +1,10 @@
 //! The relay: takes what one publisher outside the room sends and passes it on to everybody in it, without transcoding.
-//! [`pull`] fetches it from another server.
+//! [`pull`] fetches it from another server; the other way round, [`push`] publishes there what somebody in the room sends.
 
+mod publish;
 mod pull;
+pub mod push;
+mod retry;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -186,6 +189,7 @@ impl Relay {
                 .map_or_else(|| self.settings.video.codecs.clone(), |codec| vec![codec]),
             receive: Receive::Nothing,
             latency: Latency::Fixed(self.settings.latency),
+            channel: true,
         }
     }
 
@@ -246,6 +250,7 @@ impl Source {
             video_codecs: self.settings.video.codecs.clone(),
             receive: Receive::Passed(Arc::new(move |codec| tracks.outlet(codec))),
             latency: Latency::Fixed(self.settings.latency),
+            channel: false,
         }
     }
 

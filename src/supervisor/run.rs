@@ -19,6 +19,7 @@ use super::vigil::{FATAL_LIMIT, Outcome, Watch};
 use super::{Asked, Deadline, JobView, Settings};
 use crate::auth::Permission;
 use crate::job::{Answer, Assignment, Command, Event, JobSpec, JobState, Role};
+use crate::whip::client::Remote;
 
 /// How long the worker of a former server may take to come to this one.
 const ARRIVAL_LIMIT: Duration = Duration::from_secs(20);
@@ -247,7 +248,13 @@ impl Job {
 
     fn assignment(&self) -> Assignment {
         let view = self.view.borrow();
+        let remote = view.spec.remote.as_ref();
+        let remote = remote.and_then(|name| self.settings.remotes.get(name).cloned());
         let allow: &[Permission] = match view.spec.role {
+            // One that publishes at another server takes media away, as a recorder does.
+            Role::Relay if remote.as_ref().is_some_and(Remote::is_published_to) => {
+                &[Permission::Join, Permission::Record]
+            }
             Role::Kiosk | Role::Relay => &[Permission::Join, Permission::Send],
             Role::Filter => &[Permission::Join, Permission::Send, Permission::Filter],
             Role::Recorder => &[Permission::Join, Permission::Send, Permission::Record],
@@ -268,11 +275,7 @@ impl Job {
             recordings: self.settings.recordings.clone(),
             stream_hosts: self.settings.stream_hosts.clone(),
             second_folder: self.settings.second_folder.clone(),
-            remote: view
-                .spec
-                .remote
-                .as_ref()
-                .and_then(|name| self.settings.remotes.get(name).cloned()),
+            remote,
             encoders: self.settings.encoders.clone(),
             paused: view.paused,
             control: self.settings.control.clone(),

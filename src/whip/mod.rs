@@ -2,9 +2,11 @@
 //!
 //! A player's POST becomes a viewer in the room that offers to one participant: the server translates signalling and no
 //! more ([`viewers`], one [`session`] each). A publisher's POST starts a relay, a worker that sends on what it receives
-//! ([`publishers`]). A relay can also fetch what another server plays ([`client`]). [`sdp`] knows what of a description travels over HTTP. No GStreamer here.
+//! ([`publishers`]). A relay can also fetch what another server plays, or publish there ([`client`]). [`sdp`] knows what of a description
+//! travels over HTTP. No GStreamer here.
 
 pub mod client;
+mod links;
 pub mod publishers;
 mod sdp;
 mod session;

@@ -16,7 +16,7 @@ export class Job {
   /** @type {Promise<unknown>} */
   #ended;
 
-  /** @param {'kiosk'|'record'} role @param {string} room its URL @param {string[]} options @param {string[]} within what to put before the command @param {Record<string, string>} environment besides this process's */
+  /** @param {'kiosk'|'record'|'relay'} role @param {string} room its URL @param {string[]} options @param {string[]} within what to put before the command @param {Record<string, string>} environment besides this process's */
   constructor(role, room, options = [], within = [], environment = {}) {
     const pipelines = ['--pipelines', join(ROOT, 'pipelines')];
     const [program, ...rest] = [...within, BINARY, role, '--join', room, '--json', ...pipelines, ...options];

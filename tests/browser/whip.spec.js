@@ -235,6 +235,55 @@ test('a publisher that vanishes leaves the room', async ({ server, visit }) => {
   await expect.poll(async () => (await fetch(location, late)).status, { message: 'the session has ended' }).toBe(404);
 });
 
+/**
+ * A server that takes what is published to it by WHIP, all of it: the page's own PeerConnection is its media side.
+ * @param {import('@playwright/test').Page} page @param {string} token that it asks for
+ * @returns {Promise<{url: string, seen: string[], close: () => void}>} `seen`: the requests, in their order
+ */
+async function takingServer(page, token) {
+  /** @type {string[]} */
+  const seen = [];
+  const server = createServer(async (request, response) => {
+    seen.push(`${request.method} ${request.url}`);
+    if (request.headers.authorization !== `Bearer ${token}`) return response.writeHead(401).end();
+    if (request.method === 'DELETE') return response.end();
+    let offer = '';
+    for await (const chunk of request) offer += chunk;
+    const answer = await page.evaluate(async (sdp) => {
+      const connection = new RTCPeerConnection();
+      const video = Object.assign(document.createElement('video'), { autoplay: true, muted: true, srcObject: new MediaStream() });
+      video.dataset.testid = 'player';
+      video.style.cssText = 'position: fixed; top: 0; z-index: 9';
+      document.body.append(video);
+      connection.ontrack = ({ track }) => /** @type {MediaStream} */ (video.srcObject).addTrack(track);
+      await connection.setRemoteDescription({ type: 'offer', sdp });
+      await connection.setLocalDescription(await connection.createAnswer());
+      while (connection.iceGatheringState !== 'complete') await new Promise((resolve) => connection.addEventListener('icegatheringstatechange', resolve, { once: true }));
+      return connection.localDescription?.sdp;
+    }, offer);
+    return response.writeHead(201, { 'content-type': 'application/sdp', location: '/session/1', link: '<stun:127.0.0.1:9>; rel="ice-server"' }).end(answer);
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+  return { url: `http://127.0.0.1:${port}`, seen, close: () => server.close() };
+}
+
+test('a kiosk is published at a server of another make, which is told goodbye', async ({ server, visit, kiosk }) => {
+  await kiosk('front');
+  const page = await visit(`${server.url}/status`);
+  const there = await takingServer(page, 'a token');
+  const relay = new Job('relay', server.room('front'), ['--to', `${there.url}/live`], [], { ATTACHE_REMOTE_TOKEN: 'a token' });
+  try {
+    await expectMovingPicture(page.getByTestId('player'));
+    await expectSound(page.getByTestId('player'));
+    expect(relay.last('notice', ({ message }) => message.includes('Front desk is published at'))?.message).toContain('Opus, VP8');
+  } finally {
+    await relay.stop();
+    there.close();
+  }
+  expect(there.seen).toEqual(['POST /live', 'DELETE /session/1']);
+});
+
 test.describe('with guests', () => {
   const key = 'a key that signs the tokens of rooms';
   test.use({ config: `[auth]\nroom_key = "${key}"\napi_token = "a token for the API"\n[rooms]\nguests = ["*"]\n` });

@@ -66,6 +66,12 @@ impl Call {
             Side::Answerer
         };
         self.meet(participant, side, role);
+        // The newcomer's first peer is as it is to be.
+        if let Some(chosen) = role.turn_to()
+            && chosen != id
+        {
+            self.renew(&chosen, role).await;
+        }
         if side == Side::Offerer {
             self.offer(&id, role).await;
         }

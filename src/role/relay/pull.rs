@@ -1,62 +1,37 @@
 //! A relay that fetches: it asks another server for a stream by WHEP, again and again until it is told to end.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result};
-use tokio::time::sleep;
 
+use super::retry::{Ended, Retry};
 use super::{Events, Over, Promise, Source, gathered, keep};
-use crate::job::Event;
-use crate::peer::Peer;
-use crate::whip::client::{Remote, RemoteError, Session};
+use crate::peer::{Peer, PeerSettings};
+use crate::signalling::protocol::Ice;
+use crate::whip::client::Remote;
 use crate::whip::with_candidates;
-
-/// The first wait after the stream was lost; it doubles up to [`LONGEST_WAIT`].
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
 /// Fetches until the job ends.
 pub async fn pull(remote: Remote, source: Source, events: Events) {
-    let mut wait = FIRST_WAIT;
+    let mut retry = Retry::new(events, source.stop.clone());
+    let mut ice = Ice::default();
     loop {
-        let why = match fetch(&remote, &source).await {
-            Ok(why) => {
-                wait = FIRST_WAIT;
-                why
-            }
-            Err(error) => {
-                let is_final = error
-                    .downcast_ref::<RemoteError>()
-                    .is_some_and(RemoteError::is_final);
-                let why = format!("{error:#}");
-                if is_final {
-                    // Whoever waits for it has gone with the job.
-                    let _ = source.over.send(Over::Refused(why));
-                    return;
-                }
-                why
-            }
-        };
-        if source.stop.is_cancelled() {
+        let fetched = fetch(&remote, &source, &mut ice).await;
+        let ended = fetched.map_or_else(|error| Ended::before(&error), Ended::Lost);
+        if let Err(over) = retry.after(ended).await {
+            // Whoever waits for it has gone with the job.
+            let _ = source.over.send(over);
             return;
         }
-        let message = format!("{why}; trying again in {:.1} s", wait.as_secs_f32());
-        // Nobody listens any more once the job has ended.
-        let _ = events.send(Event::Error {
-            message,
-            fatal: false,
-        });
-        tokio::select! {
-            () = sleep(wait) => {}
-            () = source.stop.cancelled() => return,
-        }
-        wait = (wait * 2).min(LONGEST_WAIT);
     }
 }
 
-/// One session, from the offer until nothing comes any more. Returns why it is over.
-async fn fetch(remote: &Remote, source: &Source) -> Result<String> {
-    let (mut peer, offer, mut events) = Peer::offer(source.peer_settings("source")).await?;
+/// One session, from the offer until nothing comes any more. Returns why it is over. `ice` has the servers that the other
+/// one named before, and then those that it names now: they are of use where a session finds no way without.
+async fn fetch(remote: &Remote, source: &Source, ice: &mut Ice) -> Result<String> {
+    let settings = PeerSettings {
+        ice: ice.clone(),
+        ..source.peer_settings("source")
+    };
+    let (mut peer, offer, mut events) = Peer::offer(settings).await?;
     let candidates = gathered(&mut events).await?;
     let begun = remote.begin(with_candidates(&offer, &candidates)).await;
     let (session, answer) = match begun {
@@ -66,13 +41,14 @@ async fn fetch(remote: &Remote, source: &Source) -> Result<String> {
             return Err(error.into());
         }
     };
+    *ice = session.ice();
     if let Err(error) = take(&mut peer, &answer, source).await {
         peer.close().await;
         session.end().await;
         return Err(error);
     }
     let over = keep(peer, events, None, source.stop.clone()).await;
-    Session::end(session).await;
+    session.end().await;
     Ok(match over {
         Over::Refused(why) | Over::Broken(why) | Over::Lost(why) | Over::Untrusted(why) => why,
         Over::Asked | Over::Done | Over::Limit(_) => {
