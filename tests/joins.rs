@@ -116,7 +116,7 @@ impl Visitor {
             video_codecs: vec![Codec::Vp8],
             receive: Receive::Encoded(Arc::new(|_, _| Wish::Nothing)),
             latency: Latency::Fixed(Duration::from_millis(50)),
-            channel: true,
+            is_outside: false,
         })
         .await
         .unwrap();

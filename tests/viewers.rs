@@ -62,7 +62,7 @@ impl Viewer {
             video_codecs: vec![Codec::Vp8, Codec::H264],
             receive: Receive::Encoded(Arc::new(take)),
             latency: Latency::Fixed(Duration::ZERO),
-            channel: true,
+            is_outside: false,
         };
         let (mut peer, offer, mut events) = Peer::offer(settings).await.unwrap();
         let mut candidates: Vec<Candidate> = Vec::new();

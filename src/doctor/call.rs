@@ -95,7 +95,7 @@ async fn carry(capture: &Capture) -> Result<Vec<u64>> {
             video: true,
         },
         latency: Latency::Fixed(capture.settings().latency),
-        channel: true,
+        is_outside: false,
     };
     let sender = PeerSettings {
         producers: Some(Arc::new(move |codec| {

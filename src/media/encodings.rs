@@ -117,6 +117,17 @@ impl Encodings {
         Ok(producer)
     }
 
+    /// The video codecs to negotiate, best first. Where nothing can be encoded, those of the settings: whoever asks for
+    /// one is told why there is no picture.
+    pub fn codecs(&self) -> Vec<Codec> {
+        let settings = self.0.state().settings.clone();
+        let able = self.0.workshop.encoders.in_order(&settings);
+        match able.is_empty() {
+            true => settings.video.codecs,
+            false => able,
+        }
+    }
+
     /// Wakes the encoder that a viewer or listener will begin with.
     pub fn prepare(&self, codec: Codec) -> Result<(), MediaError> {
         let mut state = self.0.state();

@@ -80,14 +80,16 @@ pub struct PeerSettings {
     pub sends: Sends,
     /// Where they come from.
     pub producers: Option<Producers>,
-    /// The video codecs that are offered and taken, best first; the one that answers an offer chooses.
+    /// The video codecs that are offered and taken, best first: the order in which they are offered, and in which one of an
+    /// offer is chosen.
     pub video_codecs: Vec<Codec>,
     /// What to do with what comes.
     pub receive: Receive,
     /// The jitter buffers' length.
     pub latency: Latency,
-    /// Our offers have the data channel. Servers outside of rooms have nothing to say there.
-    pub channel: bool,
+    /// The other side is no participant but a server or a publisher: it has nothing to say on a data channel, and what it
+    /// sends is coded as it likes best.
+    pub is_outside: bool,
 }
 
 /// The process's first peer, once it was made and closed; and whether that has begun.
@@ -205,7 +207,7 @@ impl Peer {
                 video: true,
             },
             latency: Latency::Fixed(Duration::ZERO),
-            channel: true,
+            is_outside: false,
         };
         let warm_up = async || {
             let (mut peer, _events) = Self::build(settings)?;

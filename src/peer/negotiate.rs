@@ -29,7 +29,7 @@ impl Peer {
 
     /// Makes the offer without acting on it: nothing is gathered yet.
     pub(super) async fn describe_offer(&mut self) -> Result<WebRTCSessionDescription> {
-        if self.settings.channel {
+        if !self.settings.is_outside {
             self.chat.open(&self.webrtc)?;
         }
         for section in offered_sections(&self.kinds(), &self.settings.video_codecs) {
@@ -42,7 +42,7 @@ impl Peer {
         let sdp = parse(offer)?;
         let mut description = Description::parse(&sdp)?;
         for section in &mut description.sections {
-            // One format only: the first of the offer that is ours. The other side's choice decides.
+            // One format only: who answers chooses.
             section.formats = self.preferred(section).into_iter().collect();
             ensure!(
                 !section.formats.is_empty(),
@@ -72,7 +72,7 @@ impl Peer {
         let PeerSettings {
             sends,
             ref receive,
-            channel,
+            is_outside,
             ..
         } = self.settings;
         [
@@ -80,18 +80,23 @@ impl Peer {
             (MediaKind::Video, sends.video),
         ]
         .into_iter()
-        .filter(|(kind, sends)| channel || *sends || receive.opens(*kind))
+        .filter(|(kind, sends)| !is_outside || *sends || receive.opens(*kind))
         .map(|(kind, _)| kind)
         .collect()
     }
 
-    /// The first format of an offered section that is taken here.
+    /// The best format of an offered section that is taken here: in our order, or in that of one outside.
     fn preferred(&self, section: &MediaSection) -> Option<Format> {
-        let is_ours = |format: &&Format| match section.kind {
-            MediaKind::Audio => format.codec == Codec::Opus,
-            MediaKind::Video => self.settings.video_codecs.contains(&format.codec),
+        let ours = match section.kind {
+            MediaKind::Audio => &[Codec::Opus],
+            MediaKind::Video => self.settings.video_codecs.as_slice(),
         };
-        section.formats.iter().find(is_ours).copied()
+        let mut offered = section.formats.iter();
+        if self.settings.is_outside {
+            return offered.find(|format| ours.contains(&format.codec)).copied();
+        }
+        let best = |codec: &Codec| offered.clone().find(|format| format.codec == *codec);
+        ours.iter().find_map(best).copied()
     }
 
     pub(super) async fn negotiate_accept(&mut self, answer: &str) -> Result<()> {

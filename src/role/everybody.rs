@@ -166,7 +166,7 @@ pub fn peer_settings(name: String, ice: Ice) -> PeerSettings {
         video_codecs: Vec::new(),
         receive: Receive::Nothing,
         latency: Latency::Fixed(Duration::ZERO),
-        channel: true,
+        is_outside: false,
     }
 }
 

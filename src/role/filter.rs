@@ -159,7 +159,7 @@ impl Filter {
                 false => Receive::Nothing,
             },
             latency: Latency::Fixed(self.settings.latency),
-            channel: true,
+            is_outside: false,
         }
     }
 

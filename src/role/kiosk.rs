@@ -115,18 +115,22 @@ impl Kiosk {
     pub fn peer_settings(&self, name: String, ice: Ice) -> PeerSettings {
         let settings = self.capture.settings();
         let encodings = self.capture.encodings();
+        let sends = self.capture.sends();
         PeerSettings {
             name,
             ice,
-            sends: self.capture.sends(),
+            sends,
+            video_codecs: match sends.video {
+                true => encodings.codecs(),
+                false => settings.video.codecs.clone(),
+            },
             producers: Some(Arc::new(move |_| Ok(Supply::Tiers(encodings.clone())))),
-            video_codecs: settings.video.codecs.clone(),
             receive: Receive::Decoded {
                 audio: self.playback.plays(MediaKind::Audio),
                 video: self.playback.plays(MediaKind::Video),
             },
             latency: Latency::Fixed(settings.latency),
-            channel: true,
+            is_outside: false,
         }
     }
 

@@ -223,7 +223,7 @@ impl Mixed {
                 video: self.mix.plays(MediaKind::Video),
             },
             latency: Latency::Fixed(self.settings.latency),
-            channel: true,
+            is_outside: false,
         }
     }
 

@@ -168,7 +168,7 @@ impl Recorder {
             video_codecs: self.codecs.clone(),
             receive,
             latency: self.latency,
-            channel: true,
+            is_outside: false,
         }
     }
 

@@ -189,7 +189,7 @@ impl Relay {
                 .map_or_else(|| self.settings.video.codecs.clone(), |codec| vec![codec]),
             receive: Receive::Nothing,
             latency: Latency::Fixed(self.settings.latency),
-            channel: true,
+            is_outside: false,
         }
     }
 
@@ -250,7 +250,7 @@ impl Source {
             video_codecs: self.settings.video.codecs.clone(),
             receive: Receive::Passed(Arc::new(move |codec| tracks.outlet(codec))),
             latency: Latency::Fixed(self.settings.latency),
-            channel: false,
+            is_outside: true,
         }
     }
 

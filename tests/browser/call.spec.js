@@ -42,6 +42,29 @@ for (const codec of ['VP8', 'H264']) {
   });
 }
 
+test('two machines that have hardware for VP9 speak it, and sound goes before the picture', async ({ server, visit }) => {
+  const before = () => {
+    const can = async (/** @type {any} */ { video }) => ({ supported: true, smooth: true, powerEfficient: video.contentType === 'video/vp9' });
+    Object.assign(MediaCapabilities.prototype, { encodingInfo: can, decodingInfo: can });
+    const set = RTCRtpSender.prototype.setParameters;
+    /** @type {any[]} */
+    const taken = [];
+    Object.assign(window, { taken });
+    RTCRtpSender.prototype.setParameters = async function (...parameters) {
+      await set.apply(this, parameters);
+      const { encodings, ...rest } = this.getParameters();
+      taken.push({ kind: this.track?.kind, priority: encodings[0].priority, gives: /** @type {any} */ (rest).degradationPreference });
+    };
+  };
+  await visit(server.room('studio'), { before });
+  const ben = await visit(server.room('studio'), { before });
+  await expectMovingPicture(ben.getByTestId('tile-video'));
+  await expect(ben.getByTestId('quality')).toHaveAttribute('data-codec', 'VP9');
+  const taken = await ben.evaluate(() => /** @type {any} */ (window).taken);
+  expect(taken).toContainEqual(expect.objectContaining({ kind: 'audio', priority: 'high' }));
+  expect(taken).toContainEqual(expect.objectContaining({ kind: 'video', gives: 'balanced' }));
+});
+
 test('the quality of the connection is told in numbers', async ({ server, visit }) => {
   const { ada, benAtAda } = await adaAndBen({ server, visit });
   const quality = benAtAda.getByTestId('quality');

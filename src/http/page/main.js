@@ -11,7 +11,7 @@ import { goodbyeWords, refusalWords } from './words.js';
 /** @import {Ending} from './words.js' */
 
 const token = takeToken();
-/** For tests and trials: `?codec=vp8` or `?codec=h264` puts that one first. */
+/** For tests and trials: `?codec=vp8` or `?codec=h264` negotiates that one alone. */
 const codec = new URLSearchParams(location.search).get('codec');
 
 const media = new LocalMedia();

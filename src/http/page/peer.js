@@ -1,5 +1,6 @@
 // One PeerConnection: the n-th generation between this page and one other participant.
 
+import { prefer } from './codecs.js';
 import { Liveness } from './liveness.js';
 
 /** @import {Verdict} from './liveness.js' */
@@ -13,7 +14,7 @@ const LONGEST_TEXT = 4000;
  * @property {Ice} ice
  * @property {(kind: MediaKind) => MediaStreamTrack|null} track what this page sends now
  * @property {boolean} receiveOnly the token does not allow to send
- * @property {string|null} codec put this video codec first, as `VP8` or `H264`
+ * @property {string|null} codec negotiate this video codec alone, as `VP8` or `H264`
  *
  * @typedef {object} PeerEvents
  * @property {(type: 'offer'|'answer', sdp: string) => void} description
@@ -233,8 +234,10 @@ export class Peer {
   /** @param {RTCRtpTransceiver} transceiver */
   async #prepare(transceiver) {
     const kind = /** @type {MediaKind} */ (transceiver.receiver.track.kind);
-    if (kind === 'video' && this.#settings.codec) prefer(transceiver, this.#settings.codec);
-    if (!this.#settings.receiveOnly) await transceiver.sender.replaceTrack(this.#settings.track(kind));
+    if (kind === 'video') await prefer(transceiver, this.#settings.codec);
+    if (this.#settings.receiveOnly) return;
+    await transceiver.sender.replaceTrack(this.#settings.track(kind));
+    await rank(transceiver.sender, kind);
   }
 
   async #describe() {
@@ -309,9 +312,14 @@ function hold(receiver, milliseconds) {
   if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = milliseconds;
 }
 
-/** @param {RTCRtpTransceiver} transceiver @param {string} codec */
-function prefer(transceiver, codec) {
-  const all = RTCRtpReceiver.getCapabilities('video')?.codecs ?? [];
-  const wanted = all.filter(({ mimeType }) => mimeType.toLowerCase() === `video/${codec.toLowerCase()}`);
-  if (wanted.length) transceiver.setCodecPreferences([...wanted, ...all.filter((one) => !wanted.includes(one))]);
+/**
+ * What gives way when the link is slow: the picture before the sound, and of the picture both its size and its rate.
+ * @param {RTCRtpSender} sender @param {MediaKind} kind
+ */
+async function rank(sender, kind) {
+  const parameters = sender.getParameters();
+  if (kind === 'video') Object.assign(parameters, { degradationPreference: 'balanced' });
+  if (kind === 'audio') parameters.encodings?.forEach((encoding) => Object.assign(encoding, { priority: 'high' }));
+  // A browser that does not know one of them sends all the same.
+  await sender.setParameters(parameters).catch((error) => console.warn('the priority was not taken:', error));
 }

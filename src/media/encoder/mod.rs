@@ -295,6 +295,14 @@ impl Encoders {
         Ok(usable.into_iter().map(choice).collect())
     }
 
+    /// The settings' video codecs that can be encoded here, in their order; those that this machine is too slow for come
+    /// last.
+    pub fn in_order(&self, settings: &Settings) -> Vec<Codec> {
+        let state_of = |candidate: &Candidate| self.state(candidate, settings);
+        let class = Class::of(settings);
+        policy::in_order(&self.0.policy, &settings.video.codecs, class, state_of)
+    }
+
     /// Where each encoder of a codec stands, with a sentence for each.
     pub fn standings(&self, codec: Codec, settings: &Settings) -> Vec<Standing> {
         policy::standings(&self.0.policy, codec, |candidate| {

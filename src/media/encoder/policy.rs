@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::table::{self, Candidate};
-use super::verdict::Verdict;
+use super::verdict::{Class, Verdict};
 use crate::media::Codec;
 
 /// What the operator says of encoders: `[encoders]` in `attache.toml`.
@@ -179,6 +179,42 @@ pub fn usable(
         .collect()
 }
 
+/// The codecs of a description that can be encoded here, best first: in the order given, but those that keep up before
+/// those that do not. What takes the processor much work, and was not tried yet, is not trusted to.
+pub fn in_order(
+    policy: &Policy,
+    codecs: &[Codec],
+    class: Class,
+    state_of: impl Fn(&Candidate) -> State,
+) -> Vec<Codec> {
+    let keeps_up = |codec: Codec| {
+        let usable = usable(policy, codec, &state_of);
+        let (candidate, state) = usable.first()?;
+        Some(match tier(candidate, state)? {
+            Tier::Proven => true,
+            Tier::Untried => is_light(codec, class),
+            Tier::Slow => false,
+        })
+    };
+    let able = codecs.iter().map(|codec| (*codec, keeps_up(*codec)));
+    let (quick, rest): (Vec<_>, Vec<_>) = able.partition(|(_, keeps_up)| *keeps_up == Some(true));
+    let slow = rest.into_iter().filter(|(_, keeps_up)| keeps_up.is_some());
+    quick
+        .into_iter()
+        .chain(slow)
+        .map(|(codec, _)| codec)
+        .collect()
+}
+
+/// Whether any processor of today encodes it in time for a call.
+fn is_light(codec: Codec, class: Class) -> bool {
+    match codec {
+        Codec::Vp8 | Codec::H264 | Codec::Opus | Codec::Aac => true,
+        Codec::Vp9 => class.width * class.height <= 640 * 360,
+        Codec::Av1 | Codec::H265 => false,
+    }
+}
+
 /// Where each encoder of a codec stands, in the table's order.
 pub fn standings(
     policy: &Policy,
@@ -345,5 +381,35 @@ mod tests {
         let keys: Vec<_> = mistakes.iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(keys, ["prefer", "pin.vp8", "pin.h264"]);
         assert!(Policy::default().mistakes().is_empty());
+    }
+
+    #[test]
+    fn codecs_that_keep_up_come_first_and_those_that_cannot_be_encoded_not_at_all() {
+        let wanted = [Codec::Av1, Codec::Vp9, Codec::H264, Codec::Vp8];
+        let class = Class {
+            width: 1280,
+            height: 720,
+            framerate: 30,
+        };
+        let order = |state_of: &dyn Fn(&Candidate) -> State| {
+            in_order(&Policy::default(), &wanted, class, state_of)
+        };
+        assert_eq!(order(&works), wanted);
+        // Nothing is known yet: what may take too long waits.
+        let unproven = |_: &Candidate| State::Unproven;
+        assert_eq!(
+            order(&unproven),
+            [Codec::H264, Codec::Vp8, Codec::Av1, Codec::Vp9]
+        );
+        let mixed = |candidate: &Candidate| match candidate.codec {
+            Codec::Av1 => State::NotInstalled,
+            Codec::H264 if !candidate.is_hardware => State::Proven(Verdict::TooSlow {
+                frame_us: 50_000,
+                interval_us: 33_333,
+            }),
+            Codec::H264 => State::NotInstalled,
+            _ => works(candidate),
+        };
+        assert_eq!(order(&mixed), [Codec::Vp9, Codec::Vp8, Codec::H264]);
     }
 }

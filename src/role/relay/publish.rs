@@ -162,7 +162,7 @@ impl Publisher {
             video_codecs: offered.video.into_iter().collect(),
             receive: Receive::Nothing,
             latency: Latency::Fixed(Duration::ZERO),
-            channel: false,
+            is_outside: true,
         }
     }
 

@@ -181,7 +181,7 @@ impl Push {
                 Receive::Passed(current.passing.passage())
             }),
             latency: Latency::Fixed(self.settings.latency),
-            channel: true,
+            is_outside: false,
         }
     }
 
