@@ -110,7 +110,8 @@ pub struct JobSpec {
     pub name: Option<String>,
     /// Of a filter: the participant whose media it improves, by its id, or `all`. Of a relay that publishes at another
     /// server: whom, by the id; absent: the first kiosk that sends, else the first participant that does. The job ends
-    /// when the one named leaves.
+    /// when the one named leaves. Of a relay without `remote`: `all`; it passes each person's media on to the others, as
+    /// in large rooms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub of: Option<Of>,

@@ -11,7 +11,7 @@
 //! * [`http`]: the page, the API, health, metrics; [`descriptions`]: changed files are checked, and running jobs follow.
 //! * [`job`]: what a worker is asked to do and what it reports; [`supervisor`]: the parent's side of that
 //!   conversation, [`worker`]: the child's.
-//! * [`filters`]: filters that participants ask for.
+//! * [`filters`]: filters that participants ask for; [`large_rooms`]: relays where a mesh would carry too much.
 //! * [`webhooks`]: what happens is told to others' servers.
 //! * [`pipeline`]: descriptions, read and checked, become GStreamer bins; [`graph`]: pictures of them.
 //! * [`media`]: clock, capture, encoders, fan-out, playback; [`peer`]: the only place that names `webrtcbin`.
@@ -34,6 +34,7 @@ pub mod home;
 pub mod http;
 pub mod ice;
 pub mod job;
+pub mod large_rooms;
 pub mod media;
 pub mod network;
 pub mod peer;

@@ -24,6 +24,7 @@ use crate::http::guard::Guard;
 use crate::http::health::Health;
 use crate::http::listen::{self, Listener};
 use crate::http::{self, App, surroundings};
+use crate::large_rooms;
 use crate::media::encoder::Policy;
 use crate::recording::catalog::{Catalog, Recordings};
 use crate::recording::recovery::{Mode, recover_all};
@@ -53,6 +54,7 @@ pub struct Server {
     _descriptions: Option<descriptions::Watch>,
     _recordings: Vec<AbortOnDropHandle<()>>,
     _filters: AbortOnDropHandle<()>,
+    _large_rooms: AbortOnDropHandle<()>,
     _adoption: Option<AbortOnDropHandle<()>>,
     /// The state folder is this server's.
     _hold: Hold,
@@ -122,6 +124,8 @@ impl Server {
         let adoption = control
             .map(|(_, listener)| AbortOnDropHandle::new(tokio::spawn(lobby.serve(listener))));
         let filters = filters::serve(wishes, hub.clone(), supervisor.clone());
+        let mesh_up_to = config.limits.mesh_up_to;
+        let large_rooms = large_rooms::serve(hub.clone(), supervisor.clone(), mesh_up_to);
         let doctor = program.clone();
         let descriptions = Descriptions::new(
             config.jobs.pipelines.clone(),
@@ -211,6 +215,7 @@ impl Server {
             _descriptions: watch,
             _recordings: recording_tasks,
             _filters: AbortOnDropHandle::new(tokio::spawn(filters)),
+            _large_rooms: AbortOnDropHandle::new(tokio::spawn(large_rooms)),
             _adoption: adoption,
             _hold: hold,
         };

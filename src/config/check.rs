@@ -285,6 +285,7 @@ impl Checker<'_> {
         set(&mut result.rooms, rooms.max_rooms.map(as_usize));
         result.not_recorded = rooms.not_recorded.clone();
         result.filters = rooms.filters;
+        set(&mut result.mesh_up_to, rooms.mesh_up_to.map(as_usize));
         set(&mut result.connections, limits.connections.map(as_usize));
         set(
             &mut result.message_bytes,

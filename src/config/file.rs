@@ -72,6 +72,7 @@ pub struct Rooms {
     pub guests: Vec<RoomPattern>,
     pub not_recorded: Vec<RoomPattern>,
     pub filters: bool,
+    pub mesh_up_to: Option<Whole<1, 1000>>,
     pub max_participants: Option<Whole<2, 1000>>,
     pub max_rooms: Option<Whole<1, 100_000>>,
 }

@@ -177,6 +177,7 @@ pub fn check_job(
 ) -> Result<(), WrongField> {
     let about_of = match (spec.role, &spec.of) {
         (Role::Filter, None) => Some("a filter improves one participant: give its id, or `all`"),
+        (Role::Relay, Some(Of::Everybody)) if spec.remote.is_none() => None,
         (Role::Relay, Some(Of::One(_))) if publishes(spec, remotes) => None,
         (Role::Relay, Some(Of::Everybody)) if publishes(spec, remotes) => {
             Some("one participant is published: give its id, or leave this out")
@@ -269,6 +270,7 @@ fn check_remote(spec: &JobSpec, remotes: &Remotes) -> Result<(), WrongField> {
             };
             format!("there is no [remotes.{name}] in the configuration; known: {known}")
         }
+        (Role::Relay, None) if spec.of == Some(Of::Everybody) => return Ok(()),
         (Role::Relay, None) => {
             "missing: a relay fetches from or publishes to one of the [remotes], named here; one for a publisher \
             begins with its offer, POSTed to /whip/ROOM"

@@ -158,6 +158,7 @@ impl Call {
                     self.look_after(role).await;
                     self.report();
                     self.tell_reports(role);
+                    self.tell_sends(role).await;
                     pulse.moved(role.captured(), std::time::Instant::now());
                     if let Some(id) = role.turn_to() {
                         self.renew(&id, role).await;

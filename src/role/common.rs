@@ -9,6 +9,7 @@ use super::mixed::Mixed;
 use super::over::Over;
 use super::recorder::Recorder;
 use super::relay::Relay;
+use super::relay::pass::Pass;
 use super::relay::push::Push;
 use super::reload::Parts;
 use super::{Events, JobError};
@@ -32,6 +33,8 @@ pub enum RoleMedia {
     Relay(Box<Relay>),
     /// A relay the other way: out of the room.
     Push(Box<Push>),
+    /// A relay inside of the room.
+    Pass(Box<Pass>),
 }
 
 impl RoleMedia {
@@ -57,6 +60,10 @@ impl RoleMedia {
             Role::Relay if Push::is_meant(assignment) => {
                 let push = Push::start(assignment, description, events);
                 push.map(Box::new).map(Self::Push)
+            }
+            Role::Relay if assignment.job.of == Some(Of::Everybody) => {
+                let everybody = Everybody::start(assignment, description, events).await;
+                everybody.map(Box::new).map(Self::Everybody)
             }
             Role::Relay => Relay::start(assignment, description, events)
                 .map(Box::new)
@@ -97,7 +104,7 @@ impl RoleMedia {
                 arrangement: Some(mixed.arrangement(room)),
                 ..Parts::default()
             },
-            Self::Recorder(_) | Self::Push(_) => Parts::default(),
+            Self::Recorder(_) | Self::Push(_) | Self::Pass(_) => Parts::default(),
         }
     }
 
@@ -108,7 +115,8 @@ impl RoleMedia {
             | Self::Filter(_)
             | Self::Everybody(_)
             | Self::Relay(_)
-            | Self::Push(_) => None,
+            | Self::Push(_)
+            | Self::Pass(_) => None,
             Self::Recorder(recorder) => Some(recorder.recording()),
             Self::Mixed(mixed) => Some(mixed.recording()),
         }
@@ -121,7 +129,8 @@ impl RoleMedia {
             | Self::Filter(_)
             | Self::Everybody(_)
             | Self::Relay(_)
-            | Self::Push(_) => {
+            | Self::Push(_)
+            | Self::Pass(_) => {
                 Err("only a recorder records: there is nothing to pause or split".to_owned())
             }
             Self::Recorder(recorder) => Ok(recorder.recording_mut()),
@@ -149,7 +158,8 @@ impl RoleMedia {
             | Self::Filter(_)
             | Self::Everybody(_)
             | Self::Relay(_)
-            | Self::Push(_) => true,
+            | Self::Push(_)
+            | Self::Pass(_) => true,
         }
     }
 
@@ -157,12 +167,14 @@ impl RoleMedia {
     pub fn kind(&self, role: Role) -> Kind {
         match self {
             Self::Push(_) => Kind::Recorder,
+            // It waits as a filter for everybody does; its relays are what is seen.
+            Self::Everybody(_) => Kind::Filter,
             Self::Kiosk(_)
             | Self::Recorder(_)
             | Self::Mixed(_)
             | Self::Filter(_)
-            | Self::Everybody(_)
-            | Self::Relay(_) => role.kind(),
+            | Self::Relay(_)
+            | Self::Pass(_) => role.kind(),
         }
     }
 
@@ -180,7 +192,8 @@ impl RoleMedia {
             | Self::Mixed(_)
             | Self::Filter(_)
             | Self::Everybody(_)
-            | Self::Relay(_) => None,
+            | Self::Relay(_)
+            | Self::Pass(_) => None,
         }
     }
 
@@ -221,7 +234,8 @@ impl RoleMedia {
             | Self::Filter(_)
             | Self::Everybody(_)
             | Self::Relay(_)
-            | Self::Push(_) => None,
+            | Self::Push(_)
+            | Self::Pass(_) => None,
         }
     }
 
@@ -231,6 +245,7 @@ impl RoleMedia {
             Self::Kiosk(kiosk) => kiosk.sends(),
             Self::Filter(filter) => filter.sends(),
             Self::Relay(relay) => relay.sends(),
+            Self::Pass(pass) => pass.sends(),
             Self::Recorder(_) | Self::Mixed(_) | Self::Everybody(_) | Self::Push(_) => {
                 Sends::default()
             }
@@ -241,6 +256,7 @@ impl RoleMedia {
     pub fn enhances(&self) -> Option<&ParticipantId> {
         match self {
             Self::Filter(filter) => Some(filter.of()),
+            Self::Pass(pass) => Some(pass.of()),
             Self::Kiosk(_)
             | Self::Recorder(_)
             | Self::Mixed(_)
@@ -257,8 +273,13 @@ impl RoleMedia {
         if other.kind == Kind::Filter && other.enhances.is_none() {
             return false;
         }
+        // People have their media from relays; others from each other, as everywhere.
+        if other.kind == Kind::Relay && other.enhances.is_some() {
+            return false;
+        }
         match (self, other.kind) {
             (Self::Everybody(_), _) => false,
+            (Self::Pass(_), kind) => kind == Kind::Person,
             (Self::Recorder(_) | Self::Mixed(_) | Self::Push(_), Kind::Recorder | Kind::Viewer)
             | (Self::Filter(_), Kind::Filter | Kind::Viewer) => false,
             (Self::Relay(_), Kind::Relay) => false,
@@ -278,7 +299,11 @@ impl RoleMedia {
     /// Whether this participant lets its media be taken for what the role does with it.
     pub fn may_take(&self, other: &Participant) -> bool {
         match self {
-            Self::Kiosk(_) | Self::Filter(_) | Self::Everybody(_) | Self::Relay(_) => true,
+            Self::Kiosk(_)
+            | Self::Filter(_)
+            | Self::Everybody(_)
+            | Self::Relay(_)
+            | Self::Pass(_) => true,
             Self::Recorder(_) | Self::Mixed(_) | Self::Push(_) => other.recordable,
         }
     }
@@ -288,6 +313,7 @@ impl RoleMedia {
         match self {
             Self::Everybody(everybody) => everybody.met(other),
             Self::Push(push) => push.met(other),
+            Self::Pass(pass) => pass.met(other),
             Self::Kiosk(_)
             | Self::Recorder(_)
             | Self::Mixed(_)
@@ -305,7 +331,8 @@ impl RoleMedia {
             | Self::Recorder(_)
             | Self::Mixed(_)
             | Self::Filter(_)
-            | Self::Relay(_) => {}
+            | Self::Relay(_)
+            | Self::Pass(_) => {}
         }
     }
 
@@ -321,7 +348,7 @@ impl RoleMedia {
         match self {
             Self::Kiosk(kiosk) => kiosk.arrived(other),
             Self::Filter(filter) => filter.heard_of(other),
-            Self::Relay(_) | Self::Push(_) | Self::Everybody(_) => {}
+            Self::Relay(_) | Self::Push(_) | Self::Pass(_) | Self::Everybody(_) => {}
             Self::Recorder(recorder) => recorder.arrived(other),
             Self::Mixed(mixed) => mixed.arrived(other),
         }
@@ -330,7 +357,11 @@ impl RoleMedia {
     /// The same one has changed.
     pub fn updated(&mut self, other: &Participant) {
         match self {
-            Self::Kiosk(_) | Self::Relay(_) | Self::Push(_) | Self::Everybody(_) => {}
+            Self::Kiosk(_)
+            | Self::Relay(_)
+            | Self::Push(_)
+            | Self::Pass(_)
+            | Self::Everybody(_) => {}
             Self::Filter(filter) => filter.heard_of(other),
             Self::Recorder(recorder) => recorder.updated(other),
             Self::Mixed(mixed) => mixed.updated(other),
@@ -343,6 +374,7 @@ impl RoleMedia {
             Self::Kiosk(kiosk) => kiosk.left(other),
             Self::Filter(_) | Self::Everybody(_) | Self::Relay(_) => {}
             Self::Push(push) => push.left(other),
+            Self::Pass(_) => {}
             Self::Recorder(recorder) => recorder.left(other, why),
             Self::Mixed(mixed) => mixed.left(other),
         }
@@ -354,7 +386,11 @@ impl RoleMedia {
             Self::Kiosk(kiosk) => kiosk.alone(),
             Self::Everybody(everybody) => everybody.alone(),
             Self::Push(push) => push.alone(),
-            Self::Recorder(_) | Self::Mixed(_) | Self::Filter(_) | Self::Relay(_) => {}
+            Self::Recorder(_)
+            | Self::Mixed(_)
+            | Self::Filter(_)
+            | Self::Relay(_)
+            | Self::Pass(_) => {}
         }
     }
 
@@ -370,6 +406,7 @@ impl RoleMedia {
             Self::Mixed(mixed) => mixed.peer_settings(name, ice.clone()),
             Self::Relay(relay) => relay.peer_settings(name, ice.clone()),
             Self::Push(push) => push.peer_settings(name, &other.id, ice.clone()),
+            Self::Pass(pass) => pass.peer_settings(name, &other.id, ice.clone()),
             Self::Filter(filter) => filter.peer_settings(name, &other.id, ice.clone()),
             Self::Everybody(_) => everybody::peer_settings(name, ice.clone()),
             Self::Recorder(recorder) => {
@@ -387,7 +424,8 @@ impl RoleMedia {
             | Self::Mixed(_)
             | Self::Everybody(_)
             | Self::Relay(_)
-            | Self::Push(_) => None,
+            | Self::Push(_)
+            | Self::Pass(_) => None,
         }
     }
 
@@ -413,7 +451,8 @@ impl RoleMedia {
                 | Self::Filter(_)
                 | Self::Everybody(_)
                 | Self::Relay(_)
-                | Self::Push(_),
+                | Self::Push(_)
+                | Self::Pass(_),
                 event,
             ) => Some(event),
         }
@@ -429,6 +468,7 @@ impl RoleMedia {
             Self::Mixed(mixed) => mixed.failed().await,
             Self::Relay(relay) => return relay.over().await,
             Self::Push(push) => return push.over().await,
+            Self::Pass(pass) => return pass.over().await,
         };
         Over::Broken(error)
     }
@@ -441,7 +481,8 @@ impl RoleMedia {
             | Self::Mixed(_)
             | Self::Filter(_)
             | Self::Everybody(_)
-            | Self::Push(_) => Ok(()),
+            | Self::Push(_)
+            | Self::Pass(_) => Ok(()),
             Self::Relay(relay) => relay.ready().await,
         }
     }
@@ -468,6 +509,7 @@ impl RoleMedia {
                 push.finish().await;
                 Ok(())
             }
+            Self::Pass(_) => Ok(()),
             Self::Recorder(recorder) => recorder.finish(because).await,
             Self::Mixed(mixed) => mixed.finish(because).await,
         }

@@ -1,4 +1,5 @@
 //! A filter for everybody: it waits in the room, and has a filter of its own for each who sends what its chain improves.
+//! A relay for everybody likewise: one for each person who sends.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -12,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::common::RoleMedia;
 use super::filter::Filter;
+use super::relay::pass::{OVERLAP, Pass};
 use super::{Events, JobError, stay};
-use crate::job::{Assignment, Event, Of, Parameters};
+use crate::job::{Assignment, Event, Of, Parameters, Role};
 use crate::media::MediaError;
 use crate::media::chain::{Chains, Plan};
 use crate::peer::{Latency, PeerSettings, Receive};
@@ -26,9 +28,46 @@ use crate::worker::pulse::Pulse;
 /// How long somebody goes without a filter after one has ended.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// All the filters of one job.
+/// What everybody gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Helps {
+    ByFilters,
+    ByRelays,
+}
+
+impl Helps {
+    fn of(role: Role) -> Result<Self> {
+        match role {
+            Role::Filter => Ok(Self::ByFilters),
+            Role::Relay => Ok(Self::ByRelays),
+            Role::Kiosk | Role::Recorder => {
+                anyhow::bail!("of: there is no {role} for everybody: leave this out")
+            }
+        }
+    }
+
+    /// When one of them has to end, once all are told to. A relay ends by itself, and later.
+    async fn ends(self, stop: CancellationToken) {
+        stop.cancelled().await;
+        match self {
+            Self::ByFilters => {}
+            Self::ByRelays => tokio::time::sleep(2 * OVERLAP).await,
+        }
+    }
+
+    /// In words, one of them.
+    fn name(self) -> &'static str {
+        match self {
+            Self::ByFilters => "filter",
+            Self::ByRelays => "relay",
+        }
+    }
+}
+
+/// All the filters, or relays, of one job.
 pub struct Everybody {
     assignment: Assignment,
+    helps: Helps,
     crowd: Crowd,
     events: Events,
     /// Who is in the room, as far as this matters.
@@ -48,13 +87,18 @@ impl Everybody {
         events: &Events,
     ) -> Result<Self> {
         let crowd = Crowd::new(description, &assignment.job.parameters);
+        let events = events.clone();
+        let helps = Helps::of(assignment.job.role)?;
         let (wanted, job) = (description.clone(), assignment.job.clone());
-        let checked = move || Plan::new(&wanted, &job.parameters, &job.room).map(drop);
-        tokio::task::spawn_blocking(checked).await??;
+        if helps == Helps::ByFilters {
+            let checked = move || Plan::new(&wanted, &job.parameters, &job.room).map(drop);
+            tokio::task::spawn_blocking(checked).await??;
+        }
         Ok(Self {
             assignment: assignment.clone(),
+            helps,
             crowd,
-            events: events.clone(),
+            events,
             people: HashMap::new(),
             waiting: HashMap::new(),
             helpers: JoinSet::new(),
@@ -126,7 +170,8 @@ impl Everybody {
         };
         if let Err(error) = result {
             let seconds = AGAIN.as_secs();
-            let message = format!("the filter of {of}: {error}; the next begins in {seconds} s");
+            let helper = self.helps.name();
+            let message = format!("the {helper} of {of}: {error}; the next begins in {seconds} s");
             // Nobody listens any more once the job has ended.
             let _ = self.events.send(Event::Error {
                 message,
@@ -138,13 +183,18 @@ impl Everybody {
     }
 
     fn help(&mut self) {
-        for of in needy(&self.people, self.crowd.tracks()) {
+        let needy = match self.helps {
+            Helps::ByFilters => needy(&self.people, self.crowd.tracks()),
+            Helps::ByRelays => relayed(&self.people),
+        };
+        for of in needy {
             let has_one = self.whose.values().any(|helped| *helped == of);
             if has_one || self.waiting.contains_key(&of) {
                 continue;
             }
             let helper = help_one(
                 &self.assignment,
+                self.helps,
                 of.clone(),
                 self.crowd.clone(),
                 self.events.clone(),
@@ -172,10 +222,7 @@ pub fn peer_settings(name: String, ice: Ice) -> PeerSettings {
 
 /// Who sends what these tracks improve, and has no filter. The job's own filters count, too: whoever has one needs none.
 fn needy(people: &HashMap<ParticipantId, Participant>, tracks: Sends) -> Vec<ParticipantId> {
-    let has_filter = |id: &ParticipantId| {
-        let mut others = people.values();
-        others.any(|other| other.enhances.as_ref() == Some(id))
-    };
+    let has_filter = |id: &ParticipantId| has(people, Kind::Filter, id);
     let sends = |participant: &Participant| {
         (tracks.audio && participant.sends.audio) || (tracks.video && participant.sends.video)
     };
@@ -188,10 +235,28 @@ fn needy(people: &HashMap<ParticipantId, Participant>, tracks: Sends) -> Vec<Par
     needy.map(|one| one.id.clone()).collect()
 }
 
-/// One filter, from its way into the room to its end. The type is written out since a stay of everybody's filter begins
+/// Which people send, and are neither relayed nor heard by way of a filter.
+fn relayed(people: &HashMap<ParticipantId, Participant>) -> Vec<ParticipantId> {
+    let sends =
+        |one: &&Participant| one.kind == Kind::Person && (one.sends.audio || one.sends.video);
+    let needy = people
+        .values()
+        .filter(sends)
+        .filter(|one| !has(people, Kind::Filter, &one.id) && !has(people, Kind::Relay, &one.id));
+    needy.map(|one| one.id.clone()).collect()
+}
+
+/// Whether somebody of this kind gives back the media of one participant.
+fn has(people: &HashMap<ParticipantId, Participant>, kind: Kind, of: &ParticipantId) -> bool {
+    let is_it = |other: &Participant| other.kind == kind && other.enhances.as_ref() == Some(of);
+    people.values().any(is_it)
+}
+
+/// One filter or relay, from its way into the room to its end. The type is written out since a stay of everybody's filter begins
 /// further stays.
 fn help_one(
     assignment: &Assignment,
+    helps: Helps,
     of: ParticipantId,
     crowd: Crowd,
     events: Events,
@@ -203,8 +268,24 @@ fn help_one(
     assignment.job.parameters = parameters;
     Box::pin(async move {
         let (to_us, told) = unbounded_channel();
-        let passing = tokio::spawn(pass_on(told, of.clone(), events));
-        let ended = attend_one(&assignment, &description, &of, &crowd, to_us, stop).await;
+        let passing = tokio::spawn(pass_on(told, helps, of.clone(), events));
+        let begun = begin(
+            &assignment,
+            helps,
+            &description,
+            &of,
+            &crowd,
+            (&to_us, &stop),
+        );
+        let role = begun.await;
+        let ended = match role {
+            Ok(role) => attend_one(&assignment, role, to_us, helps.ends(stop)).await,
+            Err(error) => {
+                // Nothing more is told.
+                drop(to_us);
+                Err(JobError::Broken(format!("{error:#}")))
+            }
+        };
         crowd.remove(&of);
         // It ends with its channel.
         let _ = passing.await;
@@ -212,37 +293,50 @@ fn help_one(
     })
 }
 
-async fn attend_one(
+async fn begin(
     assignment: &Assignment,
+    helps: Helps,
     description: &Description,
     of: &ParticipantId,
     crowd: &Crowd,
+    (events, stop): (&Events, &CancellationToken),
+) -> Result<RoleMedia> {
+    Ok(match helps {
+        Helps::ByFilters => {
+            let filter = Filter::start(assignment, description, of.clone(), events).await?;
+            crowd.add(of.clone(), filter.chains());
+            RoleMedia::Filter(Box::new(filter))
+        }
+        Helps::ByRelays => {
+            let pass = Pass::start(assignment, description, of.clone(), stop.clone())?;
+            RoleMedia::Pass(Box::new(pass))
+        }
+    })
+}
+
+async fn attend_one(
+    assignment: &Assignment,
+    mut role: RoleMedia,
     events: Events,
-    stop: CancellationToken,
+    stop: impl Future<Output = ()>,
 ) -> Result<(), JobError> {
-    let filter = Filter::start(assignment, description, of.clone(), &events).await;
-    let filter = filter.map_err(|error| JobError::Broken(format!("{error:#}")))?;
-    crowd.add(of.clone(), filter.chains());
-    let mut role = RoleMedia::Filter(Box::new(filter));
     // Orders are for recorders; the job's own pulse is that of the one who waits.
     let (_orders, mut inbox) = unbounded_channel();
     let pulse = Pulse::new(Instant::now());
-    let ended = stay(
-        assignment,
-        &mut role,
-        &events,
-        &pulse,
-        &mut inbox,
-        stop.cancelled(),
-    )
-    .await;
+    let ended = stay(assignment, &mut role, &events, &pulse, &mut inbox, stop).await;
     let finished = role.finish(Because::Stopped).await;
     ended?;
     finished.map_err(|error| JobError::Broken(error.to_string()))
 }
 
 /// Of each filter the job tells what concerns the one whose media it improves. Where it stands is no state of the job.
-async fn pass_on(mut told: UnboundedReceiver<Event>, of: ParticipantId, events: Events) {
+async fn pass_on(
+    mut told: UnboundedReceiver<Event>,
+    helps: Helps,
+    of: ParticipantId,
+    events: Events,
+) {
+    let helper = helps.name();
     while let Some(event) = told.recv().await {
         let event = match event {
             Event::Peer {
@@ -262,10 +356,10 @@ async fn pass_on(mut told: UnboundedReceiver<Event>, of: ParticipantId, events: 
             } if *participant != of => continue,
             Event::State { .. } => continue,
             Event::Notice { message } => Event::Notice {
-                message: format!("the filter of {of}: {message}"),
+                message: format!("the {helper} of {of}: {message}"),
             },
             Event::Error { message, .. } => Event::Error {
-                message: format!("the filter of {of}: {message}"),
+                message: format!("the {helper} of {of}: {message}"),
                 fatal: false,
             },
             event @ (Event::Peer { .. }
@@ -413,6 +507,13 @@ mod tests {
         filter.enhances = Some("ada".parse().unwrap());
         people.insert(id.clone(), filter);
         assert_eq!(ids(&people), ["bob"]);
+        // Only people need relays, and none who are heard by way of a filter.
+        let who_is_relayed = |people: &HashMap<_, _>| {
+            let mut ids: Vec<_> = relayed(people).iter().map(ToString::to_string).collect();
+            ids.sort();
+            ids
+        };
+        assert_eq!(who_is_relayed(&people), ["mute"]);
         people.remove(&id);
         assert_eq!(ids(&people), ["ada", "bob"]);
     }

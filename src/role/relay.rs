@@ -1,6 +1,8 @@
 //! The relay: takes what one publisher outside the room sends and passes it on to everybody in it, without transcoding.
 //! [`pull`] fetches it from another server; the other way round, [`push`] publishes there what somebody in the room sends.
+//! Inside of a large room, [`pass`] passes on what one participant sends.
 
+pub mod pass;
 mod publish;
 mod pull;
 pub mod push;

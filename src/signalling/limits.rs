@@ -12,6 +12,8 @@ pub struct Limits {
     pub participants_per_room: usize,
     /// Rooms at the same time.
     pub rooms: usize,
+    /// Where more people than this send, relays pass their media on.
+    pub mesh_up_to: usize,
     /// Rooms in which nobody may record.
     pub not_recorded: Vec<RoomPattern>,
     /// Whether the server runs a filter for each participant that asks.
@@ -47,6 +49,7 @@ impl Default for Limits {
         Self {
             participants_per_room: 50,
             rooms: 1000,
+            mesh_up_to: 4,
             not_recorded: Vec::new(),
             filters: false,
             connections: 5000,

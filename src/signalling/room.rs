@@ -275,9 +275,15 @@ impl Rooms {
             return Ok(());
         };
         let members = self.rooms.get(&join.room).map_or(&[][..], Vec::as_slice);
-        if join.kind != Kind::Filter {
-            let message = "`join`: `enhances` is for participants of kind `filter` only";
+        if !matches!(join.kind, Kind::Filter | Kind::Relay) {
+            let message =
+                "`join`: `enhances` is for participants of kind `filter` and `relay` only";
             return Err(Refusal::new(ErrorCode::InvalidMessage, message));
+        }
+        // It is seen and heard in the place of another one.
+        if !join.grants.filter {
+            let message = "field `enhances`: the token does not allow to filter";
+            return Err(Refusal::new(ErrorCode::Forbidden, message));
         }
         if !members
             .iter()

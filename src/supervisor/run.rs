@@ -255,6 +255,9 @@ impl Job {
             Role::Relay if remote.as_ref().is_some_and(Remote::is_published_to) => {
                 &[Permission::Join, Permission::Record]
             }
+            Role::Relay if view.spec.of.is_some() => {
+                &[Permission::Join, Permission::Send, Permission::Filter]
+            }
             Role::Kiosk | Role::Relay => &[Permission::Join, Permission::Send],
             Role::Filter => &[Permission::Join, Permission::Send, Permission::Filter],
             Role::Recorder => &[Permission::Join, Permission::Send, Permission::Record],

@@ -28,3 +28,28 @@ export async function expectNoLongFreeze(video) {
   console.log(`longest freeze: ${Math.round(freeze)} ms`);
   expect(freeze).toBeLessThan(LONGEST_FREEZE_MS);
 }
+
+/** The same of a tile, whichever of its videos is seen: the one's own, or what a relay or a filter gives. @param {Locator} tile */
+export async function watchTile(tile) {
+  await tile.evaluate((element) => {
+    let last = performance.now();
+    /** @type {Set<HTMLVideoElement>} */
+    const watched = new Set();
+    const note = (/** @type {HTMLVideoElement} */ video) => {
+      const picture = /** @type {HTMLElement} */ (element).dataset.picture === 'enhanced' ? 'enhanced-video' : 'tile-video';
+      if (video.dataset.testid === picture) {
+        const now = performance.now();
+        Object.assign(/** @type {HTMLElement} */ (element).dataset, { freeze: Math.max(Number(/** @type {HTMLElement} */ (element).dataset.freeze ?? 0), now - last) });
+        last = now;
+      }
+      video.requestVideoFrameCallback(() => note(video));
+    };
+    setInterval(() => {
+      for (const video of element.querySelectorAll('video')) {
+        if (watched.has(video)) continue;
+        watched.add(video);
+        video.requestVideoFrameCallback(() => note(video));
+      }
+    }, 50);
+  });
+}

@@ -97,7 +97,8 @@ export class Call {
 
   /** @param {string} text @returns {number} how many got it */
   sendText(text) {
-    return [...this.#links.values()].filter((link) => link.sendText(text)).length;
+    const links = [...this.#links.values()].filter(({ participant }) => participant.kind !== 'relay');
+    return links.filter((link) => link.sendText(text)).length;
   }
 
   /** Has the server take the noise out of this page's sound, or not any more. @param {boolean} on */
@@ -181,8 +182,8 @@ export class Call {
   #welcome(participants, ice) {
     this.#ice = ice;
     for (const link of this.#links.values()) {
-      // Filters come back with those whose sound they clean.
-      if (link.participant.kind === 'filter') link.close();
+      // Filters and relays come back with those whose media they give back.
+      if (isHelper(link.participant)) link.close();
       else this.#ghosts.push(link);
     }
     this.#links.clear();
@@ -218,7 +219,7 @@ export class Call {
       return this.#updated(participant);
     }
     this.#meet(participant, earlier);
-    if (participant.kind === 'filter') this.#tellCleaning(null);
+    if (isHelper(participant)) this.#tellCleaning(null);
     else this.#events.say(`${nameOf(participant)} joined`);
     this.#events.participants(this.participants);
   }
@@ -256,27 +257,36 @@ export class Call {
   #makeTile(participant) {
     const { kind, enhances } = participant;
     if (kind === 'recorder' || kind === 'viewer') return null;
-    if (enhances) return this.#makeEnhanced(participant.id, enhances);
+    if (enhances) return this.#makeEnhanced(participant, enhances);
     const tile = new Tile(participant, this.#settings.media.chosen.speaker);
     this.#events.tile(tile);
     return tile;
   }
 
-  /** What a filter sends is played in its source's tile; to its own source it sends nothing. @param {string} filter @param {string} source */
-  #makeEnhanced(filter, source) {
+  /** What a filter or a relay sends is played in its source's tile; to its own source it sends nothing. @param {Participant} helper @param {string} source */
+  #makeEnhanced({ id, kind }, source) {
     const tile = this.#links.get(source)?.tile;
     if (!(tile instanceof Tile)) return null;
     const { speaker } = this.#settings.media.chosen;
     return new Enhanced(tile, speaker, {
-      played: (kind) => this.#links.get(filter)?.peer?.played(kind) ?? null,
+      played: (track) => this.#links.get(id)?.peer?.played(track) ?? null,
       waited: async () => await this.#links.get(source)?.peer?.waited() ?? null,
       hold: (milliseconds) => this.#links.get(source)?.hold(milliseconds),
+      relays: kind === 'relay' ? () => this.#relays(id, source) : null,
+      want: (wanted) => this.#links.get(source)?.want(wanted),
     });
+  }
+
+  /** @param {string} relay @param {string} source */
+  #relays(relay, source) {
+    const none = { audio: false, video: false };
+    const [own, of] = [relay, source].map((id) => this.#links.get(id)?.participant.sends ?? none);
+    return { sends: of, stays: own.audio || own.video };
   }
 
   /** @param {string|null} code why there is no filter, if somebody wants one */
   #tellCleaning(code) {
-    const works = this.participants.some(({ enhances }) => enhances === this.#me);
+    const works = this.participants.some(({ kind, enhances }) => kind === 'filter' && enhances === this.#me);
     const wanted = works ? 'on' : 'coming';
     this.#events.cleaning(this.#wantsFilter ? wanted : this.#filters ? 'off' : 'none', code);
   }
@@ -298,7 +308,7 @@ export class Call {
     this.#missing.delete(id);
     link.close();
     this.#speakers.silent(id, true);
-    if (link.participant.kind === 'filter') this.#tellCleaning(null);
+    if (isHelper(link.participant)) this.#tellCleaning(null);
     else this.#events.say(`${nameOf(link.participant)} left`);
     this.#events.participants(this.participants);
   }
@@ -384,8 +394,11 @@ export class Call {
   };
 
   async #measure() {
-    for (const { peer, tile } of this.#links.values()) {
-      if (!peer || !(tile instanceof Tile)) continue;
+    for (const { participant, peer: own, tile } of this.#links.values()) {
+      if (!own || !(tile instanceof Tile)) continue;
+      // What a relay brings is what is seen.
+      const relay = this.#helperOf(participant.id);
+      const peer = relay?.participant.kind === 'relay' && tile.element.dataset.picture === 'enhanced' ? relay.peer ?? own : own;
       const meter = this.#meters.get(peer) ?? new QualityMeter();
       this.#meters.set(peer, meter);
       const report = await peer.stats().catch(() => null);
@@ -398,7 +411,7 @@ export class Call {
     const heard = [...this.#links.values()].flatMap(({ participant, peer, tile }) => (tile instanceof Tile ? [{ participant, peer, tile }] : []));
     for (const { participant: { id, sends }, peer, tile } of heard) {
       // Where a filter is heard, its sound tells: noise is no voice.
-      const played = tile.element.dataset.sound === 'enhanced' ? this.#filterOf(id)?.peer : peer;
+      const played = tile.element.dataset.sound === 'enhanced' ? this.#helperOf(id)?.peer : peer;
       if (sends.audio) this.#speakers.heard(id, played?.loudness() ?? 0, now);
       else this.#speakers.silent(id, false);
     }
@@ -407,9 +420,14 @@ export class Call {
   }
 
   /** @param {string} source */
-  #filterOf(source) {
+  #helperOf(source) {
     return [...this.#links.values()].find(({ participant, tile }) => participant.enhances === source && tile instanceof Enhanced) ?? null;
   }
+}
+
+/** Whether it is there for another one's media alone. @param {Participant} participant */
+function isHelper({ kind, enhances }) {
+  return kind === 'filter' || (enhances ?? null) !== null;
 }
 
 /** Whether somebody who came back is somebody who was here; ids are new after the server was lost. @param {Participant} a @param {Participant} b */

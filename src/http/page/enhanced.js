@@ -1,15 +1,19 @@
-// What a filter gives back of somebody, in the place of what that one sends, while it comes.
+// What a filter gives back of somebody, or a relay passes on, in the place of what that one sends, while it comes.
 
 import { Choice } from './choice.js';
 import { Lips } from './lips.js';
 import { Player, streamOf } from './player.js';
 
-/** @import {MediaKind} from './types.js' */
+/** @import {MediaKind, Sends} from './types.js' */
 /** @import {Tile} from './tile.js' */
 
 const LOOK_EVERY_MS = 20;
 /** Sound comes every 10 or 20 ms, pictures at least every 67; both are back within 200 ms. */
 const PATIENCE_MS = { audio: 100, video: 150 };
+/** The original that would be back is not even sent while a relay works: it may falter for longer. */
+const RELAY_PATIENCE_MS = { audio: 400, video: 800 };
+/** Who is relayed is told to send nothing here once the relay has brought all of it for so long. */
+const SERVED_MS = 1000;
 /** From one sound to the other. */
 const FADE_MS = 30;
 const FADE_STEP_MS = 5;
@@ -19,12 +23,19 @@ const FADE_STEP_MS = 5;
  * @property {(kind: MediaKind) => number|null} played the RTP time of what was played last of the filter's
  * @property {() => Promise<{seconds: number, count: number}|null>} waited of the original's sound, see `Lips`
  * @property {(milliseconds: number) => void} hold of the original, see `Lips`
+ * @property {(() => {sends: Sends, stays: boolean})|null} relays of a relay: what its source sends, and whether it goes on itself; null: it is a filter
+ * @property {(wanted: boolean) => void} want has the source send here itself, or not
  */
 
 export class Enhanced {
   #tile;
   #played;
-  #choices = { audio: new Choice(PATIENCE_MS.audio), video: new Choice(PATIENCE_MS.video) };
+  #relays;
+  #want;
+  /** Since when the relay has brought all that its source sends. @type {number|null} */
+  #served = null;
+  #isWanted = true;
+  #choices;
   /** @type {Record<MediaKind, number|null>} */
   #last = { audio: null, video: null };
   #player;
@@ -39,9 +50,11 @@ export class Enhanced {
    * @param {string} speaker the output device, empty for the default
    * @param {EnhancedSources} sources
    */
-  constructor(tile, speaker, { played, waited, hold }) {
+  constructor(tile, speaker, { played, waited, hold, relays, want }) {
     this.#tile = tile;
     this.#played = played;
+    this.#relays = relays;
+    this.#want = want;
     this.#player = new Player({ place: tile.place, name: 'enhanced-video', speaker, volume: 0 });
     this.#lips = new Lips({
       original: () => tile.stream,
@@ -52,6 +65,8 @@ export class Enhanced {
         hold(milliseconds);
       },
     });
+    const patience = relays ? RELAY_PATIENCE_MS : PATIENCE_MS;
+    this.#choices = { audio: new Choice(patience.audio), video: new Choice(patience.video) };
     this.#timer = setInterval(() => this.#look(), LOOK_EVERY_MS);
   }
 
@@ -83,6 +98,7 @@ export class Enhanced {
     clearInterval(this.#timer);
     clearInterval(this.#fade);
     this.#lips.stop();
+    this.#setWanted(true);
     this.#tile.setVolume(1);
     this.#tile.setSource('audio', false);
     this.#tile.setSource('video', false);
@@ -100,9 +116,27 @@ export class Enhanced {
       if (!this.#tile.setSource(kind, enhanced)) continue;
       if (kind === 'video') continue;
       this.#crossfade(enhanced ? 1 : 0);
-      if (enhanced) this.#lips.start();
+      // A relay brings the picture, too.
+      if (enhanced && !this.#relays) this.#lips.start();
       else this.#lips.stop();
     }
+    if (this.#relays) this.#judge(now, this.#relays());
+  }
+
+  /** Whether the source is to send here itself. @param {number} now @param {{sends: Sends, stays: boolean}} relays */
+  #judge(now, { sends, stays }) {
+    const kinds = /** @type {MediaKind[]} */ (['audio', 'video']).filter((kind) => sends[kind]);
+    const brings = stays && kinds.length > 0 && kinds.every((kind) => this.#choices[kind].look(now));
+    this.#served = brings ? this.#served ?? now : null;
+    // Who sends nothing need not be told.
+    if (kinds.length > 0) this.#setWanted(this.#served === null || now - this.#served < SERVED_MS);
+  }
+
+  /** @param {boolean} wanted */
+  #setWanted(wanted) {
+    if (wanted === this.#isWanted) return;
+    this.#isWanted = wanted;
+    this.#want(wanted);
   }
 
   /** Two sounds of the same voice are never both loud, and none breaks off. @param {number} goal of the filter's volume */

@@ -54,6 +54,8 @@ export class Link {
   #resting = false;
   /** What the other one sends waits at least so many milliseconds. */
   #hold = 0;
+  /** The other one is to send here itself. */
+  #wanted = true;
   /** @type {Map<number, {candidate: string, mline: number}[]>} */
   #early = new Map();
 
@@ -153,6 +155,12 @@ export class Link {
     for (const peer of this.#peers.values()) peer.hold(milliseconds);
   }
 
+  /** Has the other one send here itself, or not while a relay passes its media on. @param {boolean} wanted */
+  want(wanted) {
+    this.#wanted = wanted;
+    for (const peer of this.#living()) peer.want(wanted);
+  }
+
   /** @param {string} text */
   sendText(text) {
     return [...this.#peers.values()].some((peer) => peer.connected && peer.sendText(text));
@@ -211,6 +219,7 @@ export class Link {
     });
     for (const other of this.#peers.values()) if (other !== this.#playing) this.#discard(other);
     peer.hold(this.#hold);
+    if (!this.#wanted) peer.want(false);
     this.#peers.set(generation, peer);
     this.tile?.prepare(peer.stream, () => this.#plays(peer));
     return peer;
@@ -232,7 +241,7 @@ export class Link {
   #connected(peer) {
     if (peer === this.#playing) return;
     // Only with another one still on the tile is there something to wait for: the new one's first picture.
-    if (!this.#playing || !this.tile || !this.participant.sends.video) return this.#plays(peer);
+    if (!this.#playing || !this.tile || !this.participant.sends.video || !this.#wanted) return this.#plays(peer);
     setTimeout(() => this.#plays(peer), FIRST_PICTURE_LIMIT_MS);
   }
 
@@ -291,7 +300,7 @@ export class Link {
     let serves = false;
     let comes = this.#building > 0;
     for (const peer of this.#living()) {
-      const verdict = await peer.look(audio || video);
+      const verdict = await peer.look(this.#wanted && (audio || video));
       if (verdict === 'connecting') comes = true;
       else if (verdict !== 'stalled') serves = true;
       else if (peer !== this.#playing && (peer.over || !peer.wasConnected)) this.#discard(peer);

@@ -53,6 +53,10 @@ export class Peer {
   wasConnected = false;
   /** The other one sends no picture, for the connection is too weak for it. */
   paused = false;
+  /** The other one is to send here itself: it need not where a relay passes its media on. */
+  #wanted = true;
+  /** The other one wants what this page sends from this page itself. */
+  #given = true;
   #liveness = new Liveness(performance.now());
   /** What had come at the last look: RTP times, and packets. */
   #played = '';
@@ -134,12 +138,23 @@ export class Peer {
     for (const { sender, receiver } of this.#connection.getTransceivers()) {
       if (receiver.track.kind !== kind) continue;
       try {
-        await sender.replaceTrack(this.#settings.track(kind));
+        await sender.replaceTrack(this.#trackOf(kind));
       } catch (error) {
         // It was closed meanwhile: the next generation takes the track when it is made.
         if (this.#connection.signalingState !== 'closed') throw error;
       }
     }
+  }
+
+  /** Tells the other one whether it is to send here itself. @param {boolean} wanted */
+  want(wanted) {
+    this.#wanted = wanted;
+    if (this.#channel?.readyState === 'open') this.#channel.send(JSON.stringify({ direct: wanted }));
+  }
+
+  /** @param {MediaKind} kind */
+  #trackOf(kind) {
+    return this.#given ? this.#settings.track(kind) : null;
   }
 
   /** @param {string} text @returns {boolean} whether the channel is open */
@@ -236,7 +251,7 @@ export class Peer {
     const kind = /** @type {MediaKind} */ (transceiver.receiver.track.kind);
     if (kind === 'video') await prefer(transceiver, this.#settings.codec);
     if (this.#settings.receiveOnly) return;
-    await transceiver.sender.replaceTrack(this.#settings.track(kind));
+    await transceiver.sender.replaceTrack(this.#trackOf(kind));
     await rank(transceiver.sender, kind);
   }
 
@@ -268,10 +283,17 @@ export class Peer {
   #adopt(channel) {
     if (channel.label !== 'chat') return;
     this.#channel = channel;
+    channel.onopen = () => {
+      if (!this.#wanted) this.want(false);
+    };
     channel.onmessage = ({ data }) => {
-      const { text, report, paused } = read(data);
+      const { text, report, paused, direct } = read(data);
       if (text) this.#events.message(text);
       if (report) this.#events.report(report);
+      if (direct !== undefined && direct !== this.#given) {
+        this.#given = direct;
+        for (const kind of /** @type {MediaKind[]} */ (['audio', 'video'])) void this.replaceTrack(kind);
+      }
       if (paused === undefined) return;
       this.paused = paused;
       this.#events.paused();
@@ -291,15 +313,17 @@ export class Peer {
 }
 
 /**
- * @param {unknown} data `{"text": "..."}`, of a filter `{"filter": {...}}`, or `{"video": "paused"}` and `{"video": "on"}`
- * @returns {{text?: string, report?: FilterReport, paused?: boolean}} empty: it is none of these
+ * @param {unknown} data `{"text": "..."}`, of a filter `{"filter": {...}}`, `{"video": "paused"}` and `{"video": "on"}`,
+ *   of another page `{"direct": false}` and `{"direct": true}`
+ * @returns {{text?: string, report?: FilterReport, paused?: boolean, direct?: boolean}} empty: it is none of these
  */
 function read(data) {
   if (typeof data !== 'string') return {};
   try {
-    const { text, filter, video } = JSON.parse(data);
+    const { text, filter, video, direct } = JSON.parse(data);
     if (typeof text === 'string') return { text: text.slice(0, LONGEST_TEXT) };
     if (video === 'paused' || video === 'on') return { paused: video === 'paused' };
+    if (typeof direct === 'boolean') return { direct };
     if (typeof filter?.suppression_db !== 'number') return {};
     return { report: { suppression: filter.suppression_db, bypassed: filter.bypassed === true } };
   } catch {

@@ -207,7 +207,7 @@ export class RoomScreen {
 
   /** @param {Participant[]} participants the others */
   #showParticipants(participants) {
-    const seen = participants.filter(({ kind }) => ['person', 'kiosk', 'relay'].includes(kind)).length;
+    const seen = participants.filter(({ kind, enhances }) => ['person', 'kiosk', 'relay'].includes(kind) && !enhances).length;
     const players = participants.filter(({ kind }) => kind === 'viewer').length;
     get('alone', HTMLElement).hidden = seen > 0;
     get('count', HTMLElement).textContent = (seen ? `${seen + 1} in this call` : 'Only you') + (players ? `, ${players} watching` : '');

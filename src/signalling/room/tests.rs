@@ -603,14 +603,18 @@ fn a_filter_may_be_recorded_where_the_one_may_whose_media_it_gives_back() {
 #[test]
 fn only_those_who_may_filter_give_back_anothers_media() {
     let mut rooms = rooms_with(&[("a", "lobby")]);
-    let filter = Join {
-        kind: Kind::Filter,
-        enhances: Some(id("a")),
-        grants: Grants::guest(),
-        ..wish("lobby")
-    };
-    let refusal = rooms.join(id("f"), filter).unwrap_err();
-    assert_eq!(refusal.code, ErrorCode::Forbidden);
+    for kind in [Kind::Filter, Kind::Relay] {
+        let helper = |grants| Join {
+            kind,
+            enhances: Some(id("a")),
+            grants,
+            ..wish("lobby")
+        };
+        let refusal = rooms.join(id("f"), helper(Grants::guest())).unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::Forbidden);
+        rooms.join(id("f"), helper(Grants::everything())).unwrap();
+        rooms.leave(&id("f"), LeaveReason::Left);
+    }
 }
 
 fn filtering() -> Rooms {
