@@ -435,3 +435,21 @@ async fn both_sides_learn_that_the_way_carries_more_than_they_send() {
     call.offerer.peer.close().await;
     call.answerer.peer.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_peer_that_is_closed_nothing_is_left() {
+    let mut call = both_decode().await;
+    call.run_until("pictures on both sides", |a, b| {
+        a.frames(MediaKind::Video) > 0 && b.frames(MediaKind::Video) > 0
+    })
+    .await;
+    let estimates = [&call.offerer, &call.answerer].map(|side| side.peer.bandwidth());
+    call.offerer.peer.close().await;
+    call.answerer.peer.close().await;
+    for mut estimate in estimates {
+        // What makes estimates is held by the element that packets leave through.
+        let gone = async { while estimate.changed().await.is_ok() {} };
+        let gone = tokio::time::timeout(LIMIT, gone).await;
+        gone.expect("the pacer goes with its peer");
+    }
+}

@@ -41,6 +41,20 @@ impl Pacer {
 pub fn insert(webrtc: &gst::Element, line: &Arc<Line>) {
     let line = Arc::clone(line);
     webrtc.connect("request-aux-sender", false, move |_| {
-        Some(Pacer::of(&line).upcast::<gst::Element>().to_value())
+        Some(as_new(&Pacer::of(&line)))
     });
+}
+
+/// The element as C hands over a new one, with a floating reference. Of one without, webrtcbin keeps a reference that it
+/// never gives back: each peer left its pacer behind, and the packets in it.
+#[expect(
+    unsafe_code,
+    reason = "no binding gives an element a floating reference, and webrtcbin expects one"
+)]
+fn as_new(pacer: &Pacer) -> glib::Value {
+    let value = pacer.to_value();
+    // SAFETY: `pacer` holds the object while this is called. The flag says that the reference in `value` is for the first
+    // one who sinks it; `pacer` gives its own back before that.
+    unsafe { glib::gobject_ffi::g_object_force_floating(pacer.as_ptr().cast()) };
+    value
 }

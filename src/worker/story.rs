@@ -1,8 +1,9 @@
 //! What a worker would have to tell a server that knows nothing of it yet: the last event on each subject. Pure.
 
 use crate::job::{Event, PeerState};
+use crate::signalling::ids::{Generation, ParticipantId};
 
-/// Of events that do not replace each other, so many are kept.
+/// Of events that do not replace each other, so many are kept: notes, and files that are finished.
 const KEPT: usize = 50;
 
 /// The last event on each subject, in the order in which they came.
@@ -29,11 +30,7 @@ impl Story {
             state: PeerState::Closed,
         } = event
         {
-            let of_it = [
-                one("peer", participant, generation),
-                one("quality", participant, generation),
-            ];
-            self.events.retain(|(subject, _)| !of_it.contains(subject));
+            self.forget_peer(participant, *generation);
             return;
         }
         let Some(subject) = subject(event) else {
@@ -41,7 +38,10 @@ impl Story {
         };
         match subject {
             Subject::One(_) => self.events.retain(|(known, _)| *known != subject),
-            Subject::Note => self.forget_old_notes(),
+            Subject::Note => self.keep_room_for(|(subject, _)| *subject == Subject::Note),
+        }
+        if is_finished(event) {
+            self.keep_room_for(|(_, event)| is_finished(event));
         }
         self.events.push((subject, event.clone()));
     }
@@ -51,15 +51,39 @@ impl Story {
         self.events.iter().map(|(_, event)| event)
     }
 
-    fn forget_old_notes(&mut self) {
-        let is_note = |(subject, _): &(Subject, Event)| *subject == Subject::Note;
-        if self.events.iter().filter(|event| is_note(event)).count() < KEPT {
+    /// A peer is closed: nothing of it matters any more, nor of its participant when that was the last one.
+    fn forget_peer(&mut self, participant: &ParticipantId, generation: Generation) {
+        let of_peer = ["peer", "quality", "tier"].map(|what| one(what, participant, &generation));
+        self.events
+            .retain(|(subject, _)| !of_peer.contains(subject));
+        let has_another = self.events.iter().any(
+            |(_, event)| matches!(event, Event::Peer { participant: of, .. } if of == participant),
+        );
+        if !has_another {
+            let receiving = receiving(participant);
+            self.events.retain(|(subject, _)| *subject != receiving);
+        }
+    }
+
+    /// Forgets the oldest one of a sort that many events may be of, before another one is added.
+    fn keep_room_for(&mut self, is_of_sort: impl Fn(&(Subject, Event)) -> bool) {
+        let count = self.events.iter().filter(|event| is_of_sort(event)).count();
+        if count < KEPT {
             return;
         }
-        if let Some(oldest) = self.events.iter().position(is_note) {
+        if let Some(oldest) = self.events.iter().position(is_of_sort) {
             self.events.remove(oldest);
         }
     }
+}
+
+/// A file to which nothing is added any more.
+fn is_finished(event: &Event) -> bool {
+    matches!(event, Event::Recording { finished: true, .. })
+}
+
+fn receiving(participant: &ParticipantId) -> Subject {
+    Subject::One(format!("receiving {participant}"))
 }
 
 fn one(what: &str, participant: &impl ToString, more: &impl ToString) -> Subject {
@@ -83,7 +107,7 @@ fn subject(event: &Event) -> Option<Subject> {
             generation,
             ..
         } => Some(one("peer", participant, generation)),
-        Event::Receiving { participant, .. } => named(&format!("receiving {participant}")),
+        Event::Receiving { participant, .. } => Some(receiving(participant)),
         Event::Quality {
             participant,
             generation,
@@ -108,7 +132,6 @@ fn subject(event: &Event) -> Option<Subject> {
 mod tests {
     use super::*;
     use crate::job::JobState;
-    use crate::signalling::ids::Generation;
 
     fn peer(participant: &str, state: PeerState) -> Event {
         Event::Peer {
@@ -147,6 +170,79 @@ mod tests {
             Event::Resumed,
         ];
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn of_those_who_came_and_went_nothing_is_kept() {
+        let mut story = Story::default();
+        let receiving = |participant: &str| Event::Receiving {
+            participant: participant.parse().unwrap(),
+            audio_frames: 10,
+            video_frames: 3,
+        };
+        let tier = |participant: &str| Event::Tier {
+            participant: participant.parse().unwrap(),
+            generation: Generation(1),
+            tier: Some("720p30".to_owned()),
+        };
+        story.add(&peer("b", PeerState::Connected));
+        story.add(&receiving("b"));
+        for number in 0..1000 {
+            let id = format!("a{number}");
+            story.add(&peer(&id, PeerState::Connected));
+            story.add(&tier(&id));
+            story.add(&receiving(&id));
+            story.add(&peer(&id, PeerState::Closed));
+        }
+        let told: Vec<_> = story.events().cloned().collect();
+        assert_eq!(told, [peer("b", PeerState::Connected), receiving("b")]);
+    }
+
+    #[test]
+    fn what_was_received_is_kept_while_the_next_generation_serves() {
+        let mut story = Story::default();
+        let next = Event::Peer {
+            participant: "a".parse().unwrap(),
+            generation: Generation(2),
+            state: PeerState::Connected,
+        };
+        let receiving = Event::Receiving {
+            participant: "a".parse().unwrap(),
+            audio_frames: 10,
+            video_frames: 3,
+        };
+        for event in [
+            peer("a", PeerState::Connected),
+            receiving.clone(),
+            next.clone(),
+            peer("a", PeerState::Closed),
+        ] {
+            story.add(&event);
+        }
+        let told: Vec<_> = story.events().cloned().collect();
+        assert_eq!(told, [receiving, next]);
+    }
+
+    #[test]
+    fn of_finished_files_the_last_are_kept_and_all_that_grow() {
+        let mut story = Story::default();
+        let file = |number: usize, finished: bool| Event::Recording {
+            participant: "a".parse().unwrap(),
+            file: format!("{number}.webm").into(),
+            bytes: 1000,
+            duration_ms: 1000,
+            finished,
+        };
+        for number in 0..200 {
+            story.add(&file(number, false));
+            if number >= 100 {
+                story.add(&file(number, true));
+            }
+        }
+        let growing = (0..100).map(|number| file(number, false));
+        let finished = (200 - KEPT..200).map(|number| file(number, true));
+        let told: Vec<_> = story.events().cloned().collect();
+        assert_eq!(told, growing.chain(finished).collect::<Vec<_>>());
     }
 
     #[test]
