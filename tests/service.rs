@@ -46,9 +46,18 @@ fn systemd_hears_that_it_is_ready_alive_and_stopping() {
         .stdout(Stdio::null());
     let mut server = Running(command.spawn().unwrap());
     assert_eq!(next(&socket), "READY=1");
-    for _ in 0..3 {
-        assert_eq!(next(&socket), "WATCHDOG=1");
+    let (mut alive, mut jobs) = (0, None);
+    while alive < 3 || jobs.is_none() {
+        let told = next(&socket);
+        match told.strip_prefix("STATUS=") {
+            Some(status) => jobs = Some(status.to_owned()),
+            None => {
+                assert_eq!(told, "WATCHDOG=1");
+                alive += 1;
+            }
+        }
     }
+    assert_eq!(jobs.as_deref(), Some("no jobs"));
     let pid = server.0.id().to_string();
     assert!(
         Command::new("kill")
@@ -130,4 +139,29 @@ fn without_a_built_program_the_installation_says_how_to_make_one() {
         !out.status.success() && said.contains("cargo build --release"),
         "{said}"
     );
+}
+
+#[test]
+fn what_the_image_is_built_of_is_sent_to_the_engine() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let (ignore, recipe) = (read(".dockerignore"), read("Dockerfile"));
+    let sent: Vec<&str> = ignore
+        .lines()
+        .filter_map(|line| line.strip_prefix('!'))
+        .collect();
+    let copies = recipe.lines().filter_map(|line| line.strip_prefix("COPY "));
+    let copied: Vec<&str> = copies
+        .filter(|copy| !copy.starts_with("--from="))
+        .flat_map(|copy| copy.rsplit_once(' ').unwrap().0.split(' '))
+        .collect();
+    assert!(!copied.is_empty(), "{recipe}");
+    for path in copied {
+        let top = path.split('/').next().unwrap();
+        assert!(
+            sent.contains(&top),
+            "{path} is copied, and .dockerignore leaves it out"
+        );
+        assert!(folder.join(path).exists(), "there is no {path}");
+    }
 }
