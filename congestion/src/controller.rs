@@ -7,6 +7,7 @@ use crate::aimd::{Aimd, Bounds, Input};
 use crate::feedback::Feedback;
 use crate::groups::Groups;
 use crate::history::{History, Reported};
+use crate::jump::{self, Jump};
 use crate::limited::Limited;
 use crate::loss::Loss;
 use crate::probe::{Plan, ProbeId, Probes};
@@ -39,13 +40,6 @@ const OTHERS: f64 = 0.75;
 /// When this part of it arrives, or nothing was lost for so long, nobody else is there any more.
 const OURS: f64 = 0.9;
 const LOSSLESS: Duration = Duration::from_secs(30);
-/// A queue that grew by so much from one feedback to the next, while less than this part of what is sent arrived: the
-/// link may have become much narrower. Nothing is sent until the next feedback, at most for so long.
-const HINT: Duration = Duration::from_millis(10);
-const JUMP_RATE: f64 = 0.6;
-const HINT_HOLD: Duration = Duration::from_millis(60);
-/// And when it has grown by so much then, it has.
-const JUMP: Duration = Duration::from_millis(50);
 
 /// Where a connection begins, and between what it stays.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -94,8 +88,7 @@ pub struct Controller {
     schedule: Schedule,
     /// What arrived while the queue was empty.
     proven: Option<Rate>,
-    /// How long the queue was before it jumped, if that may have been; and when that was seen.
-    suspected: Option<(Duration, Duration)>,
+    jump: Jump,
     is_beside: bool,
     lost_at: Option<Duration>,
     round_trip: Duration,
@@ -121,7 +114,7 @@ impl Controller {
             probes: Probes::default(),
             schedule: Schedule::default(),
             proven: None,
-            suspected: None,
+            jump: Jump::default(),
             is_beside: false,
             lost_at: None,
             round_trip: Duration::ZERO,
@@ -299,44 +292,24 @@ impl Controller {
         }
     }
 
-    /// What the link carries, if it became much narrower just now: the queue has jumped, and little arrives. The first
-    /// feedback that looks so is a reason to send nothing before the next one, which decides.
+    /// What the link carries, if it became much narrower just now.
     fn jump(
         &mut self,
         reported: &[Reported],
         queue_before: Duration,
         now: Duration,
     ) -> Option<Rate> {
-        let suspected = self.suspected.take();
-        if suspected.is_some() {
-            self.hold_until = now;
-        }
-        if self.limited.is_limited() || self.is_beside {
-            return None;
-        }
-        let arrived: Vec<_> = reported
-            .iter()
-            .filter_map(|packet| Some((packet.arrival?.0, packet.bytes)))
-            .collect();
-        let (first, last) = (arrived.iter().min()?, arrived.iter().max()?);
-        let bytes: usize = arrived.iter().map(|packet| packet.1).sum();
-        let time = Duration::from_micros(u64::try_from(last.0 - first.0).ok()?);
-        let rate = Rate::of((bytes - first.1) as f64, time)?;
-        let base = suspected.map_or(queue_before, |(base, _)| base);
-        let grew = self.queue.delay().saturating_sub(base);
-        if rate > self.aimd.target() * JUMP_RATE || grew < HINT {
-            return None;
-        }
-        // Feedback that comes in a bunch was one look.
-        let is_later = suspected.is_some_and(|(_, at)| now >= at + HINT_HOLD / 3);
-        if is_later && grew >= JUMP {
-            return Some(rate);
-        }
-        if suspected.is_none() {
-            self.hold_until = now + HINT_HOLD;
-        }
-        self.suspected = suspected.filter(|_| !is_later).or(Some((base, now)));
-        None
+        let view = jump::View {
+            reported,
+            target: self.aimd.target(),
+            queue: &self.queue,
+            queue_before,
+            flying: self.history.in_flight(now),
+            says_something: !self.limited.is_limited() && !self.is_beside,
+        };
+        let verdict = self.jump.look(&view, now);
+        self.hold_until = verdict.hold_until.unwrap_or(self.hold_until);
+        verdict.carries
     }
 
     /// What arrives; at the beginning what came in at last.

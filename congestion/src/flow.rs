@@ -98,6 +98,11 @@ impl<T> Flow<T> {
         self.pacer.backlog()
     }
 
+    /// Forgets the pictures that wait here, packet by packet: so many.
+    pub fn forget_pictures(&mut self) -> usize {
+        self.pacer.forget_pictures()
+    }
+
     fn refresh(&mut self, now: Duration) {
         self.pacer.set_rate(self.controller.pacing_rate());
         self.pacer.hold_until(self.controller.hold_until(now));

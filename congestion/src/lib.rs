@@ -2,7 +2,7 @@
 //!
 //! * [`flow`] is the whole for one connection: packets in, packets out at their time, feedback in, a rate out.
 //! * [`feedback`] reads what the other side reports; [`history`] finds the packets that it is about.
-//! * [`groups`] and [`trend`] say whether the queue on the way grows; [`queue`] how long it is.
+//! * [`groups`] and [`trend`] say whether the queue on the way grows; [`queue`] how long it is, [`jump`] whether that is sudden.
 //! * [`acknowledged`] is what arrives, [`loss`] what does not, [`limited`] whether enough is sent to learn from it.
 //! * [`aimd`] is the rate that follows; [`controller`] puts these together.
 //! * [`probe`] finds out what more the link would carry, [`schedule`] when; [`pacer`] sends packets at their time.
@@ -18,6 +18,7 @@ pub mod feedback;
 pub mod flow;
 pub mod groups;
 pub mod history;
+pub mod jump;
 pub mod limited;
 pub mod loss;
 pub mod pacer;

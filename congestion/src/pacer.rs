@@ -10,8 +10,9 @@ use crate::rate::Rate;
 const CATCH_UP: Duration = Duration::from_millis(5);
 /// A probe that makes no progress ends.
 const PROBE_LIMIT: Duration = Duration::from_millis(150);
-/// Size of a packet of padding, as large as those of pictures: small ones would cost more in headers than they weigh.
-const PADDING: usize = 1100;
+/// Sizes of packets of padding: as large as those of pictures where that is not more than the probe needs, for small ones
+/// cost much in headers; and a probe of a slow link must not be a queue of its own.
+const PADDING: std::ops::RangeInclusive<usize> = 200..=1100;
 
 /// What a packet is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +104,17 @@ impl<T> Pacer<T> {
         self.rate.time_for(self.bytes as f64)
     }
 
+    /// Forgets the pictures that wait, packet by packet: so many.
+    pub fn forget_pictures(&mut self) -> usize {
+        let count = self.pictures.len();
+        self.bytes -= self
+            .pictures
+            .drain(..)
+            .map(|(bytes, _)| bytes)
+            .sum::<usize>();
+        count
+    }
+
     /// Sends a probe, now.
     pub fn probe(&mut self, plan: Plan, now: Duration) {
         self.probe = Some(Running {
@@ -156,10 +168,18 @@ impl<T> Pacer<T> {
                 Step::Send(packet)
             }
             None => {
-                self.on_leaving(PADDING, now);
-                Step::Pad(PADDING)
+                let bytes = self.padding();
+                self.on_leaving(bytes, now);
+                Step::Pad(bytes)
             }
         }
+    }
+
+    /// The size of a packet of padding.
+    fn padding(&self) -> usize {
+        let each = |running: &Running| running.plan.bytes / running.plan.packets.max(1);
+        let wanted = self.probe.as_ref().map_or(*PADDING.end(), each);
+        wanted.clamp(*PADDING.start(), *PADDING.end())
     }
 
     fn on_leaving(&mut self, bytes: usize, now: Duration) {
@@ -238,6 +258,29 @@ mod tests {
         }
         assert_eq!((bytes, packets), (22_000, 20));
         assert_eq!(pacer.current_probe(), None);
+    }
+
+    #[test]
+    fn a_probe_of_a_slow_link_is_of_small_packets() {
+        let mut pacer: Pacer<u32> = Pacer::new(Rate::from_kilobits(60));
+        pacer.allow_padding();
+        let plan = Probes::default()
+            .begin(Rate::from_kilobits(120), Duration::ZERO)
+            .unwrap();
+        pacer.probe(plan, Duration::ZERO);
+        assert_eq!(pacer.step(Duration::ZERO), Step::Pad(200));
+    }
+
+    #[test]
+    fn pictures_that_would_come_too_late_are_forgotten_and_nothing_else() {
+        let mut pacer = Pacer::new(Rate::from_kilobits(800));
+        for packet in 0..3 {
+            pacer.push(Class::Video, 1000, packet);
+        }
+        pacer.push(Class::Retransmission, 500, 10);
+        assert_eq!(pacer.forget_pictures(), 3);
+        assert_eq!(pacer.backlog(), 5 * MS);
+        assert_eq!(pacer.step(100 * MS), Step::Send(10));
     }
 
     #[test]

@@ -89,6 +89,14 @@ impl Queue {
         empty.is_some_and(|empty| now.saturating_sub(empty) > OTHERS)
     }
 
+    /// How long a packet that arrived waited.
+    pub fn wait_of(&self, packet: &Reported) -> Option<Duration> {
+        let sent = i64::try_from(packet.sent.as_micros()).ok()?;
+        let shortest = self.shortest.iter().map(|slot| slot.1).min()?;
+        let over = packet.arrival?.0 - sent - shortest;
+        Some(Duration::from_micros(u64::try_from(over).unwrap_or(0)))
+    }
+
     fn keep(&mut self, delay: i64, now: Duration) {
         let is_old = |slot: &(Duration, i64)| slot.0 + MEMORY < now;
         while !self.keeps && self.shortest.front().is_some_and(is_old) {

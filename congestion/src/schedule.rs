@@ -6,7 +6,7 @@ use crate::probe::Finding;
 use crate::rate::Rate;
 
 /// Between probes that look whether the link carries more.
-const EVERY: Duration = Duration::from_secs(4);
+const EVERY: Duration = Duration::from_secs(3);
 /// A probe of twice the rate: what a link gained is found in two.
 const FACTOR: f64 = 2.0;
 /// Not so soon after a cut: the queue that it answered is still there, or somebody else's.
@@ -118,7 +118,7 @@ mod tests {
         schedule.on_found(found(2500, true));
         assert_eq!(schedule.due(&view(2300), at(2)), None);
         assert_eq!(
-            schedule.due(&view(2300), at(5)),
+            schedule.due(&view(2300), at(4)),
             Some(Rate::from_kilobits(4600))
         );
     }
