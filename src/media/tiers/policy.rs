@@ -21,12 +21,14 @@ const BLOCKED: Duration = Duration::from_secs(1);
 const BETWEEN_FRAMES: Duration = Duration::from_millis(300);
 /// How long the lowest tier is too much before there is no picture at all.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
+/// And after a change of tier: what the former one has left on the way has to arrive first, and a key frame.
+const SETTLES: Duration = Duration::from_secs(3);
 /// Going up wants this multiple of the better tier's least rate.
 const AMPLE: f64 = 1.25;
 /// And this one where there was no picture: sound comes first.
 const AMPLE_AFTER_PAUSE: f64 = 1.5;
 /// How long a link carries more before its viewer goes up.
-const UP_AFTER: Duration = Duration::from_secs(6);
+const UP_AFTER: Duration = Duration::from_secs(4);
 /// The same while the link has only just become known: estimates begin low.
 const UP_AT_FIRST: Duration = Duration::from_millis(500);
 const AT_FIRST: Duration = Duration::from_secs(10);
@@ -122,6 +124,8 @@ struct Viewer {
     climbed: Option<Instant>,
     /// Since when there is no picture.
     paused: Option<Instant>,
+    /// When the level changed last.
+    moved: Option<Instant>,
     /// Changes of the last minute.
     changes: VecDeque<Instant>,
 }
@@ -244,6 +248,7 @@ impl Viewer {
             wait: UP_AFTER,
             climbed: None,
             paused: None,
+            moved: None,
             changes: VecDeque::new(),
         }
     }
@@ -308,12 +313,14 @@ impl Viewer {
         let limit = DOWN_AFTER.max(2 * link.round_trip);
         let is_short = budget < step.least * SHORT;
         let short = lasts(&mut self.short, is_short, now);
-        if index == lowest {
-            return short
-                .filter(|short| *short >= PAUSE_AFTER)
-                .map(|_| Level::Paused);
-        }
         let is_far_too_short = budget < step.least * FAR_TOO_SHORT;
+        if index == lowest {
+            let is_new = self
+                .moved
+                .is_some_and(|at| now.saturating_duration_since(at) < SETTLES);
+            let lasts = short.is_some_and(|short| short >= PAUSE_AFTER);
+            return (lasts && (is_far_too_short || !is_new)).then_some(Level::Paused);
+        }
         if is_far_too_short || short.is_some_and(|short| short >= limit) {
             let carried =
                 |index: &usize| steps.get(*index).is_some_and(|step| budget >= step.least);
@@ -394,6 +401,7 @@ impl Viewer {
 
     fn moved(&mut self, level: Level, now: Instant) {
         self.level = level;
+        self.moved = Some(now);
         self.short = None;
         self.blocked = None;
         self.behind = None;

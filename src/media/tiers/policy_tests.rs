@@ -247,7 +247,7 @@ fn a_mistake_is_not_made_again_soon() {
     let mut room = Room::new().with(1, 400);
     room.run(30 * SECOND);
     let mut waits = Vec::new();
-    for _ in 0..5 {
+    for _ in 0..6 {
         // It looks as if it carried more, until more is sent.
         room.set(1, 700);
         waits.push(room.until(1, Level::Tier(0), 200 * SECOND));
@@ -255,7 +255,7 @@ fn a_mistake_is_not_made_again_soon() {
         room.until(1, Level::Tier(1), 2 * SECOND);
     }
     assert!(
-        waits[0] < 10 * SECOND && waits[4] >= LONGEST_WAIT,
+        waits[0] < 10 * SECOND && waits[5] >= LONGEST_WAIT,
         "{waits:?}"
     );
     assert!(waits.is_sorted(), "{waits:?}");
@@ -303,7 +303,7 @@ fn steady_links_with_noisy_estimates_have_at_most_two_changes_a_minute() {
 #[test]
 fn the_picture_pauses_before_the_sound_suffers_and_comes_back_when_there_is_room_to_spare() {
     let mut room = Room::new().with(1, 30);
-    room.until(1, Level::Paused, 3 * SECOND);
+    room.until(1, Level::Paused, 6 * SECOND);
     assert_eq!(room.plan.rates, [None, None, None]);
     room.set(1, 70);
     room.run(30 * SECOND);
@@ -317,16 +317,34 @@ fn the_picture_pauses_before_the_sound_suffers_and_comes_back_when_there_is_room
 }
 
 #[test]
+fn a_lower_tier_has_time_to_settle_before_the_picture_pauses() {
+    let mut room = Room::new().with(1, 600);
+    room.run(10 * SECOND);
+    room.set(1, 45);
+    room.until(1, Level::Tier(2), SECOND);
+    // What the better tier has left in the queue is still on its way.
+    room.run(2 * SECOND);
+    room.set(1, 80);
+    room.run(10 * SECOND);
+    assert_eq!(room.level(1), Level::Tier(2));
+    // With next to nothing there is no use in waiting.
+    let mut room = Room::new().with(1, 600);
+    room.run(10 * SECOND);
+    room.set(1, 10);
+    room.until(1, Level::Paused, 2 * SECOND);
+}
+
+#[test]
 fn a_paused_picture_is_tried_again_where_nothing_tells_what_the_link_carries() {
     let mut room = Room::new().with(1, 30);
     room.links
         .get_mut(&ViewerId(1))
         .unwrap()
         .is_application_limited = true;
-    room.until(1, Level::Paused, 3 * SECOND);
+    room.until(1, Level::Paused, 6 * SECOND);
     let first = room.until(1, Level::Tier(2), 60 * SECOND);
     assert!(first >= RETRY);
-    room.until(1, Level::Paused, 3 * SECOND);
+    room.until(1, Level::Paused, 6 * SECOND);
     assert!(room.until(1, Level::Tier(2), 100 * SECOND) >= RETRY);
 }
 
