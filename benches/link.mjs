@@ -1,77 +1,19 @@
-// What a kiosk sends over links of different rates, and what that does to them: rate, estimate and queue over time.
+// What a kiosk sends over links of different rates, what that does to them, and what the one who watches has of it.
+// `ATTACHE_BIN=target/release/attache node benches/link.mjs [case]` prints what was measured; `benches/run.mjs` writes it down.
 
-import { execFileSync } from 'node:child_process';
-import { setTimeout as pause } from 'node:timers/promises';
+import { writeFileSync } from 'node:fs';
 
-import { Job } from '../tests/browser/job.js';
-import { Link } from '../tests/browser/link.js';
 import { Attache } from './attache.mjs';
-import { enter, firstPicture, launch, openLobby } from './browser.mjs';
-import { rounded } from './report.mjs';
+import { launch } from './browser.mjs';
+import { draw } from './curves.mjs';
+import { run } from './flows.mjs';
+import { rounded, spread } from './report.mjs';
 
-const ROOM = 'link';
-const QUEUE_MS = 300;
-const SAMPLE_MS = 50;
-const PICTURE = ['pattern=snow', 'width=640', 'height=360', 'framerate=30', 'bitrate_kbps=4000'].flatMap((value) => ['--set', value]);
-
-/** Each case: the link's rate from these seconds on, the part of the packets that is lost, and how long it lasts. */
-const CASES = {
-  start_1000: { rates: [[0, 1000]], seconds: 20 },
-  gain: { rates: [[0, 1000], [20, 2500]], seconds: 40 },
-  loss_of_rate: { rates: [[0, 2500], [20, 600]], seconds: 35 },
-  random_loss: { rates: [[0, 2000]], loss: 0.1, seconds: 40 },
-};
-
-/** The far end's way out: a rate, a queue of 300 ms before it. */
-function shape(link, kbps, act = 'replace') {
-  link.run('tc', 'qdisc', act, 'dev', link.far, 'root', 'tbf', 'rate', `${kbps}kbit`, 'burst', '1600', 'latency', `${QUEUE_MS}ms`);
-}
-
-/** Bytes that passed the far end's way out, and how long what waits there takes. */
-function look(link, kbps) {
-  const [found] = JSON.parse(execFileSync('ip', ['netns', 'exec', link.name, 'tc', '-s', '-j', 'qdisc', 'show', 'dev', link.far]).toString());
-  return { bytes: found.bytes, queue_ms: (found.backlog * 8) / kbps };
-}
-
-/** The estimates that the kiosk's log tells, in kb/s, with seconds since 1970. */
-function estimates(log) {
-  const found = log.matchAll(/^(\S+Z) .*target_kbps=([\d.]+)/gm);
-  return [...found].map(([, at, kbps]) => ({ at: Date.parse(at), kbps: Number(kbps) }));
-}
-
-async function run(attache, browser, { rates, loss = 0, seconds }) {
-  const link = new Link();
-  const signalling = link.beside();
-  let kbps = rates[0][1];
-  shape(link, kbps);
-  if (loss) link.lose(loss);
-  const door = await signalling.door(`${attache.url}/r/${ROOM}`);
-  const kiosk = new Job('kiosk', door, ['--description', 'kiosk-test', ...PICTURE], link.within, { RUST_LOG: 'info,attache::peer=trace', NO_COLOR: '1' });
-  const page = await openLobby(browser, attache.url, { sends: false });
-  try {
-    await enter(page, ROOM);
-    await firstPicture(page);
-    const begun = Date.now();
-    const samples = [];
-    let before = look(link, kbps).bytes;
-    for (let at = 0; at < seconds * 1000; at = Date.now() - begun) {
-      const wanted = rates.findLast(([from]) => from * 1000 <= at)[1];
-      if (wanted !== kbps) shape(link, (kbps = wanted));
-      const { bytes, queue_ms } = look(link, kbps);
-      // A shaper that was changed counts anew.
-      samples.push({ at, link_kbps: kbps, bytes: Math.max(0, bytes - before), queue_ms });
-      before = bytes;
-      await pause(SAMPLE_MS);
-    }
-    await kiosk.stop();
-    return { samples, estimates: estimates(kiosk.log).map(({ at, kbps: estimate }) => ({ at: at - begun, kbps: estimate })) };
-  } finally {
-    await page.context().close();
-    await kiosk.stop();
-    signalling.remove();
-    link.remove();
-  }
-}
+const IMAGES = new URL('../docs/images/', import.meta.url);
+/** A link that becomes narrow does so at any moment of the receiver's round of reports: one run says little. */
+const FALLS = 3;
+const FALL_S = 15;
+const GAIN_S = 15;
 
 const between = (samples, from, until) => samples.filter(({ at }) => at >= from && at < until);
 
@@ -87,24 +29,95 @@ function timeTo(samples, from, kbps) {
   return reached ? reached.at - from : null;
 }
 
-function figures(name, { samples, estimates: told }) {
-  const queues = samples.map(({ queue_ms }) => queue_ms).sort((a, b) => a - b);
-  const after = (from) => told.find(({ at, kbps }) => at >= from && kbps <= 720);
-  const common = { queue_p95_ms: queues[Math.floor(queues.length * 0.95)], told: told.length };
-  if (name === 'start_1000') return { ...common, to_90_percent_ms: timeTo(samples, 0, 900), used: rate(samples, 5000, 20_000) / 1000 };
-  if (name === 'gain') return { ...common, to_90_percent_ms: timeTo(samples, 20_000, 2250) };
-  if (name === 'random_loss') return { ...common, kbps: rate(samples, 5000, 40_000) };
-  const reaction = after(20_000);
-  return { ...common, reaction_ms: reaction ? reaction.at - 20_000 : null, queue_peak_ms: Math.max(...between(samples, 20_000, 35_000).map(({ queue_ms }) => queue_ms)) };
+const queues = (samples, from) => spread(samples.filter(({ at }) => at >= from).map(({ queue_ms }) => queue_ms));
+
+/** What a page received, in kb/s. */
+const pageRate = ({ bytes, seconds }) => (bytes * 8) / 1000 / seconds;
+
+const frozen = ({ frozen_s, seconds }) => frozen_s / seconds;
+
+/** Jain's index of fairness: 1 where all have the same. */
+function jain(rates) {
+  const sum = rates.reduce((all, one) => all + one, 0);
+  return sum ** 2 / (rates.length * rates.reduce((all, one) => all + one ** 2, 0));
 }
 
-export async function measureLink(only) {
+function fall({ samples, estimates, pages }) {
+  const from = FALL_S * 1000;
+  const reacted = estimates.find(({ at, kbps }) => at >= from && kbps <= 720);
+  return {
+    reaction_ms: reacted ? reacted.at - from : null,
+    queue_peak_ms: Math.max(...between(samples, from, Infinity).map(({ queue_ms }) => queue_ms)),
+    frozen_ms: pages[0].frozen_s * 1000,
+  };
+}
+
+/** Each case: what `run` is told, how often it is, and the figures of it. */
+const CASES = {
+  start: {
+    title: 'Start on 1 Mb/s',
+    of: { rates: [[0, 1000]], seconds: 15 },
+    figures: ([{ samples }]) => ({ to_90_percent_ms: timeTo(samples, 0, 900) }),
+  },
+  gain: {
+    title: 'From 1 to 2.5 Mb/s',
+    of: { rates: [[0, 1000], [GAIN_S, 2500]], seconds: GAIN_S + 20 },
+    figures: ([{ samples }]) => ({ to_90_percent_ms: timeTo(samples, GAIN_S * 1000, 2250) }),
+  },
+  fall: {
+    title: 'From 2.5 to 0.6 Mb/s',
+    times: FALLS,
+    of: { rates: [[0, 2500], [FALL_S, 600]], from: FALL_S, seconds: FALL_S + 10 },
+    figures: (runs) => {
+      const all = runs.map(fall);
+      const spreads = Object.keys(all[0]).map((name) => [name, spread(all.map((one) => one[name]))]);
+      return { times: FALLS, ...Object.fromEntries(spreads) };
+    },
+  },
+  steady: {
+    title: 'One minute on 1 Mb/s',
+    of: { rates: [[0, 1000]], seconds: 65 },
+    figures: ([{ samples, tiers }]) => ({
+      used: rate(samples, 5000, 65_000) / 1000,
+      queue_p95_ms: queues(samples, 5000).p95,
+      tier_changes: between(tiers, 5000, 65_000).length,
+    }),
+  },
+  loss: {
+    title: '10 % of the packets lost, 2 Mb/s',
+    of: { rates: [[0, 2000]], loss: 0.1, from: 5, seconds: 35 },
+    figures: ([{ pages: [page] }]) => ({ kbps: pageRate(page), frozen: frozen(page) }),
+  },
+  beside_tcp: {
+    title: 'Beside one TCP flow, 1 Mb/s',
+    of: { rates: [[0, 1000]], tcp: true, from: 10, seconds: 60 },
+    figures: ([{ pages: [page] }]) => ({ kbps: pageRate(page) }),
+  },
+  two: {
+    title: 'Two kiosks on 2 Mb/s: the first',
+    of: { rates: [[0, 2000]], flows: 2, from: 15, seconds: 60 },
+    figures: ([{ pages, samples }]) => ({ jain: jain(pages.map(pageRate)), kbps: pages.map(pageRate), used: rate(samples, 15_000, 60_000) / 2000 }),
+  },
+  squeezed: {
+    title: 'Squeezed to 100 kb/s',
+    of: { rates: [[0, 1000], [5, 100]], from: 5, seconds: 35 },
+    figures: ([{ pages: [page] }]) => ({ concealed: page.concealed / page.samples }),
+  },
+};
+
+export async function measureLink(...only) {
+  const unknown = only.find((name) => !CASES[name]);
+  if (unknown) throw new Error(`no case is called "${unknown}": there are ${Object.keys(CASES).join(', ')}`);
   const attache = await Attache.begin();
   const browser = await launch({ picture: 'small.mjpeg' });
   const results = {};
   try {
-    for (const [name, one] of Object.entries(CASES)) {
-      if (only === undefined || only === name) results[name] = figures(name, await run(attache, browser, one));
+    for (const [name, { title, of, times = 1, figures }] of Object.entries(CASES)) {
+      if (only.length > 0 && !only.includes(name)) continue;
+      const runs = [];
+      while (runs.length < times) runs.push(await run(attache, browser, of));
+      results[name] = figures(runs);
+      writeFileSync(new URL(`link-${name.replace('_', '-')}.svg`, IMAGES), draw(title, runs[0]));
     }
     return results;
   } finally {
@@ -113,5 +126,4 @@ export async function measureLink(only) {
   }
 }
 
-// `ATTACHE_BIN=target/release/attache node benches/link.mjs [case]` prints what was measured.
-if (process.argv[1] === new URL(import.meta.url).pathname) console.log(JSON.stringify(rounded(await measureLink(process.argv[2])), null, 1));
+if (process.argv[1] === new URL(import.meta.url).pathname) console.log(JSON.stringify(rounded(await measureLink(...process.argv.slice(2))), null, 1));

@@ -20,6 +20,7 @@ export function rounded(value) {
 
 const milliseconds = (value) => `${Math.round(value)} ms`;
 const range = ({ p50, max }) => `${milliseconds(p50)} / ${milliseconds(max)}`;
+const within = (value) => (value === null ? 'not reached' : milliseconds(value));
 const cores = (value) => value.toFixed(3);
 const mebibytes = (value) => `${value.toFixed(1)} MiB`;
 const cost = (measured) => `${cores(measured.cores)}, ${mebibytes(measured.rss_mib)}`;
@@ -41,7 +42,7 @@ function long({ files }, what) {
 
 const perHour = (file) => `${file.drift_ms_per_hour.toFixed(1)} ms`;
 
-function rows({ join, latency, kiosk, recorder, mixed, many, crash, changes, reconnect, filter, hop, viewers, drift }) {
+function rows({ join, latency, kiosk, recorder, mixed, many, crash, changes, reconnect, filter, hop, viewers, link, drift }) {
   const { bare_encoder: bare, one_viewer: viewer, one_person: person } = kiosk;
   return [
     ['join: "Start" to first frame, p50', milliseconds(join.first_frame_ms.p50), '300 ms'],
@@ -74,6 +75,16 @@ function rows({ join, latency, kiosk, recorder, mixed, many, crash, changes, rec
       `${cores(cost.cores)} (${(cost.cores / viewers.costs[0].cores).toFixed(2)}), ${mebibytes(cost.rss_mib)}, ${cost.threads}`,
       { 8: '1.40, 100 MiB, 60', 20: '1.80' }[cost.viewers] ?? '',
     ]),
+    ['start on 1 Mb/s: time to 90 %', within(link.start.to_90_percent_ms), '2500 ms'],
+    ['1 -> 2.5 Mb/s: time to 90 %', within(link.gain.to_90_percent_ms), '10000 ms'],
+    ['2.5 -> 0.6 Mb/s: reaction, p50 / worst', range(link.fall.reaction_ms), '800 ms'],
+    ['2.5 -> 0.6 Mb/s: queue peak, p50 / worst', range(link.fall.queue_peak_ms), '200 ms'],
+    ['2.5 -> 0.6 Mb/s: frozen picture, p50 / worst', range(link.fall.frozen_ms), '1000 ms'],
+    ['steady 1 Mb/s: use, queue p95, tier changes in a minute', `${percent(link.steady.used)}, ${milliseconds(link.steady.queue_p95_ms)}, ${link.steady.tier_changes}`, '90 %, 50 ms, 2'],
+    ['10 % random loss, 2 Mb/s: rate, frozen picture', `${Math.round(link.loss.kbps)} kb/s, ${percent(link.loss.frozen)}`, '500 kb/s, 5 %'],
+    ['beside one TCP flow, 1 Mb/s', `${Math.round(link.beside_tcp.kbps)} kb/s`, '250-750 kb/s'],
+    ["two kiosks on one link of 2 Mb/s: Jain's index", link.two.jain.toFixed(3), '0.9'],
+    ['sound, with the link squeezed to 100 kb/s: concealed', `${(link.squeezed.concealed * 100).toFixed(2)} %`, '1 %'],
     ['an hour as it was received: sound and picture apart, p95', milliseconds(long(drift, 'as received').p95_ms), '40 ms'],
     ['an hour as it was received: drift in an hour', perHour(long(drift, 'as received')), '10 ms'],
     ['an hour mixed: sound and picture apart, p95', milliseconds(long(drift, 'mixed').p95_ms), '40 ms'],
@@ -101,13 +112,16 @@ function rows({ join, latency, kiosk, recorder, mixed, many, crash, changes, rec
   ];
 }
 
+/** The pictures that `benches/link.mjs` draws. */
+const LINKS = ['start', 'gain', 'fall', 'steady', 'loss', 'beside-tcp', 'two', 'squeezed'];
+
 /** On which day, at which commit and beside what load each part was measured. */
 function origins(parts) {
   return Object.entries(parts).map(([name, { date, commit, load_before }]) => `| ${name} | ${date} | ${commit} | ${load_before} |`).join('\n');
 }
 
 export function page({ machine, parts }) {
-  const { join, latency, kiosk, recorder, mixed, many, crash, changes, reconnect, filter, hop, drift } = parts;
+  const { join, latency, kiosk, recorder, mixed, many, crash, changes, reconnect, filter, hop, link, drift } = parts;
   return `# Numbers
 
 \`make bench\` measures these and writes this page and \`benches/results.json\`. Nothing here is typed by hand.
@@ -154,12 +168,18 @@ are processor seconds per second.
   camera is a stand-in that is gone for 3 s.
 - **Noise suppression**: \`attache denoise\` over ${Math.round(filter.rnnoise.sound_seconds)} s of speech, one channel, frames of 10 ms; the time in the engine alone.
   What it does for speech is in [filters.md](filters.md), measured by \`make quality\`; echo cancellation is in [kiosk.md](kiosk.md#echo), measured by \`tests/echo\`.
+- **Links**: a kiosk in a network namespace sends 1280x720 at 30 pictures per second, up to 3 Mb/s, to one Chromium over a link with a
+  queue of 300 ms. What passes is counted at the link, what is frozen or made up by Chromium. The link narrows ${'${link.fall.reaction_ms.count}'} times.
 - **By way of a filter**: one Chromium speaks, the server's filter (nsnet2) takes the noise out, another page plays both. The lag
   at which the loudness of the filtered voice is most like that of the original, ${hop.lags} times over 3 s of speech; the page
   was kept from holding anything back for it. Sound and picture: ${hop.beeps} beeps that belong to flashes, of what the page
   plays once it holds the picture back. What a filter takes holds decoder, encoder and two peers.
 
 Browser, server and worker share the machine's cores, so every number contains their competition.
+
+## Links
+
+${LINKS.map((name) => `![${name}](images/link-${name}.svg)`).join('\n')}
 
 ## When
 
