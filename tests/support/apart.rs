@@ -1,6 +1,7 @@
 //! A kiosk in a network namespace, and on this machine a server and a recorder: real processes.
 #![allow(dead_code, reason = "each test file takes what it needs")]
 
+use std::cell::Cell;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -96,6 +97,19 @@ impl Job {
         })
     }
 
+    /// How much is recorded by now.
+    pub fn recorded(&self) -> Duration {
+        // What it told before is old.
+        self.events.try_iter().for_each(drop);
+        let found = Cell::new(0);
+        self.until("how much is on disk", |event| {
+            let time = event["duration_ms"].as_u64();
+            found.set(time.unwrap_or_default());
+            time.is_some()
+        });
+        Duration::from_millis(found.get())
+    }
+
     /// Waits until a generation stands so.
     pub fn until_peer(&self, generation: u32, state: &str) -> Instant {
         let what = format!("generation {generation} is {state}");
@@ -172,12 +186,20 @@ impl Place {
 
     /// A kiosk with the test picture, at the far end of a link, in its room.
     pub fn kiosk(&self, link: &Link) -> Job {
-        let mut command = link.command(attache());
+        self.kiosk_by(link.command(attache()), &["width=640", "height=360"])
+    }
+
+    /// The same on this machine, with these values.
+    pub fn kiosk_here(&self, values: &[&str]) -> Job {
+        self.kiosk_by(Command::new(attache()), values)
+    }
+
+    fn kiosk_by(&self, mut command: Command, values: &[&str]) -> Job {
         command
             .args(["kiosk", "--join", &self.room, "--json"])
-            .args(["--description", "kiosk-test", "--set", "width=640"])
-            .args(["--set", "height=360", "--pipelines"])
+            .args(["--description", "kiosk-test", "--pipelines"])
             .arg(pipelines())
+            .args(values.iter().flat_map(|value| ["--set", value]))
             .env("ATTACHE_TOKEN", self.token("join,send"));
         let kiosk = Job::start("kiosk", command);
         kiosk.until("it joins", |event| event["state"] == "joined");
@@ -186,14 +208,27 @@ impl Place {
 
     /// A recorder on this machine.
     pub fn recorder(&self) -> Job {
-        let mut command = Command::new(attache());
+        let recordings = self.folder.path().join("recordings");
+        self.recorder_by(Command::new(attache()), &recordings)
+    }
+
+    /// A recorder at the far end of a link, with a folder of its own.
+    pub fn recorder_at(&self, link: &Link) -> Job {
+        self.recorder_by(link.command(attache()), &self.folder_of(link))
+    }
+
+    fn recorder_by(&self, mut command: Command, recordings: &Path) -> Job {
         command
             .args(["record", "--join", &self.room, "--json", "--out"])
-            .arg(self.folder.path().join("recordings"))
+            .arg(recordings)
             .arg("--pipelines")
             .arg(pipelines())
             .env("ATTACHE_TOKEN", self.token("join,send,record"));
         Job::start("recorder", command)
+    }
+
+    fn folder_of(&self, link: &Link) -> PathBuf {
+        self.folder.path().join(&link.near)
     }
 
     /// The one recording, and its one media file.
@@ -205,9 +240,22 @@ impl Place {
         (recording, file.clone())
     }
 
+    /// What the recorder at the far end of a link wrote.
+    pub fn recorded_at(&self, link: &Link) -> PathBuf {
+        let (_, files) = Self::all_in(&self.folder_of(link));
+        let [file] = &files[..] else {
+            panic!("one file: {files:?}");
+        };
+        file.clone()
+    }
+
     /// The one recording, and its media files in the order of their beginnings.
     pub fn all_recorded(&self) -> (PathBuf, Vec<PathBuf>) {
-        let recordings = std::fs::read_dir(self.folder.path().join("recordings")).unwrap();
+        Self::all_in(&self.folder.path().join("recordings"))
+    }
+
+    fn all_in(folder: &Path) -> (PathBuf, Vec<PathBuf>) {
+        let recordings = std::fs::read_dir(folder).unwrap();
         let mut recordings = recordings.flatten().map(|entry| entry.path());
         let recording = recordings.next().expect("a recording");
         assert_eq!(recordings.next(), None, "one recording");

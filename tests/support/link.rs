@@ -196,6 +196,24 @@ impl Link {
         self.rule(&["OUTPUT", "-o", &self.near.clone(), "-j", "DROP"]);
     }
 
+    /// The far end reaches all of this machine's addresses.
+    pub fn route_here(&self) {
+        let route = ["-n", &self.name, "route", "add", "default", "via"];
+        run("ip", &[&route[..], &[self.here.as_str()]].concat());
+    }
+
+    /// This machine sends no more than this to the far end, in kilobits a second, and 300 ms of it wait.
+    pub fn limit(&self, kilobits: u32) {
+        let rate = format!("{kilobits}kbit");
+        let shape = [
+            "root", "tbf", "rate", &rate, "burst", "3kb", "latency", "300ms",
+        ];
+        run(
+            "tc",
+            &[&["qdisc", "replace", "dev", &self.near], &shape[..]].concat(),
+        );
+    }
+
     /// Takes back what [`Link::cut`] and [`Link::rule`] did.
     pub fn mend(&mut self) {
         for rule in std::mem::take(&mut self.rules) {
