@@ -7,6 +7,9 @@
 //! order, and stays short.
 //!
 //! The times of a recording do not move with it: they come from the sender's stamps and reports.
+//!
+//! What is passed on to others is waited for, too: a picture that one gave up could not be decoded by any of them, and a
+//! packet that is only late, on a busy machine, is none that is missing.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,13 +44,15 @@ pub enum Latency {
     Fixed(Duration),
     /// 200 ms; of pictures 300 ms or more while packets are missing.
     FollowsLoss,
+    /// This for sound; for pictures 300 ms, or more on a slow path. Nobody waits for what comes in order.
+    Passing(Duration),
 }
 
 impl Latency {
     /// What a buffer begins with.
     pub(super) fn first(self) -> Duration {
         match self {
-            Self::Fixed(length) => length,
+            Self::Fixed(length) | Self::Passing(length) => length,
             Self::FollowsLoss => SHORT,
         }
     }
@@ -57,22 +62,29 @@ impl Latency {
 #[derive(Debug)]
 struct Patience {
     length: Duration,
+    /// What it is while nothing is missing.
+    calm: Duration,
     missed: Duration,
     /// Nothing is sent again.
     never: bool,
 }
 
-impl Default for Patience {
-    fn default() -> Self {
+impl Patience {
+    fn new(calm: Duration) -> Self {
         Self {
-            length: SHORT,
+            length: calm,
+            calm,
             missed: Duration::ZERO,
             never: false,
         }
     }
-}
 
-impl Patience {
+    /// It is never shorter than this from now on. Returns the new length, if it is another one.
+    fn at_least(&mut self, length: Duration) -> Option<Duration> {
+        self.calm = self.calm.max(length);
+        (self.length < self.calm).then(|| self.take(self.calm))
+    }
+
     /// A packet is missing; it takes so long to ask for it and to get it. Returns the new length, if it is another one.
     fn missing(&mut self, round_trip: Duration, now: Duration) -> Option<Duration> {
         self.missed = now;
@@ -92,8 +104,8 @@ impl Patience {
 
     /// A packet passed. Returns the new length, if it is another one.
     fn passed(&mut self, now: Duration) -> Option<Duration> {
-        let is_calm = self.length > SHORT && now.saturating_sub(self.missed) >= CALM;
-        is_calm.then(|| self.take(SHORT))
+        let is_calm = self.length > self.calm && now.saturating_sub(self.missed) >= CALM;
+        is_calm.then(|| self.take(self.calm))
     }
 
     fn take(&mut self, length: Duration) -> Duration {
@@ -115,7 +127,8 @@ pub(super) fn prepare(webrtc: &gst::Element, latency: Latency) -> Result<()> {
         let buffer = values.get(1)?.get::<gst::Element>().ok()?;
         match latency {
             Latency::Fixed(_) => spare_sound(&buffer),
-            Latency::FollowsLoss => follow_loss(&buffer),
+            Latency::FollowsLoss => follow_loss(&buffer, SHORT, SHORT),
+            Latency::Passing(sound) => follow_loss(&buffer, sound, LONG),
         }
         None
     });
@@ -147,17 +160,21 @@ fn spare_sound(buffer: &gst::Element) {
     });
 }
 
-fn follow_loss(buffer: &gst::Element) {
+/// The length is `calm` while nothing is missing; `picture`, once it is known that pictures come.
+fn follow_loss(buffer: &gst::Element, calm: Duration, picture: Duration) {
     buffer.set_property("faststart-min-packets", FAST_START);
     let (Some(sink), Some(src)) = (buffer.static_pad("sink"), buffer.static_pad("src")) else {
         return;
     };
-    let patience = Arc::new(Mutex::new(Patience::default()));
-    let (asked, of_sound) = (patience.clone(), patience.clone());
+    let patience = Arc::new(Mutex::new(Patience::new(calm)));
+    let (asked, first) = (patience.clone(), patience.clone());
     src.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
         if info.buffer().is_some_and(|packet| is_sound(pad, packet)) {
-            lock(&of_sound).never_again();
+            lock(&first).never_again();
             ask_for_nothing(pad);
+        } else {
+            let length = lock(&first).at_least(picture);
+            set_length(pad, length);
         }
         gst::PadProbeReturn::Remove
     });
@@ -242,7 +259,7 @@ mod tests {
 
     #[test]
     fn the_buffer_is_long_from_the_first_missing_packet_until_it_was_calm_for_half_a_minute() {
-        let mut patience = Patience::default();
+        let mut patience = Patience::new(SHORT);
         assert_eq!(patience.passed(seconds(100)), None);
         assert_eq!(patience.missing(SOON, seconds(100)), Some(LONG));
         assert_eq!(patience.missing(SOON, seconds(120)), None);
@@ -254,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_slow_path_gets_four_round_trips_up_to_two_seconds_and_keeps_them() {
-        let mut patience = Patience::default();
+        let mut patience = Patience::new(SHORT);
         let slow = Duration::from_millis(300);
         assert_eq!(patience.missing(slow, seconds(1)), Some(slow * 4));
         assert_eq!(patience.missing(SOON, seconds(2)), None);
@@ -263,8 +280,19 @@ mod tests {
     }
 
     #[test]
+    fn pictures_that_are_passed_on_are_waited_for_from_the_first_and_after_a_calm() {
+        let mut patience = Patience::new(SHORT / 5);
+        assert_eq!(patience.at_least(LONG), Some(LONG));
+        assert_eq!(patience.at_least(LONG), None);
+        let slow = Duration::from_millis(200);
+        assert_eq!(patience.missing(slow, seconds(1)), Some(slow * 4));
+        assert_eq!(patience.passed(seconds(31)), Some(LONG));
+        assert_eq!(patience.passed(seconds(99)), None);
+    }
+
+    #[test]
     fn what_is_never_sent_again_is_not_waited_for() {
-        let mut patience = Patience::default();
+        let mut patience = Patience::new(SHORT);
         patience.never_again();
         assert_eq!(patience.missing(seconds(1), seconds(1)), None);
         assert_eq!(patience.passed(seconds(50)), None);

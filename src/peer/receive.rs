@@ -44,7 +44,8 @@ pub enum Receive {
     Encoded(EncodedSink),
     /// The same of sound alone; the m-line of pictures does not receive, so that nobody sends them in vain.
     EncodedSound(EncodedSink),
-    /// Frames of both, straight into the fan-out: to others, without a look at them.
+    /// Frames of both, straight into the fan-out: to others, without a look at them. Their PTS are when they were captured,
+    /// so that sound and picture go on as far apart as the sender made them, and not as they arrived.
     Passed(Passage),
     /// Raw frames: `audio/x-raw` S16LE 48 kHz stereo, `video/x-raw` I420; handed over in [`PeerEvent::Track`].
     /// What is not wanted is received and dropped undecoded.
@@ -131,7 +132,15 @@ pub fn watch_pads(
 ) {
     let pipeline = pipeline.downgrade();
     let (receive, counters, events) = (receive.clone(), counters.clone(), events.clone());
-    let clock = PeerClock::default();
+    let clock = match receive {
+        Receive::Passed(_) => PeerClock::passing_on(),
+        Receive::Nothing
+        | Receive::Encoded(_)
+        | Receive::EncodedSound(_)
+        | Receive::Decoded { .. }
+        | Receive::Recorded { .. }
+        | Receive::Only { .. } => PeerClock::default(),
+    };
     webrtc.connect_pad_added(move |webrtc, pad| {
         let Some(pipeline) = pipeline.upgrade() else {
             return;
@@ -192,10 +201,14 @@ fn link(
             forward(&sink, kind, timing(kind), encoded);
             None
         }
-        Receive::Passed(_) => None,
+        Receive::Passed(_) => {
+            let pad = sink.static_pad("sink");
+            stamp(&pad.context("an appsink without a pad")?, timing(kind));
+            None
+        }
         Receive::Decoded { .. } | Receive::Recorded { .. } | Receive::Only { .. } if decoded => {
             if let Receive::Recorded { .. } = receive {
-                stamp(&bin, timing(kind))?;
+                stamp(&depayloaded(&bin)?, timing(kind));
             }
             let settings = ProducerSettings { sync: false };
             Some(PeerEvent::Track {
@@ -304,12 +317,9 @@ fn forward(
     sink.set_callbacks(callbacks.build());
 }
 
-/// Gives frames the time of their capture before they are decoded: a decoder keeps that time, but where it knows when a
-/// packet arrived (the DTS of a jitter buffer) it may take that instead.
-fn stamp(bin: &gst::Bin, timing: Arc<TrackTiming>) -> Result<()> {
-    let depayloader = first_pad(bin)?.parent_element();
-    let pad = depayloader.and_then(|depayloader| depayloader.static_pad("src"));
-    let pad = pad.context("a receiving bin without a depayloader")?;
+/// Gives frames that pass a pad the time of their capture. Where they are decoded, that is to be before it: a decoder keeps
+/// that time, but where it knows when a packet arrived (the DTS of a jitter buffer) it may take that instead.
+fn stamp(pad: &gst::Pad, timing: Arc<TrackTiming>) {
     let types = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
     pad.add_probe(types, move |_, info| {
         let stamped = |mut buffer: gst::Buffer| {
@@ -329,7 +339,13 @@ fn stamp(bin: &gst::Bin, timing: Arc<TrackTiming>) -> Result<()> {
         }
         gst::PadProbeReturn::Ok
     });
-    Ok(())
+}
+
+/// Where frames leave the depayloader.
+fn depayloaded(bin: &gst::Bin) -> Result<gst::Pad> {
+    let depayloader = first_pad(bin)?.parent_element();
+    let pad = depayloader.and_then(|depayloader| depayloader.static_pad("src"));
+    pad.context("a receiving bin without a depayloader")
 }
 
 /// Where packets enter the depayloader.

@@ -6,7 +6,9 @@
 //! it was sent. A sender's clock that runs fast or slow is followed in the same way.
 //!
 //! Before a track's first report (browsers send one after about a second for pictures, after up to five for sound), its
-//! own smallest delay serves. The difference is then made up slowly, so that nobody hears or sees a step.
+//! own smallest delay serves. The difference is then made up slowly, so that nobody hears or sees a step. Of sound that is
+//! passed on as it came, the stamps keep their distances instead: a listener that finds others fills the gaps with what it
+//! makes up. A difference that can be heard against the picture is made up at once there.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -24,6 +26,8 @@ const YOUNG: i64 = 3 * SLOT;
 const SLEW_YOUNG: i64 = 5;
 /// A difference beyond this is no matter of delays: the sender began anew. It is made up at once.
 const STEP: i64 = 500_000_000;
+/// Sound that is passed on may be so far from its place.
+const OFF: i64 = 10_000_000;
 /// The seconds of NTP time stamps are in the upper half of 64 bits.
 const NTP_FRACTION: u32 = 32;
 
@@ -33,6 +37,8 @@ type Nanos = i64;
 /// The clock of one sender: that of its PeerConnection.
 #[derive(Debug, Default)]
 pub struct SenderClock {
+    /// Its sound is passed on as it came.
+    passes_on: bool,
     audio: Track,
     video: Track,
     /// Arrival minus capture on the sender's clock, of all tracks that reported.
@@ -77,6 +83,14 @@ impl Smallest {
 }
 
 impl SenderClock {
+    /// One whose tracks are passed on as they came.
+    pub fn passing_on() -> Self {
+        Self {
+            passes_on: true,
+            ..Self::default()
+        }
+    }
+
     /// A packet came: its RTP time stamp, and the running time at which it arrived.
     pub fn on_packet(&mut self, kind: MediaKind, timestamp: u32, arrival: Duration) {
         let arrival = nanos(arrival);
@@ -113,6 +127,7 @@ impl SenderClock {
     /// included. Frames of a track are to be asked for in their order.
     pub fn capture(&mut self, kind: MediaKind, timestamp: u32) -> Option<Duration> {
         let path = self.delay.get();
+        let keeps_distances = self.passes_on && kind == MediaKind::Audio;
         let track = self.track(kind);
         let at = track.near(kind, timestamp);
         let target = match (track.report, path) {
@@ -122,6 +137,10 @@ impl SenderClock {
         let applied = match track.applied {
             None => target,
             Some((applied, _)) if (target - applied).abs() > STEP => target,
+            Some((applied, _)) if keeps_distances => match (target - applied).abs() > OFF {
+                true => target,
+                false => applied,
+            },
             Some((applied, settled)) => {
                 let is_young = at - *track.began.get_or_insert(at) < YOUNG;
                 let most = (at - settled).max(0) / if is_young { SLEW_YOUNG } else { SLEW };

@@ -104,6 +104,34 @@ fn what_a_report_corrects_is_made_up_without_a_step() {
 }
 
 #[test]
+fn sound_that_is_passed_on_keeps_its_distances_and_stays_with_the_picture() {
+    let mut sender = Sender::new(100);
+    sender.clock = SenderClock::passing_on();
+    let (mut last, mut steps) = (None, 0);
+    for n in 0..6000 {
+        let at = S + n * 20 * MS;
+        if n % 50 == 30 {
+            sender.report(Video, at);
+            sender.report(Audio, at);
+        }
+        let picture = sender.send(Video, at, 80 * MS);
+        // Every tenth packet has the shortest way.
+        let sound = sender.send(Audio, at, if n % 10 == 0 { 20 * MS } else { 30 * MS });
+        if let Some(last) = last.replace(sound) {
+            let off: i64 = sound - last - 20 * MS;
+            // A sample is 0.02 ms; the stamps are whole ones.
+            steps += i64::from(off.abs() > MS / 40);
+        }
+        if n > 200 {
+            let apart = picture - sound;
+            assert!(apart.abs() < 12 * MS, "{apart} ns apart after {n}");
+        }
+    }
+    // One for the first report, and one for each 10 ms that the clocks come apart: 12 ms in two minutes.
+    assert!((1..=3).contains(&steps), "{steps} steps");
+}
+
+#[test]
 fn a_clock_that_drifts_for_hours_is_followed() {
     for drift in [-200, 200] {
         let mut sender = Sender::new(drift);

@@ -164,6 +164,11 @@ impl TrackTiming {
 }
 
 impl PeerClock {
+    /// Of a sender whose tracks are passed on as they came.
+    pub fn passing_on() -> Self {
+        Self(Arc::new(Mutex::new(SenderClock::passing_on())))
+    }
+
     /// Held for a calculation, never across a call of GStreamer.
     fn lock(&self) -> MutexGuard<'_, SenderClock> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

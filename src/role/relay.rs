@@ -251,7 +251,7 @@ impl Source {
             producers: None,
             video_codecs: self.settings.video.codecs.clone(),
             receive: Receive::Passed(Arc::new(move |codec| tracks.outlet(codec))),
-            latency: Latency::Fixed(self.settings.latency),
+            latency: Latency::Passing(self.settings.latency),
             is_outside: true,
         }
     }
