@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use daemon::{Daemon, manifest};
 use media::Content;
-use playlist::Playlist;
+use playlist::Presentation;
 use record::Recorder;
 use tokio::sync::Mutex;
 
@@ -36,8 +36,9 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 async fn until(recorder: &Recorder, segments: usize) -> (PathBuf, PathBuf) {
     let has_them = |recording: &Path| {
         playlists(recording).iter().any(|path| {
-            let text = std::fs::read_to_string(path).unwrap();
-            text.matches("#EXTINF").count() >= segments
+            // The playlist of the sound is replaced first.
+            let text = std::fs::read_to_string(path.with_file_name("picture.m3u8"));
+            text.unwrap_or_default().matches("#EXTINF").count() >= segments
         })
     };
     let what = format!("{segments} segments");
@@ -98,24 +99,34 @@ async fn a_call_can_be_played_while_it_is_recorded_and_after_its_end() {
     let mut recorder = Recorder::start(&daemon, DESCRIPTION);
 
     let (recording, path) = until(&recorder, 5).await;
-    let growing = Playlist::read(&path);
-    assert_eq!(growing.count("#EXT-X-ENDLIST"), 0);
+    let growing = Presentation::read(&path);
+    assert_eq!(growing.main().count("#EXT-X-ENDLIST"), 0);
     // The kiosk's encoder gives a key frame when it is asked for one, and not every second by itself.
     let median = {
-        let mut durations = growing.durations.clone();
+        let mut durations = growing.main().durations.clone();
         durations.sort_by(f64::total_cmp);
         durations[durations.len() / 2]
     };
-    assert!((0.4..1.7).contains(&median), "{:?}", growing.durations);
+    assert!(
+        (0.4..1.7).contains(&median),
+        "{:?}",
+        growing.main().durations
+    );
     assert_seconds(&growing.content(0));
     let entry = manifest(&recording)["visits"][0]["hls"].clone();
     assert_eq!(entry["finished"], false, "{entry}");
-    assert_eq!(recording.join(entry["playlist"].as_str().unwrap()), path);
+    assert_eq!(
+        recording.join(entry["playlists"][0].as_str().unwrap()),
+        path
+    );
 
     until(&recorder, 8).await;
     recorder.end("TERM");
     daemon.end(&kiosk).await;
-    assert_eq!(Playlist::read(&path).count("#EXT-X-ENDLIST"), 1);
+    for playlist in ["sound.m3u8", "picture.m3u8"] {
+        let text = std::fs::read_to_string(path.with_file_name(playlist)).unwrap();
+        assert!(text.ends_with("#EXT-X-ENDLIST\n"), "{text}");
+    }
     assert_eq!(manifest(&recording)["visits"][0]["hls"]["finished"], true);
     assert_played(&recording, path).await;
 }
@@ -129,8 +140,10 @@ async fn the_playlist_of_a_killed_recorder_is_closed_by_its_recovery() {
     let mut recorder = Recorder::start(&daemon, DESCRIPTION);
     let (recording, path) = until(&recorder, 5).await;
     recorder.end("KILL");
-    let left = std::fs::read_to_string(&path).unwrap();
-    assert!(!left.contains("#EXT-X-ENDLIST"), "{left}");
+    let read = |name| std::fs::read_to_string(path.with_file_name(name)).unwrap();
+    let playlists = ["sound.m3u8", "picture.m3u8"];
+    let left = playlists.map(read);
+    assert!(!left.concat().contains("#EXT-X-ENDLIST"), "{left:?}");
 
     let recovered = Command::new(env!("CARGO_BIN_EXE_attache"))
         .arg("recover")
@@ -138,8 +151,8 @@ async fn the_playlist_of_a_killed_recorder_is_closed_by_its_recovery() {
         .output()
         .unwrap();
     assert!(recovered.status.success(), "{recovered:?}");
-    let text = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(text, format!("{left}#EXT-X-ENDLIST\n"));
+    let closed = left.map(|text| format!("{text}#EXT-X-ENDLIST\n"));
+    assert_eq!(playlists.map(read), closed);
     let manifest = manifest(&recording);
     assert_eq!(manifest["state"], "recovered", "{manifest:#}");
     assert_eq!(

@@ -6,6 +6,7 @@
 mod close;
 mod disk;
 mod keep;
+mod playlists;
 mod recover;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use crate::signalling::ids::{Generation, JobId, ParticipantId, RoomName};
 use crate::signalling::protocol::{Kind, Sends};
 
 pub use disk::{Glance, SaveError, Saved};
+pub use playlists::PlaylistEntry;
 
 /// The schema's version; it changes when a reader of the old one would misread the new one.
 pub const VERSION: u32 = 2;
@@ -188,7 +190,7 @@ pub struct Visit {
     /// Why there is less than there should be, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Its playlist, where one was made.
+    /// Its playlists, where some were made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hls: Option<PlaylistEntry>,
     /// Its files, in order.
@@ -197,23 +199,6 @@ pub struct Visit {
     stem: Option<Stem>,
     #[serde(skip)]
     sends: Sends,
-}
-
-/// A visit's playlist.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PlaylistEntry {
-    /// Its path in the recording's folder; absent while nothing of it could be written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub playlist: Option<PathBuf>,
-    /// Nothing changes any more, and the playlist says so.
-    pub finished: bool,
-    /// What of the visit is not in it, because HLS does not carry it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub left_out: Vec<TrackCodec>,
-    /// Why there is less than there should be, in words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
 }
 
 /// Why a visit ended.

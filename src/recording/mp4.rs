@@ -73,7 +73,10 @@ struct Run<'a> {
 impl Mp4 {
     /// For these tracks, the first sample of which is of `started`; with everything before the first fragment.
     pub fn new(tracks: &[Track], started: OffsetDateTime) -> (Self, Vec<u8>) {
-        let mut bytes = mp4_header::file_type();
+        Self::with(mp4_header::file_type(), tracks, started)
+    }
+
+    fn with(mut bytes: Vec<u8>, tracks: &[Track], started: OffsetDateTime) -> (Self, Vec<u8>) {
         let this = Self {
             tracks: tracks.to_vec(),
             started,
@@ -139,22 +142,40 @@ impl Mp4 {
         }
     }
 
-    /// A fragment for a file of its own, to stand in front of one whose first picture is shown at `next`, if that is known.
-    pub fn segment(&mut self, blocks: &[Block], next: Option<Duration>) -> Vec<u8> {
+    /// For one track of a presentation, as CMAF (ISO 23000-19, 7.2) has it; with its header.
+    pub fn of_track(track: &Track, started: OffsetDateTime) -> (Self, Vec<u8>) {
+        Self::with(
+            mp4_header::cmaf_type(),
+            std::slice::from_ref(track),
+            started,
+        )
+    }
+
+    /// A fragment of one track, for a file of its own; with the time at which its last sample ends. The next one begins at
+    /// `next`: pictures last until then, and sound that would end earlier.
+    pub fn segment(&mut self, blocks: &[Block], next: Duration) -> (Vec<u8>, Duration) {
         // Its forerunners are not ours any more: durations in them stay the guesses that they are.
         let mut bytes = self.fragment(0, blocks).bytes;
-        let has_pictures = blocks.iter().any(|block| block.kind == MediaKind::Video);
-        let last = self.video.last.filter(|_| has_pictures);
-        let patch = last
-            .zip(next)
-            .and_then(|(last, next)| last.until(ticks(next, MediaKind::Video)));
-        if let Some(patch) = patch {
+        let kind = blocks.first().map_or(MediaKind::Video, |block| block.kind);
+        let lane = match kind {
+            MediaKind::Audio => &self.audio,
+            MediaKind::Video => &self.video,
+        };
+        let Some(last) = lane.last else {
+            return (bytes, next);
+        };
+        let (guess, next) = (last.start + u64::from(last.duration), ticks(next, kind));
+        let end = match kind {
+            MediaKind::Audio => guess.max(next),
+            MediaKind::Video => next.max(last.start),
+        };
+        if let Some(patch) = last.until(end) {
             let at = usize::try_from(patch.offset).unwrap_or(usize::MAX);
             if let Some(place) = bytes.get_mut(at..at.saturating_add(patch.bytes.len())) {
                 place.copy_from_slice(&patch.bytes);
             }
         }
-        bytes
+        (bytes, time(end, kind))
     }
 
     /// Where a sound track has not begun with the first fragment, it begins with silence: players wait for neither a
@@ -322,4 +343,10 @@ pub(super) fn random_access(cues: &[Cue]) -> Vec<u8> {
 fn ticks(at: Duration, kind: MediaKind) -> u64 {
     let scaled = at.as_nanos() * u128::from(timescale(kind)) + 500_000_000;
     u64::try_from(scaled / 1_000_000_000).unwrap_or(u64::MAX)
+}
+
+/// Of a number of such units.
+fn time(ticks: u64, kind: MediaKind) -> Duration {
+    let nanoseconds = u128::from(ticks) * 1_000_000_000 / u128::from(timescale(kind));
+    Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
 }

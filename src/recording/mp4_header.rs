@@ -29,10 +29,21 @@ pub(super) fn timescale(kind: MediaKind) -> u32 {
 
 /// The file type box.
 pub(super) fn file_type() -> Vec<u8> {
+    type_box([b"iso6", b"iso5", b"mp41"])
+}
+
+/// That of a CMAF header: a structural brand (ISO 23000-19, 7.2).
+pub(super) fn cmaf_type() -> Vec<u8> {
+    type_box([b"iso6", b"cmfc", b"mp41"])
+}
+
+fn type_box(brands: [&[u8; 4]; 3]) -> Vec<u8> {
     let mut out = Boxes::default();
     out.boxed(b"ftyp", |ftyp| {
-        ftyp.raw(b"iso6").u32(0);
-        ftyp.raw(b"iso6").raw(b"iso5").raw(b"mp41");
+        ftyp.raw(brands[0]).u32(0);
+        for brand in brands {
+            ftyp.raw(brand);
+        }
     });
     out.0
 }

@@ -60,10 +60,8 @@ pub enum Step {
 pub struct Piece {
     /// Its frames, in running time.
     pub blocks: Vec<Block>,
-    /// End of its media.
+    /// End of its media: where the next segment begins, if it goes on.
     pub until: Duration,
-    /// The next segment begins where this one ends.
-    pub goes_on: bool,
 }
 
 impl Piece {
@@ -154,6 +152,8 @@ impl Cutter {
         }
         if gap || self.is_due(&block) {
             self.cut(&block, gap, &mut steps);
+            // A still stands at the begin: nothing can be decoded from what was before it.
+            self.needs_key |= !is_picture && !self.has_pictures(&block);
         }
         self.note(&block, content);
         self.open.push(block);
@@ -189,8 +189,12 @@ impl Cutter {
 
     /// Whether decoding can begin with this frame.
     fn may_begin(&self, block: &Block) -> bool {
-        let has_pictures = self.picture_at.is_some_and(|at| at + LIVELY > block.at);
-        is_key(block) || (block.kind == MediaKind::Audio && !has_pictures)
+        is_key(block) || (block.kind == MediaKind::Audio && !self.has_pictures(block))
+    }
+
+    /// Whether pictures are reckoned with.
+    fn has_pictures(&self, block: &Block) -> bool {
+        self.picture_at.is_some_and(|at| at + LIVELY > block.at)
     }
 
     fn ask(&mut self, block: &Block, steps: &mut Vec<Step>) {
@@ -223,7 +227,6 @@ impl Cutter {
             Step::Segment(Piece {
                 blocks,
                 until: next.unwrap_or(self.until),
-                goes_on: next.is_some(),
             })
         })
     }
@@ -275,10 +278,10 @@ mod tests {
         }
     }
 
-    /// A cutter with what it has cut: each segment's begin, and whether the one before went on to it.
+    /// A cutter with what it has cut: each segment's end.
     struct Trial {
         cutter: Cutter,
-        cuts: Vec<(u128, bool)>,
+        cuts: Vec<u128>,
         headers: usize,
         asked: Vec<u32>,
     }
@@ -299,9 +302,7 @@ mod tests {
             let key = !matches!(content, Content::Delta(_));
             for step in self.cutter.push(block(kind, ms, key), content) {
                 match step {
-                    Step::Segment(piece) => {
-                        self.cuts.push((piece.until.as_millis(), piece.goes_on))
-                    }
+                    Step::Segment(piece) => self.cuts.push(piece.until.as_millis()),
                     Step::Header(_) => self.headers += 1,
                     Step::AskForKeyFrame => self.asked.push(ms),
                 }
@@ -335,7 +336,7 @@ mod tests {
                 _ => trial.delta(ms),
             }
         }
-        assert_eq!(trial.cuts, [(4000, true), (8000, true)]);
+        assert_eq!(trial.cuts, [4000, 8000]);
         assert_eq!(trial.headers, 1);
         // Half a second before each is due, and no more.
         assert_eq!(trial.asked, [3520, 7520]);
@@ -348,7 +349,7 @@ mod tests {
         for ms in (1000..20_000).step_by(1000) {
             trial.delta(ms);
         }
-        assert_eq!(trial.cuts, [(5000, true), (10_000, true), (15_000, true)]);
+        assert_eq!(trial.cuts, [5000, 10_000, 15_000]);
         let longest = Cutter::longest(4000 * MS);
         assert!(longest >= 5000 * MS && longest.subsec_nanos() == 0);
         assert_eq!(trial.asked[..3], [4000, 5000, 9000]);
@@ -361,7 +362,26 @@ mod tests {
         for ms in (0..9000).step_by(20) {
             trial.sound(ms);
         }
-        assert_eq!(trial.cuts, [(4000, true), (8000, true)]);
+        assert_eq!(trial.cuts, [4000, 8000]);
+    }
+
+    #[test]
+    fn a_camera_that_is_back_in_the_midst_of_a_segment_waits_for_a_key_frame() {
+        let mut trial = Trial::new(&both());
+        trial.key(0, 64);
+        for ms in (0..5000).step_by(20) {
+            trial.sound(ms);
+        }
+        trial.delta(5000);
+        trial.key(5040, 64);
+        trial.delta(5080);
+        assert_eq!(trial.asked, [5000]);
+        let Some(Step::Segment(last)) = trial.cutter.end() else {
+            panic!("there is a rest")
+        };
+        let pictures = last.blocks.iter().filter(|it| it.kind == MediaKind::Video);
+        let times: Vec<_> = pictures.map(|block| block.at.as_millis()).collect();
+        assert_eq!(times, [5040, 5080]);
     }
 
     #[test]
@@ -375,7 +395,7 @@ mod tests {
         trial.delta(120);
         trial.key(160, 128);
         trial.key(200, 128);
-        assert_eq!(trial.cuts, [(80, true), (160, true)]);
+        assert_eq!(trial.cuts, [80, 160]);
         assert_eq!(trial.headers, 3);
         assert_eq!(trial.asked, [120]);
     }
@@ -389,7 +409,7 @@ mod tests {
         trial.sound(5020);
         trial.delta(5040);
         trial.key(5080, 64);
-        assert_eq!(trial.cuts, [(40, false)]);
+        assert_eq!(trial.cuts, [40]);
         assert_eq!(trial.headers, 2);
         let Some(Step::Segment(last)) = trial.cutter.end() else {
             panic!("there is a rest")

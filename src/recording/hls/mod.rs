@@ -1,12 +1,17 @@
-//! HLS (RFC 8216) of a visit while it is recorded: a folder with a playlist and segments of fragmented MP4, from the same
-//! frames as the files.
+//! HLS (RFC 8216) of a visit while it is recorded, as CMAF (ISO 23000-19) has it: a folder with a multivariant playlist, and
+//! of each track a playlist and segments of fragmented MP4, from the same frames as the files.
 //!
-//! [`cutter`] decides where segments begin, [`playlist`] makes the text, [`folder`] writes both. Where the recording goes on
-//! in its second folder, a playlist begins there, and the one before it ends.
+//! [`cutter`] decides where segments begin, [`filler`] what they hold where nothing came; [`rendition`] makes one track's
+//! segments and its [`playlist`], with which [`codecs`] go into the [`master`]; [`folder`] writes all of it. Where the recording
+//! goes on in its second folder, a presentation begins there, and the one before it ends.
 
+mod codecs;
 mod cutter;
+mod filler;
 mod folder;
+mod master;
 mod playlist;
+mod rendition;
 
 use std::fs;
 use std::io;
@@ -15,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::cutter::{Cutter, Step};
+use self::filler::Filler;
 use self::folder::Folder;
 use super::frame::Content;
 use super::places::{Place, Places};
@@ -22,11 +28,11 @@ use super::replace::write_whole;
 use super::report::Stem;
 use super::track::{Block, Track};
 use super::writer::WallClock;
-use crate::media::Codec;
+use crate::media::{Codec, MediaKind};
 
-/// A playlist's name in its folder.
+/// The multivariant playlist's name in its folder.
 const PLAYLIST: &str = "index.m3u8";
-/// The ending of a playlist's folder.
+/// The ending of a presentation's folder.
 const EXTENSION: &str = "hls";
 
 /// What a playlist is to be.
@@ -64,6 +70,7 @@ pub struct Hls {
     settings: Settings,
     wall: WallClock,
     cutter: Cutter,
+    filler: Filler,
     /// As the segments that follow have them.
     tracks: Vec<Track>,
     place: Place,
@@ -87,6 +94,7 @@ impl Hls {
             settings,
             wall,
             cutter: Cutter::new(settings.segment),
+            filler: Filler::default(),
             tracks: Vec::new(),
             place,
             folders: 1,
@@ -141,11 +149,12 @@ impl Hls {
         match step {
             Step::AskForKeyFrame => told.push(Told::KeyFrameNeeded),
             Step::Header(tracks) => {
-                self.folder.expect(tracks.clone());
+                self.folder.expect(&tracks);
                 self.tracks = tracks;
             }
-            Step::Segment(piece) => {
+            Step::Segment(mut piece) => {
                 self.follow();
+                self.filler.fill(&mut piece, &self.tracks);
                 match self.folder.add(&piece) {
                     Ok(()) => {
                         self.goes_on(told);
@@ -175,7 +184,7 @@ impl Hls {
         let name = format!("{}-{}.{EXTENSION}", self.stem, self.folders);
         let path = self.places.folder(place).join(name);
         self.folder = Folder::new(path, self.settings, self.wall.clone());
-        self.folder.expect(self.tracks.clone());
+        self.folder.expect(&self.tracks);
     }
 
     /// As the manifest names it.
@@ -201,8 +210,8 @@ impl Hls {
     }
 }
 
-/// Closes the playlists in a recording's folder that a killed recorder left open. Gives all that are there, by their path
-/// in that folder.
+/// Closes the playlists in a recording's folder that a killed recorder left open. Gives the multivariant ones that are there,
+/// by their path in that folder.
 ///
 /// # Errors
 /// Of the file system.
@@ -213,18 +222,28 @@ pub fn close_playlists(recording: &Path) -> io::Result<Vec<PathBuf>> {
         if folder.extension().is_none_or(|end| end != EXTENSION) {
             continue;
         }
-        let playlist = folder.join(PLAYLIST);
-        let path = recording.join(&playlist);
-        let text = match fs::read_to_string(&path) {
-            // Killed before its first segment was whole.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            text => text?,
-        };
-        if let Some(text) = playlist::closed(&text) {
-            write_whole(&path, text.as_bytes())?;
+        for kind in [MediaKind::Audio, MediaKind::Video] {
+            let name = format!("{}.m3u8", rendition::name(kind));
+            close(&recording.join(&folder).join(name))?;
         }
-        playlists.push(playlist);
+        let playlist = folder.join(PLAYLIST);
+        // Killed before its first segment was whole, it has none.
+        if recording.join(&playlist).exists() {
+            playlists.push(playlist);
+        }
     }
     playlists.sort();
     Ok(playlists)
+}
+
+/// One playlist, where it is there.
+fn close(playlist: &Path) -> io::Result<()> {
+    let text = match fs::read_to_string(playlist) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        text => text?,
+    };
+    match playlist::closed(&text) {
+        Some(text) => write_whole(playlist, text.as_bytes()),
+        None => Ok(()),
+    }
 }

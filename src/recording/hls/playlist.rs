@@ -40,6 +40,8 @@ pub struct Segment {
     pub at: OffsetDateTime,
     /// Its times do not follow those of its forerunner, or its tracks are others.
     pub discontinuity: bool,
+    /// There is no such file: nothing of this track came before the first of it.
+    pub is_gap: bool,
 }
 
 impl Playlist {
@@ -53,6 +55,25 @@ impl Playlist {
             first: 1,
             discontinuities: 0,
             ended: false,
+        }
+    }
+
+    /// The same, of a track that is in none of the segments; these files are not there.
+    pub fn without_media(&self, file: impl Fn(u64) -> String) -> Self {
+        let gap = |(number, segment): (u64, &Segment)| Segment {
+            file: file(number),
+            header: String::new(),
+            is_gap: true,
+            ..segment.clone()
+        };
+        Self {
+            target: self.target,
+            keep: self.keep,
+            listed: (self.first..).zip(&self.listed).map(gap).collect(),
+            expired: VecDeque::new(),
+            first: self.first,
+            discontinuities: self.discontinuities,
+            ended: self.ended,
         }
     }
 
@@ -99,10 +120,14 @@ impl Playlist {
 
     /// The playlist as players read it.
     pub fn text(&self) -> String {
+        // The first one with EXT-X-GAP, and with EXT-X-MAP for media (RFC 8216bis, 8).
+        let version = match self.listed.iter().any(|segment| segment.is_gap) {
+            true => 8,
+            false => 6,
+        };
         let mut lines = vec![
             "#EXTM3U".to_owned(),
-            // The first one with EXT-X-MAP for media (RFC 8216, 7).
-            "#EXT-X-VERSION:6".to_owned(),
+            format!("#EXT-X-VERSION:{version}"),
             format!("#EXT-X-TARGETDURATION:{}", self.target.as_secs()),
             format!("#EXT-X-MEDIA-SEQUENCE:{}", self.first),
         ];
@@ -119,10 +144,13 @@ impl Playlist {
             if segment.discontinuity {
                 lines.push("#EXT-X-DISCONTINUITY".to_owned());
             }
-            if header != Some(&segment.header) {
+            if header != Some(&segment.header) && !segment.header.is_empty() {
                 lines.push(format!("#EXT-X-MAP:URI=\"{}\"", segment.header));
             }
             header = Some(&segment.header);
+            if segment.is_gap {
+                lines.push("#EXT-X-GAP".to_owned());
+            }
             lines.push(format!("#EXT-X-PROGRAM-DATE-TIME:{}", utc(segment.at)));
             lines.push(format!("#EXTINF:{:.3},", segment.duration.as_secs_f64()));
             lines.push(segment.file.clone());
@@ -164,7 +192,26 @@ mod tests {
             duration: 4 * SECOND,
             at: datetime!(2026-11-22 08:15:30 UTC) + number as u32 * 4 * SECOND,
             discontinuity,
+            is_gap: false,
         }
+    }
+
+    #[test]
+    fn a_track_that_comes_late_has_gaps_where_the_other_has_segments() {
+        let mut sound = Playlist::new(4 * SECOND, 0);
+        sound.push(segment(1, "a.mp4", false));
+        sound.push(segment(2, "b.mp4", true));
+        let mut picture = sound.without_media(|number| format!("p{number}.m4s"));
+        assert_eq!(picture.next(), 3);
+        picture.push(segment(3, "p.mp4", true));
+        let expected = "#EXTM3U\n#EXT-X-VERSION:8\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:1\n\
+            #EXT-X-PLAYLIST-TYPE:EVENT\n\
+            #EXT-X-GAP\n#EXT-X-PROGRAM-DATE-TIME:2026-11-22T08:15:34.000Z\n#EXTINF:4.000,\np1.m4s\n\
+            #EXT-X-DISCONTINUITY\n\
+            #EXT-X-GAP\n#EXT-X-PROGRAM-DATE-TIME:2026-11-22T08:15:38.000Z\n#EXTINF:4.000,\np2.m4s\n\
+            #EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"p.mp4\"\n\
+            #EXT-X-PROGRAM-DATE-TIME:2026-11-22T08:15:42.000Z\n#EXTINF:4.000,\n3.m4s\n";
+        assert_eq!(picture.text(), expected);
     }
 
     #[test]

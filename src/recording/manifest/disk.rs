@@ -187,8 +187,8 @@ impl Manifest {
     fn files_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let of_visits = self.visits.iter_mut().flat_map(|visit| {
             let files = visit.files.iter_mut().map(|entry| &mut entry.file);
-            let playlist = visit.hls.iter_mut();
-            files.chain(playlist.filter_map(|entry| entry.playlist.as_mut()))
+            let made = visit.hls.iter_mut();
+            files.chain(made.flat_map(|entry| &mut entry.playlists))
         });
         let thumbnails = self.thumbnails.iter_mut();
         of_visits.chain(thumbnails.map(|thumbnail| &mut thumbnail.file))

@@ -9,7 +9,6 @@ use super::{
     Because, Delivered, Gap, GapReason, Manifest, MediaEntry, Mute, SizeChange, Span, Speaker,
     State, Thumbnail, TrackEntry, TrackKind, VERSION, Visit,
 };
-use crate::recording::hls::Told;
 use crate::recording::report::{Event, FileReport, Report, Stem, TrackReport};
 use crate::recording::thumbnails;
 use crate::signalling::ids::{Generation, JobId, ParticipantId, RoomName};
@@ -136,7 +135,7 @@ impl Manifest {
                 visit.misses(kind, reason, from, to);
                 return *disk;
             }
-            Event::Hls(told) => visit.has_playlist(told),
+            Event::Hls(told) => visit.hls.get_or_insert_default().take(told),
             Event::Thumbnail(told) => {
                 // Nobody sends as a recorder: it stands for everybody in a mix.
                 let is_mix = visit.kind == Kind::Recorder;
@@ -194,21 +193,6 @@ impl Visit {
         match self.files.iter_mut().find(|file| file.part == report.part) {
             Some(file) => *file = entry,
             None => self.files.push(entry),
-        }
-    }
-
-    fn has_playlist(&mut self, told: &Told) {
-        let entry = self.hls.get_or_insert_default();
-        match told {
-            // The newest: where the recording went on in its second folder, the one there.
-            Told::Begun(playlist) => entry.playlist = Some(playlist.clone()),
-            Told::Ended(playlist) => {
-                entry.playlist = Some(playlist.clone());
-                entry.finished = true;
-            }
-            Told::LeftOut(codec) => entry.left_out.push((*codec).into()),
-            Told::Stuck(why) => entry.error = Some(why.clone()),
-            Told::GoesOn | Told::KeyFrameNeeded | Told::Grown(..) => {}
         }
     }
 

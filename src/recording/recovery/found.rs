@@ -115,15 +115,13 @@ pub fn close_playlists(manifest: &mut Manifest, folder: &Path) -> io::Result<()>
     for playlist in playlists {
         let stem = playlist.parent().and_then(Path::file_stem);
         let is_its = |visit: &&mut Visit| {
-            let known = visit.hls.as_ref().and_then(|entry| entry.playlist.as_ref());
+            let mut known = visit.hls.iter().flat_map(|entry| &entry.playlists);
             let mut files = visit.files.iter();
-            known == Some(&playlist)
+            known.any(|known| *known == playlist)
                 || files.any(|entry| stem_of(&entry.file).as_deref().map(OsStr::new) == stem)
         };
         if let Some(visit) = manifest.visits.iter_mut().find(is_its) {
-            let entry = visit.hls.get_or_insert_default();
-            entry.playlist = Some(playlist);
-            entry.finished = true;
+            visit.hls.get_or_insert_default().is_finished(&playlist);
         }
     }
     Ok(())
