@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use attache::job::PeerState;
+use attache::media::fanout::Outlet;
 use attache::media::{Codec, MediaKind, clock};
 use attache::peer::{
     EncodedSink, Latency, Peer, PeerEvent, PeerSettings, Producers, Receive, Supply, Wish,
@@ -20,8 +21,6 @@ use attache::recording::frame::{Content, Frame};
 use attache::signalling::protocol::{Ice, Sends};
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use gstreamer_app as gst_app;
-use gstreamer_utils::{StreamProducer, streamproducer::ProducerSettings};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -31,32 +30,32 @@ fn producers() -> Producers {
     Arc::new(|codec| {
         let text = match codec {
             Codec::Opus => {
-                "audiotestsrc is-live=true do-timestamp=true ! opusenc ! appsink name=sink"
+                "audiotestsrc is-live=true do-timestamp=true ! opusenc ! identity name=last"
             }
             Codec::Vp8 => {
                 "videotestsrc is-live=true do-timestamp=true ! video/x-raw,width=320,height=180,framerate=30/1 \
-                 ! vp8enc deadline=1 cpu-used=8 ! appsink name=sink"
+                 ! vp8enc deadline=1 cpu-used=8 ! identity name=last"
             }
             Codec::H264 => {
                 "videotestsrc is-live=true do-timestamp=true \
                  ! video/x-raw,format=I420,width=320,height=180,framerate=30/1 \
                  ! x264enc tune=zerolatency speed-preset=ultrafast ! video/x-h264,profile=constrained-baseline \
                  ! h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au \
-                 ! appsink name=sink"
+                 ! identity name=last"
             }
             Codec::Vp9 => {
                 "videotestsrc is-live=true do-timestamp=true ! video/x-raw,format=I420,width=320,height=180,framerate=15/1 \
-                 ! vp9enc deadline=1 cpu-used=8 lag-in-frames=0 ! appsink name=sink"
+                 ! vp9enc deadline=1 cpu-used=8 lag-in-frames=0 ! identity name=last"
             }
             Codec::Av1 => {
                 "videotestsrc is-live=true do-timestamp=true ! video/x-raw,format=I420,width=320,height=180,framerate=15/1 \
                  ! av1enc usage-profile=realtime cpu-used=9 lag-in-frames=0 ! av1parse \
-                 ! video/x-av1,stream-format=obu-stream,alignment=tu ! appsink name=sink"
+                 ! video/x-av1,stream-format=obu-stream,alignment=tu ! identity name=last"
             }
             Codec::H265 => {
                 "videotestsrc is-live=true do-timestamp=true ! video/x-raw,format=I420,width=320,height=180,framerate=15/1 \
                  ! x265enc tune=zerolatency speed-preset=ultrafast ! h265parse config-interval=-1 \
-                 ! video/x-h265,stream-format=byte-stream,alignment=au ! appsink name=sink"
+                 ! video/x-h265,stream-format=byte-stream,alignment=au ! identity name=last"
             }
             Codec::Aac => panic!("calls have no AAC"),
         };
@@ -64,15 +63,14 @@ fn producers() -> Producers {
             .downcast::<gst::Pipeline>()
             .expect("a pipeline");
         clock::prepare(&pipeline);
-        let sink = pipeline
-            .by_name("sink")
-            .and_downcast::<gst_app::AppSink>()
-            .expect("an appsink");
-        let producer = StreamProducer::with(&sink, ProducerSettings { sync: false });
+        let outlet = Outlet::encoded(codec)?;
+        let sink = outlet.feed().appsink();
+        pipeline.add(&sink)?;
+        pipeline.by_name("last").expect("an end").link(&sink)?;
         pipeline.set_state(gst::State::Playing)?;
         // Lives as long as the test's process.
         std::mem::forget(pipeline);
-        Ok(Supply::Producer(producer))
+        Ok(Supply::Outlet(outlet))
     })
 }
 

@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 
 use attache::job::{Parameters, Value};
 use attache::media::capture::Capture;
+use attache::media::inlet::Inlet;
 use attache::media::tiers::switch::Switch;
 use attache::media::{Codec, timecode};
 use attache::peer::bandwidth::Estimate;
 use attache::pipeline::{Bitrate, Tier};
 use gst::prelude::*;
 use gstreamer as gst;
-use gstreamer_app as gst_app;
 use support::{LIMIT, context, named, next, pipeline, samples_of, shipped, with_luma};
 use tokio::sync::{mpsc, watch};
 
@@ -63,7 +63,7 @@ struct Packet {
 /// A viewer: what a peer's sender does, and what its receiver does with that.
 struct Viewer {
     pipeline: gst::Pipeline,
-    source: gst_app::AppSrc,
+    inlet: Inlet,
     estimates: watch::Sender<Option<Estimate>>,
     tiers: mpsc::UnboundedReceiver<Option<Tier>>,
     pictures: mpsc::UnboundedReceiver<gst::Sample>,
@@ -84,15 +84,16 @@ impl Viewer {
             Codec::H265 | Codec::Opus | Codec::Aac => panic!("not tested here"),
         };
         let pipeline = pipeline(&format!(
-            "appsrc name=source format=time is-live=true ! {payloader} name=payloader mtu=1200 ! {receiver} \
+            "{payloader} name=payloader mtu=1200 ! {receiver} \
              ! video/x-raw,format=I420 ! appsink name=sink sync=false"
         ));
-        let source: gst_app::AppSrc = named(&pipeline, "source");
         let pictures = samples_of(&named(&pipeline, "sink"));
         let (tell, packets) = std_mpsc::channel();
-        let out = named::<gst::Element>(&pipeline, "payloader")
-            .static_pad("src")
-            .unwrap();
+        let payloader = named::<gst::Element>(&pipeline, "payloader");
+        let inlet = Inlet::new().unwrap();
+        let way_in = payloader.static_pad("sink").unwrap();
+        inlet.pad().link(&way_in).unwrap();
+        let out = payloader.static_pad("src").unwrap();
         out.add_probe(
             gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
             move |_, info| {
@@ -113,10 +114,10 @@ impl Viewer {
         let tell = Box::new(move |tier| {
             let _ = told.send(tier);
         });
-        let switch = capture.encodings().view(codec, &source, watched, tell);
+        let switch = capture.encodings().view(codec, &inlet, watched, tell);
         Self {
             pipeline,
-            source,
+            inlet,
             estimates,
             tiers,
             pictures,
@@ -398,14 +399,14 @@ async fn a_viewer_that_takes_nothing_holds_up_nobody_and_goes_on_with_a_key_fram
     let mut other = Viewer::new(&capture, Codec::Vp8, link(2000));
     slow.until_lines(360).await;
     other.until_lines(360).await;
-    let pad = slow.source.static_pad("src").unwrap();
+    let pad = slow.inlet.pad().clone();
     let block = pad.add_probe(gst::PadProbeType::BLOCK_DOWNSTREAM, |_, _| {
         gst::PadProbeReturn::Ok
     });
     assert_eq!(slow.next_tier().await.unwrap(), "360p30");
     // Nothing is known of its link but that nothing gets out: it is moved down.
     assert_eq!(slow.next_tier().await.unwrap(), "180p30");
-    let waits = slow.source.current_level_time();
+    let waits = slow.inlet.waiting();
     assert!(
         waits < gst::ClockTime::from_mseconds(700),
         "{waits} wait for a link that takes nothing"

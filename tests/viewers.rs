@@ -9,13 +9,14 @@
 #[path = "support/daemon.rs"]
 mod daemon;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use attache::job::PeerState;
+use attache::media::fanout::Outlet;
 use attache::media::{Codec, MediaKind};
-use attache::peer::{Candidate, Latency, Peer, PeerEvent, PeerSettings, Receive, Wish};
+use attache::peer::{Candidate, Latency, Peer, PeerEvent, PeerSettings, Receive};
 use attache::signalling::protocol::{Ice, Sends};
 use attache::whip::with_candidates;
 use daemon::{Daemon, LIMIT};
@@ -42,17 +43,21 @@ impl Viewer {
         let pictures = Arc::new(AtomicU64::new(0));
         let (tell, mut key_frame) = tokio::sync::mpsc::unbounded_channel();
         let counted = Arc::clone(&pictures);
-        let take = move |kind, sample: gst::Sample| {
-            let flags = sample.buffer().map(|buffer| buffer.flags());
-            let is_key_frame =
-                flags.is_some_and(|flags| !flags.contains(gst::BufferFlags::DELTA_UNIT));
-            if kind == MediaKind::Video {
-                counted.fetch_add(1, Ordering::Relaxed);
-                if is_key_frame {
-                    let _ = tell.send(Instant::now());
-                }
+        let takings = Mutex::new(Vec::new());
+        // As players do: no data channel, and nothing is decoded.
+        let passage = move |codec: Codec| {
+            let outlet = Outlet::encoded(codec)?;
+            let (tell, counted) = (tell.clone(), Arc::clone(&counted));
+            if codec.kind() == MediaKind::Video {
+                let taking = outlet.take(move |picture, _| {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    if !picture.flags().contains(gst::BufferFlags::DELTA_UNIT) {
+                        let _ = tell.send(Instant::now());
+                    }
+                });
+                takings.lock().unwrap().push(taking);
             }
-            Wish::Nothing
+            Ok(outlet)
         };
         let settings = PeerSettings {
             name: "viewer".to_owned(),
@@ -60,7 +65,7 @@ impl Viewer {
             sends: Sends::default(),
             producers: None,
             video_codecs: vec![Codec::Vp8, Codec::H264],
-            receive: Receive::Encoded(Arc::new(take)),
+            receive: Receive::Passed(Arc::new(passage)),
             latency: Latency::Fixed(Duration::ZERO),
             is_outside: false,
         };

@@ -99,7 +99,7 @@ async fn carry(capture: &Capture) -> Result<Vec<u64>> {
     };
     let sender = PeerSettings {
         producers: Some(Arc::new(move |codec| {
-            Ok(Supply::Producer(from.producer(codec)?))
+            Ok(Supply::Outlet(from.outlet(codec)?))
         })),
         ..settings("doctor-sends", true)
     };

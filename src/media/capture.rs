@@ -153,6 +153,11 @@ impl Capture {
         self.0.encodings.producer(codec)
     }
 
+    /// See [`Encodings::outlet`].
+    pub fn outlet(&self, codec: Codec) -> Result<Outlet, MediaError> {
+        self.0.encodings.outlet(codec)
+    }
+
     /// See [`Encodings::rest`].
     pub fn rest(&self) {
         self.0.encodings.rest();

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
 
 use gstreamer as gst;
-use gstreamer_app as gst_app;
 use gstreamer_utils::StreamProducer;
 
 use super::encoder::Encoders;
 use super::fanout::Outlet;
+use super::inlet::Inlet;
 use super::lane::{Lane, Workshop};
 use super::tiers::policy::Level;
 use super::tiers::scaler::Scaler;
@@ -110,11 +110,15 @@ impl Encodings {
     /// serves all callers, and pauses in [`Encodings::rest`]. To be called once for each new consumer: it gets a key
     /// frame at once.
     pub fn producer(&self, codec: Codec) -> Result<StreamProducer, MediaError> {
+        Ok(self.outlet(codec)?.producer())
+    }
+
+    /// What [`Encodings::producer`] is of: for consumers that take frames as they pass.
+    pub fn outlet(&self, codec: Codec) -> Result<Outlet, MediaError> {
         let mut state = self.0.state();
-        let lane = self.0.awake(&mut state, codec, 0)?;
-        let producer = lane.outlet().producer();
+        let outlet = self.0.awake(&mut state, codec, 0)?.outlet().clone();
         state.kept.insert(codec);
-        Ok(producer)
+        Ok(outlet)
     }
 
     /// The video codecs to negotiate, best first. Where nothing can be encoded, those of the settings: whoever asks for
@@ -134,18 +138,18 @@ impl Encodings {
         self.0.awake(&mut state, codec, 0).map(drop)
     }
 
-    /// Sends a viewer the tier that its link carries, through this appsrc, until the switch is dropped: the best one
+    /// Sends a viewer the tier that its link carries, through this inlet, until the switch is dropped: the best one
     /// first, a key frame at once.
     pub fn view(
         &self,
         codec: Codec,
-        source: &gst_app::AppSrc,
+        inlet: &Inlet,
         estimates: Estimates,
         tell: Tell,
     ) -> Result<Switch, MediaError> {
         let mut state = self.0.state();
         let outlet = self.0.awake(&mut state, codec, 0)?.outlet().clone();
-        let switch = Switch::new(source);
+        let switch = Switch::new(inlet);
         switch.turn_to(&outlet);
         state
             .viewers

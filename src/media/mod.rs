@@ -37,6 +37,7 @@ mod fit;
 pub mod grid;
 pub mod health;
 mod ink;
+pub mod inlet;
 pub mod key_frames;
 mod lane;
 pub mod layout;

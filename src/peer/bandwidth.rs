@@ -134,25 +134,16 @@ fn on_numbered(line: &Line, info: &gst::PadProbeInfo) {
     }
 }
 
-/// How the picture's packets are sent again: webrtcbin chose the source, its retransmission buffer knows the payload type.
+/// How the picture's packets are sent again: webrtcbin chose the source and the payload type.
 fn retransmission(webrtc: &gst::Element, line: &Line) -> Option<Retransmission> {
     let video = line.video()?;
     let described = webrtc.property::<Option<WebRTCSessionDescription>>("local-description")?;
     let (_, ssrc) = repeaters(&described)
         .into_iter()
         .find(|(original, _)| *original == video)?;
-    let bin = webrtc.downcast_ref::<gst::Bin>()?;
-    let buffer = bin
-        .iterate_all_by_element_factory_name("rtprtxsend")
-        .into_iter()
-        .flatten()
-        .next()?;
-    let map = buffer.property::<Option<gst::Structure>>("payload-type-map")?;
-    let payload_type = line.video_payload_type()?;
-    let payload_type = map.get::<u32>(payload_type.to_string()).ok()?;
     Some(Retransmission {
         ssrc,
-        payload_type: u8::try_from(payload_type).ok()?,
+        payload_type: line.repeated_type()?,
     })
 }
 

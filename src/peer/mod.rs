@@ -5,7 +5,8 @@
 //! * [`send`] takes encoded frames from the fan-out to webrtcbin; [`receive`] brings the other side's back, through
 //!   [`jitter`] buffers.
 //! * [`liveness`] says whether a peer still serves, by what [`traffic`] counts; [`renewal`] when the next is made.
-//! * [`bandwidth`] tells what the way to the other side carries; [`pacer`] lets packets go at that rate.
+//! * [`bandwidth`] tells what the way to the other side carries; [`pacer`] lets packets go at that rate, and sends again
+//!   what is asked for. [`lean`] takes out of webrtcbin what is done there or not needed.
 //! * [`ice`] sets servers and candidates; [`data`] is the chat channel; [`stats`] reads webrtcbin's counters,
 //!   [`reports`] the other side's.
 //!
@@ -17,6 +18,7 @@ pub mod generation;
 mod ice;
 mod jitter;
 mod key_frame;
+mod lean;
 pub mod liveness;
 mod negotiate;
 mod pacer;
@@ -50,6 +52,7 @@ use crate::media::{Codec, MediaKind, clock};
 use crate::pipeline::Tier;
 use crate::quality::Counts;
 use crate::signalling::protocol::{Ice, Sends};
+use lean::Side;
 use liveness::Reported;
 
 pub use generation::Candidate;
@@ -58,9 +61,7 @@ pub use receive::{EncodedSink, Passage, Receive, Wish};
 
 /// Where the encoded frames of a codec come from.
 pub enum Supply {
-    /// The same for all who take them.
-    Producer(StreamProducer),
-    /// The same, too; where a peer's link is slow, whole frames are dropped up to the next key frame.
+    /// The same for all who take them; where a peer's link is slow, whole frames are dropped up to the next key frame.
     Outlet(Outlet),
     /// The tier that the peer's link carries.
     Tiers(Encodings),
@@ -166,7 +167,7 @@ impl Peer {
         settings: PeerSettings,
     ) -> Result<(Self, String, UnboundedReceiver<PeerEvent>)> {
         Self::warm_up().await?;
-        let (mut peer, events) = Self::build(settings)?;
+        let (mut peer, events) = Self::build(settings, Side::Offers)?;
         let offer = peer
             .negotiate_offer()
             .await
@@ -180,7 +181,7 @@ impl Peer {
         offer: &str,
     ) -> Result<(Self, String, UnboundedReceiver<PeerEvent>)> {
         Self::warm_up().await?;
-        let (mut peer, events) = Self::build(settings)?;
+        let (mut peer, events) = Self::build(settings, Side::Answers)?;
         let answer = peer
             .negotiate_answer(offer)
             .await
@@ -210,7 +211,7 @@ impl Peer {
             is_outside: false,
         };
         let warm_up = async || {
-            let (mut peer, _events) = Self::build(settings)?;
+            let (mut peer, _events) = Self::build(settings, Side::Offers)?;
             let described = peer.describe_offer().await;
             peer.close().await;
             described.map(drop)
@@ -347,7 +348,7 @@ impl Peer {
         let _ = tokio::task::spawn_blocking(move || stop(&pipeline)).await;
     }
 
-    fn build(settings: PeerSettings) -> Result<(Self, UnboundedReceiver<PeerEvent>)> {
+    fn build(settings: PeerSettings, side: Side) -> Result<(Self, UnboundedReceiver<PeerEvent>)> {
         let (events, receiver) = unbounded_channel();
         let pipeline = gst::Pipeline::with_name(&settings.name);
         clock::prepare(&pipeline);
@@ -366,6 +367,7 @@ impl Peer {
         pipeline.add(&webrtc)?;
         let line = pacer::line::Line::new().context("no thread can be made")?;
         pacer::insert(&webrtc, &line);
+        lean::prepare(&webrtc, side, &line)?;
         let heard = traffic::hear(&webrtc)?;
         let counters = Arc::new(Counters::default());
         watch_state(&webrtc, &events);

@@ -1,7 +1,8 @@
-//! Congestion control's edge: the element `attachepacer`, which webrtcbin puts between its retransmission buffer and its
-//! RTP session, and what it is told of packets on their way.
+//! Congestion control's edge: the element `attachepacer`, which webrtcbin puts before its RTP session, and what it is told
+//! of packets on their way.
 //!
 //! * [`line`] is one peer's packets: they wait there for their time, and the other side's feedback arrives there.
+//! * [`history`] has the packets that may be asked for again.
 //! * [`packet`] reads and makes RTP packets. [`rounds`] is the thread that lets the packets of all peers go.
 //! * [`gate`] leaves out pictures of a peer that is behind.
 //!
@@ -10,6 +11,7 @@
 
 mod element;
 pub mod gate;
+mod history;
 pub mod line;
 pub mod packet;
 mod rounds;

@@ -1,12 +1,10 @@
-//! From the fan-out to webrtcbin: appsrc, payloader, caps, one chain per sent track.
+//! From the fan-out to webrtcbin: inlet, payloader, caps, one chain per sent track.
 
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use gst::prelude::*;
 use gstreamer as gst;
-use gstreamer_app as gst_app;
-use gstreamer_utils::{ConsumptionLink, StreamProducer};
 use gstreamer_webrtc::WebRTCRTPTransceiver;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
@@ -17,6 +15,8 @@ use super::pacer::line::Line;
 use super::sdp::{AudioLevel, Format, TWCC};
 use super::traffic::Packets;
 use super::{PeerEvent, Producers, Supply};
+use crate::media::fanout::{Outlet, Taking};
+use crate::media::inlet::Inlet;
 use crate::media::tiers::switch::Switch;
 use crate::media::tiers::viewers::Listening;
 use crate::media::{Codec, MediaKind};
@@ -32,7 +32,7 @@ pub struct Sender {
     ssrc: u32,
     twcc: Option<u8>,
     level: Option<AudioLevel>,
-    chain: Option<(Codec, gst_app::AppSrc)>,
+    chain: Option<(Codec, Inlet)>,
     link: Option<Link>,
     sent: Packets,
 }
@@ -40,9 +40,9 @@ pub struct Sender {
 /// What is connected with the chain; dropped, it is not any more.
 #[expect(dead_code, reason = "held for their ends")]
 enum Link {
-    Producer(ConsumptionLink),
+    Taking(Taking),
     Switch(Switch),
-    Sound(ConsumptionLink, Listening),
+    Sound(Taking, Listening),
 }
 
 impl Sender {
@@ -92,17 +92,16 @@ impl Sender {
 
     /// Builds the chain for the codec that was agreed on.
     pub fn build(&mut self, format: Format, line: &Arc<Line>) -> Result<()> {
-        let source = gst_app::AppSrc::builder().build();
-        if let (MediaKind::Video, Some(pad)) = (self.kind, source.static_pad("src")) {
+        let inlet = Inlet::new()?;
+        if self.kind == MediaKind::Video {
             line.set_video_payload_type(format.payload_type);
-            gate::watch(&pad, line);
+            gate::watch(inlet.pad(), line);
         }
-        StreamProducer::configure_consumer(&source);
         let payloader = payloader(format, self.ssrc)?;
         let caps = gst::ElementFactory::make("capsfilter")
             .property("caps", self.caps(format))
             .build()?;
-        let chain = [source.upcast_ref(), &payloader, &caps];
+        let chain = [&payloader, &caps];
         self.pipeline.add_many(chain)?;
         gst::Element::link_many(chain)?;
         let out = caps
@@ -113,7 +112,14 @@ impl Sender {
         for element in chain.iter().rev() {
             element.sync_state_with_parent()?;
         }
-        self.chain = Some((format.codec, source));
+        let way_in = payloader
+            .static_pad("sink")
+            .context("a payloader without a pad")?;
+        inlet
+            .pad()
+            .link(&way_in)
+            .context("the payloader takes no frames")?;
+        self.chain = Some((format.codec, inlet));
         Ok(())
     }
 
@@ -134,25 +140,22 @@ impl Sender {
         estimates: watch::Receiver<Option<Estimate>>,
         events: &UnboundedSender<PeerEvent>,
     ) -> Result<()> {
-        let Some((codec, source)) = &self.chain else {
+        let Some((codec, inlet)) = &self.chain else {
             return Ok(());
         };
         if self.link.is_some() {
             return Ok(());
         }
         self.link = Some(match (producers(*codec)?, codec.kind()) {
-            (Supply::Producer(producer), _) => Link::Producer(producer.add_consumer(source)?),
-            (Supply::Outlet(outlet), MediaKind::Audio) => {
-                Link::Producer(outlet.producer().add_consumer(source)?)
-            }
+            (Supply::Outlet(outlet), MediaKind::Audio) => Link::Taking(take(&outlet, inlet)),
             (Supply::Outlet(outlet), MediaKind::Video) => {
-                let switch = Switch::new(source);
+                let switch = Switch::new(inlet);
                 switch.turn_to(&outlet);
                 Link::Switch(switch)
             }
             (Supply::Tiers(encodings), MediaKind::Audio) => {
-                let link = encodings.producer(*codec)?.add_consumer(source)?;
-                Link::Sound(link, encodings.listen(estimates))
+                let taking = take(&encodings.outlet(*codec)?, inlet);
+                Link::Sound(taking, encodings.listen(estimates))
             }
             (Supply::Tiers(encodings), MediaKind::Video) => {
                 let events = events.clone();
@@ -160,7 +163,7 @@ impl Sender {
                     // Nobody listens any more once the peer is closed.
                     let _ = events.send(PeerEvent::Tier(tier));
                 };
-                Link::Switch(encodings.view(*codec, source, estimates, Box::new(tell))?)
+                Link::Switch(encodings.view(*codec, inlet, estimates, Box::new(tell))?)
             }
         });
         Ok(())
@@ -178,6 +181,16 @@ impl Sender {
         }
         caps.build()
     }
+}
+
+/// Sound from now on; what would come too late is left out.
+fn take(outlet: &Outlet, inlet: &Inlet) -> Taking {
+    let inlet = inlet.clone();
+    outlet.take(move |buffer, caps| {
+        if !inlet.is_full() {
+            inlet.push(buffer.clone(), caps);
+        }
+    })
 }
 
 fn payloader(format: Format, ssrc: u32) -> Result<gst::Element> {

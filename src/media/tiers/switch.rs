@@ -7,16 +7,11 @@ use std::time::Duration;
 
 use gst::prelude::*;
 use gstreamer as gst;
-use gstreamer_app as gst_app;
-use gstreamer_utils::StreamProducer;
-use gstreamer_utils::streamproducer::ConsumerSettings;
 use gstreamer_video as gst_video;
 
 use super::gate::{Fate, Gate, Number};
-use crate::media::fanout::{Outlet, Taking, in_time};
-
-/// So much may wait for a viewer's link.
-const MOST_WAITING: gst::ClockTime = gst::ClockTime::from_mseconds(400);
+use crate::media::fanout::{Outlet, Taking};
+use crate::media::inlet::Inlet;
 
 /// The end of all encodings for one viewer. It ends when this is dropped.
 #[derive(Debug)]
@@ -28,9 +23,9 @@ pub struct WeakSwitch(Weak<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    source: gst_app::AppSrc,
+    inlet: Inlet,
     state: Mutex<State>,
-    /// Held while a frame passes, so that frames of two encodings keep the order that was decided. The source only
+    /// Held while a frame passes, so that frames of two encodings keep the order that was decided. The inlet only
     /// queues what it gets, so nothing that waits comes back here.
     turn: Mutex<()>,
 }
@@ -53,33 +48,24 @@ struct Source {
 }
 
 impl Switch {
-    /// Makes an appsrc the end; nothing comes until [`Switch::turn_to`].
-    pub fn new(source: &gst_app::AppSrc) -> Self {
-        let settings = ConsumerSettings {
-            max_buffer: 0,
-            max_time: gst::ClockTime::ZERO,
-            ..ConsumerSettings::default()
-        };
-        StreamProducer::configure_consumer_with(source, settings);
-        // Whole frames are dropped before they are queued; one out of the middle would spoil those behind it.
-        source.set_leaky_type(gst_app::AppLeakyType::None);
+    /// Makes an inlet the end; nothing comes until [`Switch::turn_to`].
+    pub fn new(inlet: &Inlet) -> Self {
         let inner = Arc::new(Inner {
-            source: source.clone(),
+            inlet: inlet.clone(),
             state: Mutex::default(),
             turn: Mutex::new(()),
         });
-        if let Some(pad) = source.static_pad("src") {
-            let asked = Arc::downgrade(&inner);
-            pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |_, info| {
-                let is_request = info.event().is_some_and(|event| {
-                    gst_video::UpstreamForceKeyUnitEvent::parse(event).is_ok()
-                });
-                if let (true, Some(inner)) = (is_request, asked.upgrade()) {
-                    inner.request_key_frame();
-                }
-                gst::PadProbeReturn::Ok
-            });
-        }
+        let asked = Arc::downgrade(&inner);
+        let types = gst::PadProbeType::EVENT_UPSTREAM;
+        inlet.pad().add_probe(types, move |_, info| {
+            let is_request = info
+                .event()
+                .is_some_and(|event| gst_video::UpstreamForceKeyUnitEvent::parse(event).is_ok());
+            if let (true, Some(inner)) = (is_request, asked.upgrade()) {
+                inner.request_key_frame();
+            }
+            gst::PadProbeReturn::Ok
+        });
         Self(inner)
     }
 
@@ -181,7 +167,7 @@ impl Inner {
             return;
         };
         let is_key_frame = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
-        let is_full = self.source.current_level_time() > MOST_WAITING;
+        let is_full = self.inlet.is_full();
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.state();
         let fate = state
@@ -224,9 +210,7 @@ impl Inner {
             buffer.set_pts(at);
             buffer.set_dts(at);
         }
-        let sample = in_time(&buffer, caps);
-        // A peer that is being closed takes nothing more.
-        let _ = self.source.push_sample(&sample);
+        self.inlet.push(buffer, caps);
     }
 
     /// The viewer asks for a key frame.

@@ -30,6 +30,26 @@ impl Pacer {
         let line = self.line.get().ok_or(gst::FlowError::NotLinked)?;
         line.take(packets)
     }
+
+    /// Requests for packets are answered here; where packets cannot be sent again, and of all else, those before it hear.
+    fn on_upstream(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        let asked = event.structure().and_then(asked_for);
+        if let (Some((ssrc, sequence)), Some(line)) = (asked, self.line.get())
+            && line.ask(ssrc, sequence)
+        {
+            return true;
+        }
+        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+}
+
+/// Of which source which packet an RTP session asks for.
+fn asked_for(request: &gst::StructureRef) -> Option<(u32, u16)> {
+    if request.name() != "GstRTPRetransmissionRequest" {
+        return None;
+    }
+    let sequence = request.get::<u32>("seqnum").ok()?;
+    Some((request.get("ssrc").ok()?, u16::try_from(sequence).ok()?))
 }
 
 #[glib::object_subclass]
@@ -62,9 +82,19 @@ impl ObjectSubclass for Pacer {
             })
             .flags(gst::PadFlags::PROXY_CAPS)
             .build();
+        let source = source
+            .name("src")
+            .event_function(|pad, parent, event| {
+                Self::catch_panic_pad_function(
+                    parent,
+                    || false,
+                    |pacer| pacer.on_upstream(pad, event),
+                )
+            })
+            .build();
         Self {
             sink,
-            source: source.name("src").build(),
+            source,
             line: OnceLock::new(),
         }
     }

@@ -11,6 +11,8 @@ use super::line::Line;
 
 /// With so much waiting to be sent, pictures are left out.
 const BEHIND: Duration = Duration::from_millis(400);
+/// So much comes too late, whatever it is: what waits is forgotten.
+const TOO_LATE: Duration = Duration::from_millis(1600);
 /// With no more than this, the next key frame passes.
 const CAUGHT_UP: Duration = Duration::from_millis(100);
 /// A key frame may take so long to leave, and after one, for so long, the limit is this: who has just gone on is not stopped
@@ -25,6 +27,8 @@ const ASKS_EVERY: Duration = Duration::from_secs(2);
 enum Verdict {
     Pass,
     Leave,
+    /// It is left out, and so is what waits.
+    Forget,
     /// It is left out, and a key frame is needed.
     Ask,
 }
@@ -46,6 +50,10 @@ impl Gate {
         };
         if backlog > limit {
             self.is_shut = true;
+        }
+        if backlog > TOO_LATE {
+            self.asked = None;
+            return Verdict::Forget;
         }
         if is_key_frame && backlog <= CAUGHT_UP {
             self.is_shut = false;
@@ -80,6 +88,10 @@ pub fn watch(pad: &gst::Pad, line: &Arc<Line>) {
         match verdict {
             Verdict::Pass => gst::PadProbeReturn::Ok,
             Verdict::Leave => gst::PadProbeReturn::Drop,
+            Verdict::Forget => {
+                line.forget_pictures();
+                gst::PadProbeReturn::Drop
+            }
             Verdict::Ask => {
                 let request = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true);
                 pad.send_event(request.build());
@@ -112,5 +124,7 @@ mod tests {
         assert_eq!(at(false, 1400, 2266), Verdict::Pass);
         assert_eq!(at(false, 390, 4000), Verdict::Pass);
         assert_eq!(at(false, 410, 6000), Verdict::Leave);
+        assert_eq!(at(false, 1700, 6033), Verdict::Forget);
+        assert_eq!(at(false, 0, 6066), Verdict::Ask);
     }
 }

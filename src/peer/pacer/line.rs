@@ -9,6 +9,7 @@ use attache_congestion::{Class, Feedback, Flow, Rate, Settings, Step};
 use gst::prelude::*;
 use gstreamer as gst;
 
+use super::history::History;
 use super::packet::{self, Retransmission};
 use super::rounds;
 use crate::media::MediaKind;
@@ -23,8 +24,9 @@ const START: Rate = Rate::from_megabits(2);
 const LEAST_KILOBITS: u32 = 50;
 /// More than any picture of a call takes: no link is asked for it.
 const MOST: Rate = Rate::from_megabits(8);
-/// A packet as small as this is not worth being sent again as padding.
-const WORTH: usize = 200;
+/// A packet smaller than this is not worth being sent again as padding; it may be larger than what is wanted by so much.
+const WORTH: usize = 100;
+const HEADERS: usize = 100;
 
 /// What a packet's source is.
 #[derive(Debug, Default, Clone, Copy)]
@@ -40,10 +42,14 @@ struct Tracks {
 struct State {
     flow: Flow<gst::Buffer>,
     tracks: Tracks,
-    /// A picture's packet that was sent: padding is made of it.
-    sample: Option<gst::Buffer>,
+    /// Of the picture: for those who ask, and padding is made of it.
+    history: History<gst::Buffer>,
+    /// As which payload types packets are sent again, by their own.
+    repeated_types: Option<gst::Structure>,
     /// The next sequence number of retransmissions, which padding shares.
     next_again: u16,
+    /// Packets of the picture that were forgotten: those behind them close up.
+    forgotten: u16,
 }
 
 /// One peer's packets. Whoever adds to it wakes the thread that empties it.
@@ -72,8 +78,10 @@ impl Line {
             state: Mutex::new(State {
                 flow,
                 tracks: Tracks::default(),
-                sample: None,
+                history: History::default(),
+                repeated_types: None,
                 next_again: rand::random(),
+                forgotten: 0,
             }),
             way_out: Mutex::default(),
             flow: Mutex::new(Ok(gst::FlowSuccess::Ok)),
@@ -127,9 +135,37 @@ impl Line {
         state.flow.allow_padding();
     }
 
+    /// As which payload types packets are sent again, by their own payload types.
+    pub fn set_repeated_types(&self, types: gst::Structure) {
+        self.lock().repeated_types = Some(types);
+    }
+
+    /// As which payload type the picture's packets are sent again, where that was agreed on.
+    pub fn repeated_type(&self) -> Option<u8> {
+        let state = self.lock();
+        let original = state.tracks.video_payload_type?.to_string();
+        let types = state.repeated_types.as_ref()?;
+        u8::try_from(types.get::<u32>(original).ok()?).ok()
+    }
+
+    /// The other side asks for a packet; false where packets of this source are not sent again.
+    pub(super) fn ask(&self, ssrc: u32, sequence: u16) -> bool {
+        let is_repeated = self.lock().ask(ssrc, sequence);
+        rounds::wake(self);
+        is_repeated
+    }
+
     /// How long the packets that wait here will take.
     pub fn backlog(&self) -> Duration {
         self.lock().flow.backlog()
+    }
+
+    /// Forgets the pictures that wait here: they would come too late. A key frame has to be next.
+    pub fn forget_pictures(&self) {
+        let mut state = self.lock();
+        // As sequence numbers go round, so does the count.
+        let count = state.flow.forget_pictures() as u16;
+        state.forgotten = state.forgotten.wrapping_add(count);
     }
 
     pub(super) fn leave_through(&self, pad: &gst::Pad) {
@@ -150,10 +186,6 @@ impl Line {
             let mut state = self.lock();
             for packet in packets {
                 let class = state.class(&packet);
-                let packet = match class {
-                    Class::Retransmission => state.renumbered(packet),
-                    Class::Audio | Class::Video => packet,
-                };
                 state.flow.push(class, packet.size(), packet);
             }
         }
@@ -189,13 +221,10 @@ impl Line {
         let mut state = self.lock();
         loop {
             match state.flow.step(rounds::now()) {
-                Step::Send(packet) => {
-                    state.keep(&packet);
-                    return Ok(packet);
-                }
+                Step::Send(packet) => return Ok(state.on_leaving(packet)),
                 // Without anything to send again a probe is what media makes it.
-                Step::Pad(_) => {
-                    if let Some(packet) = state.padding() {
+                Step::Pad(bytes) => {
+                    if let Some(packet) = state.padding(bytes) {
                         return Ok(packet);
                     }
                 }
@@ -290,34 +319,62 @@ impl State {
         }
     }
 
-    fn renumbered(&mut self, mut packet: gst::Buffer) -> gst::Buffer {
-        if let Ok(mut bytes) = packet.make_mut().map_writable() {
-            packet::renumber(&mut bytes, self.next_again);
-            self.next_again = self.next_again.wrapping_add(1);
+    /// Closes a picture's packet up to those before it, and keeps it for those who ask for it.
+    fn on_leaving(&mut self, mut packet: gst::Buffer) -> gst::Buffer {
+        let mut head = [0; 4];
+        if self.class(&packet) != Class::Video || packet.copy_to_slice(0, &mut head).is_err() {
+            return packet;
+        }
+        let Some(sequence) = packet::sequence(&head) else {
+            return packet;
+        };
+        let closed_up = sequence.wrapping_sub(self.forgotten);
+        if closed_up != sequence
+            && let Ok(mut bytes) = packet.make_mut().map_writable()
+        {
+            packet::renumber(&mut bytes, closed_up);
+        }
+        if self.tracks.again.is_some() {
+            self.history.keep(closed_up, packet.clone(), rounds::now());
         }
         packet
     }
 
-    /// Keeps a picture's packet that is large enough to be padding.
-    fn keep(&mut self, packet: &gst::Buffer) {
-        if self.tracks.again.is_some()
-            && packet.size() >= WORTH
-            && self.class(packet) == Class::Video
-        {
-            self.sample = Some(packet.clone());
+    fn ask(&mut self, ssrc: u32, sequence: u16) -> bool {
+        let Some(how) = self
+            .tracks
+            .again
+            .filter(|_| self.tracks.video == Some(ssrc))
+        else {
+            return false;
+        };
+        let round_trip = self.flow.status().round_trip;
+        let found = self.history.ask(sequence, round_trip, rounds::now());
+        if let Some(again) = found.and_then(|packet| repeated(packet, how, self.next_again)) {
+            self.next_again = self.next_again.wrapping_add(1);
+            self.flow.push(Class::Retransmission, again.size(), again);
         }
+        true
     }
 
-    fn padding(&mut self) -> Option<gst::Buffer> {
-        let (how, sample) = (self.tracks.again?, self.sample.as_ref()?);
-        let map = sample.map_readable().ok()?;
-        let again = packet::retransmit(&map, how, self.next_again)?;
+    /// About so much, but not more.
+    fn padding(&mut self, bytes: usize) -> Option<gst::Buffer> {
+        let how = self.tracks.again?;
+        let fits = |packet: &gst::Buffer| (WORTH..=bytes + HEADERS).contains(&packet.size());
+        let sample = self.history.newest(fits)?;
+        let again = repeated(sample, how, self.next_again)?;
         self.next_again = self.next_again.wrapping_add(1);
-        let mut buffer = gst::Buffer::from_mut_slice(again);
-        let (pts, dts) = (sample.pts(), sample.dts());
-        let made = buffer.make_mut();
-        made.set_pts(pts);
-        made.set_dts(dts);
-        Some(buffer)
+        Some(again)
     }
+}
+
+/// A packet once more.
+fn repeated(packet: &gst::Buffer, how: Retransmission, sequence: u16) -> Option<gst::Buffer> {
+    let map = packet.map_readable().ok()?;
+    let again = packet::retransmit(&map, how, sequence)?;
+    let mut buffer = gst::Buffer::from_mut_slice(again);
+    let made = buffer.make_mut();
+    made.set_pts(packet.pts());
+    made.set_dts(packet.dts());
+    Some(buffer)
 }

@@ -44,6 +44,11 @@ pub fn transport_sequence(packet: &[u8], id: u8) -> Option<u16> {
     None
 }
 
+/// Its own sequence number.
+pub fn sequence(packet: &[u8]) -> Option<u16> {
+    Some(u16::from_be_bytes(*packet.get(2..4)?.first_chunk()?))
+}
+
 /// Gives a packet another sequence number. Nothing happens to what is no packet.
 pub fn renumber(packet: &mut [u8], sequence: u16) {
     if let Some(place) = packet.get_mut(2..4) {
@@ -86,6 +91,7 @@ mod tests {
         assert_eq!(transport_sequence(&PACKET[..20], 3), None);
         assert_eq!(ssrc(&PACKET), Some(0x0102_0304));
         assert_eq!(ssrc(&PACKET[..11]), None);
+        assert_eq!(sequence(&PACKET), Some(7));
     }
 
     #[test]
