@@ -10,6 +10,9 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::{Candidate, PeerEvent};
 use crate::signalling::protocol::{Ice, IceServer, IceTransportPolicy};
 
+/// Between two connectivity checks: as short as RFC 8445, 14.2, allows.
+const CHECKS_EVERY_MS: u32 = 5;
+
 /// Sets servers and policy, and what libnice needs to be quick and to work on a host without a network.
 pub fn configure(webrtc: &gst::Element, ice: &Ice) -> Result<()> {
     let policy = match ice.transport_policy {
@@ -42,6 +45,10 @@ pub fn configure(webrtc: &gst::Element, ice: &Ice) -> Result<()> {
         // libnice waits 200 ms for a UPnP router while it gathers; a call must not.
         if nice.find_property("upnp").is_some() {
             nice.set_property("upnp", false);
+        }
+        // With an address or two more on either side the pair that works has its turn that much sooner.
+        if nice.find_property("stun-pacing-timer").is_some() {
+            nice.set_property("stun-pacing-timer", CHECKS_EVERY_MS);
         }
     }
     Ok(())
