@@ -34,7 +34,9 @@ struct Viewer {
     peer: Option<Peer>,
     session: String,
     pictures: Arc<AtomicU64>,
-    /// From its POST to its first key frame.
+    /// From its POST to the answer, to the connection, and to its first key frame.
+    answered: Duration,
+    connected: Duration,
     first_key_frame: Duration,
 }
 
@@ -87,13 +89,24 @@ impl Viewer {
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status(), 201);
         let session = answer.headers()["location"].to_str().unwrap().to_owned();
+        let answered = from.elapsed();
         peer.accept(&answer.text().await.unwrap()).await.unwrap();
+        let connected = async {
+            while !matches!(
+                events.recv().await.expect("the peer lives"),
+                PeerEvent::State(PeerState::Connected)
+            ) {}
+            from.elapsed()
+        };
+        let connected = tokio::time::timeout(LIMIT, connected).await;
         let seen = tokio::time::timeout(LIMIT, key_frame.recv()).await;
         let seen = seen.expect("a key frame in time").unwrap();
         Self {
             peer: Some(peer),
             session,
             pictures,
+            answered,
+            connected: connected.expect("a connection in time"),
             first_key_frame: seen - from,
         }
     }
@@ -198,6 +211,11 @@ async fn players_that_come_see_a_key_frame_and_go_on_seeing() {
         .await;
 }
 
+fn spread(mut times: Vec<f64>) -> Value {
+    times.sort_by(f64::total_cmp);
+    json!({ "p50": times[times.len() / 2], "p95": times[times.len() * 95 / 100] })
+}
+
 /// For `make bench`: the last line is the result.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement"]
@@ -207,16 +225,19 @@ async fn what_viewers_cost_and_how_soon_they_see() {
     let (daemon, http) = (Daemon::start(""), reqwest::Client::new());
     let id = kiosk(&daemon).await;
     let pid = daemon.view(&id).await["pid"].as_u64().unwrap();
-    let mut joins = Vec::new();
+    let mut joins = [const { Vec::new() }; 3];
     for _ in 0..40 {
         let viewer = Viewer::join(&http, &daemon).await;
-        joins.push(viewer.first_key_frame.as_secs_f64() * 1000.0);
+        let times = [viewer.answered, viewer.connected, viewer.first_key_frame];
+        for (joins, time) in joins.iter_mut().zip(times) {
+            joins.push(time.as_secs_f64() * 1000.0);
+        }
         viewer.leave(&daemon).await;
         daemon
             .until(&id, "nobody", |view| connected(view) == 0)
             .await;
     }
-    joins.sort_by(f64::total_cmp);
+    let [answered, connected, first_key_frame] = joins.map(spread);
     let mut costs = Vec::new();
     let mut viewers = Vec::new();
     for count in [1, 8, 20] {
@@ -224,8 +245,7 @@ async fn what_viewers_cost_and_how_soon_they_see() {
         costs.push(cost(pid, &viewers).await);
     }
     let result = json!({
-        "joins": joins.len(),
-        "first_key_frame_ms": { "p50": joins[joins.len() / 2], "p95": joins[joins.len() * 95 / 100] },
+        "joins": 40, "answered_ms": answered, "connected_ms": connected, "first_key_frame_ms": first_key_frame,
         "costs": costs,
     });
     println!("{result}");
