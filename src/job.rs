@@ -193,6 +193,9 @@ pub struct Assignment {
     /// The socket where the next server is found when this one is gone; absent: the worker ends with its server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<PathBuf>,
+    /// How long the worker works on without a server, in seconds.
+    #[serde(default)]
+    pub server_wait_s: u64,
 }
 
 /// What a worker says first to a server that did not start it; events follow, the last ones on each subject again.

@@ -101,6 +101,7 @@ impl Server {
             jobs_at_most: config.jobs.maximum,
             capacity: config.jobs.capacity,
             memory_limit_mb: config.jobs.memory_limit_mb,
+            server_wait: config.jobs.server_wait,
             media: config.jobs.media.clone(),
             elements: config.jobs.elements.clone(),
             stop_limit: config.server.stop_timeout,

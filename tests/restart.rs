@@ -10,9 +10,10 @@ mod daemon;
 #[path = "support/media.rs"]
 mod media;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use daemon::{Daemon, is_alive, kill, media_files};
+use daemon::{Daemon, LIMIT, is_alive, kill, media_files};
 use media::{Content, SecondOpinion};
 use serde_json::{Value, json};
 
@@ -162,6 +163,44 @@ async fn a_kiosk_that_the_configuration_does_not_name_any_more_ends() {
         u32::try_from(before["pid"].as_u64().unwrap()).unwrap()
     ));
     assert_eq!(daemon.get("/api/v1/rooms").await, json!({ "rooms": [] }));
+}
+
+#[tokio::test]
+async fn a_server_that_is_told_to_reload_takes_the_new_configuration_with_its_jobs_at_work() {
+    let mut daemon = Daemon::start(KIOSK);
+    let kiosk = kiosk_of(&daemon).await;
+    let joined = |view: &Value| view["state"] == "joined";
+    let before = daemon.until(&kiosk, "it is there", joined).await;
+    let server = daemon.pid();
+    let file = daemon.folder.path().join("attache.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+
+    let second = KIOSK.replace("room = \"lobby\"", "room = \"hall\"");
+    assert_ne!(second, KIOSK);
+    std::fs::write(&file, format!("{config}\n{second}")).unwrap();
+    daemon.reload();
+    assert_eq!(daemon.pid(), server, "it is the same process");
+    let after = daemon.until(&kiosk, "it is still there", joined).await;
+    assert_eq!(after["pid"], before["pid"], "its worker works on");
+    assert_eq!(after["restarts"], 0);
+    let both = |rooms: &Value| {
+        rooms["rooms"]
+            .as_array()
+            .is_some_and(|rooms| rooms.len() == 2)
+    };
+    daemon
+        .until_at("/api/v1/rooms", "the other kiosk", both)
+        .await;
+    daemon.end(&kiosk).await;
+    let stopped = |view: &Value| view["state"] == "stopped";
+    daemon.until(&kiosk, "it has ended", stopped).await;
+    // It is this process's child, of which only its former self knew.
+    let worker = format!("/proc/{}", before["pid"]);
+    let since = Instant::now();
+    while Path::new(&worker).exists() {
+        assert!(since.elapsed() < LIMIT, "something is left of its worker");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test]

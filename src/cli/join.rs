@@ -285,6 +285,7 @@ fn assignment(
         encoders: Policy::default(),
         paused: false,
         control: None,
+        server_wait_s: 0,
     };
     Ok((assignment, json))
 }

@@ -21,14 +21,15 @@ mod values;
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::auth::{self, Permission, SHORTEST_ROOM_KEY};
@@ -194,27 +195,26 @@ fn log_to_stderr() {
 }
 
 async fn serve(arguments: ServeArguments) -> Result<(), Failure> {
+    let mut signals = Signals::new()?;
     let overrides = Overrides {
         listen: arguments.listen,
         self_signed: arguments.self_signed,
         is_for_tools: false,
     };
-    let config = Config::load(arguments.config.as_deref(), overrides)?;
-    if arguments.config.is_none() && PathBuf::from("attache.toml").exists() {
+    let file = arguments.config.as_deref();
+    let config = Config::load(file, overrides)?;
+    if file.is_none() && PathBuf::from("attache.toml").exists() {
         warn!(
             "attache.toml is here and was not read; `attache serve --config attache.toml` reads it"
         );
     }
-    let mut signals = StopSignals::new()?;
-    // The server alone ends, and its jobs go on; another one is to follow soon.
-    let mut hand_over = signal(SignalKind::user_defined1()).context("cannot listen to signals")?;
     let worker = std::env::current_exe().context("cannot find the program that workers run")?;
     let kiosks: Vec<_> = config
         .kiosks
         .iter()
         .map(|kiosk| kiosk.room.clone())
         .collect();
-    let server = Server::start(config, worker).await?;
+    let server = Server::start(config, worker.clone()).await?;
     for url in server.urls() {
         print_line(&format!("attache: open {url}"));
         for room in &kiosks {
@@ -223,25 +223,32 @@ async fn serve(arguments: ServeArguments) -> Result<(), Failure> {
     }
 
     let signs_of_life = service::ready(server.supervisor());
-    tokio::select! {
-        () = signals.next() => service::stopping(),
-        _ = hand_over.recv() => {
-            service::stopping();
-            info!("the next server finds the jobs at work");
-            // Nothing is tidied up: to those who are in calls it is as if the server had been killed, which they survive.
-            std::process::exit(0);
-        }
-    }
+    signals
+        .until_stop(|| begin_anew(&worker, file, overrides))
+        .await;
     info!("stopping; a second signal ends at once");
     let stopped = tokio::select! {
         () = server.stop() => {
             info!("stopped");
             Ok(())
         }
-        () = signals.next() => Err(Failure::Failed(anyhow::anyhow!("ended at once by a second signal"))),
+        () = signals.stop.next() => Err(Failure::Failed(anyhow::anyhow!("ended at once by a second signal"))),
     };
     drop(signs_of_life);
     stopped
+}
+
+/// Replaces this process by one with the configuration as it is now, which finds the jobs at work. Returns why not.
+fn begin_anew(program: &Path, file: Option<&Path>, overrides: Overrides) -> anyhow::Error {
+    if let Err(wrong) = Config::load(file, overrides) {
+        return anyhow::Error::new(wrong).context("the configuration is not taken");
+    }
+    info!("the server begins anew with its configuration, and finds the jobs at work");
+    service::reloading();
+    let arguments = std::env::args_os().skip(1);
+    let failed = std::process::Command::new(program).args(arguments).exec();
+    service::still_ready();
+    anyhow::Error::new(failed).context("its program cannot be started")
 }
 
 fn token(arguments: TokenArguments) -> Result<(), Failure> {
@@ -297,8 +304,67 @@ impl StopSignals {
     }
 }
 
+/// What a server is told by signals.
+struct Signals {
+    stop: StopSignals,
+    hand_over: Signal,
+    reload: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen to signals");
+        Ok(Self {
+            stop: StopSignals::new()?,
+            hand_over: listen(SignalKind::user_defined1())?,
+            reload: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits until the server is to stop. Meanwhile SIGHUP is for `begin_anew`, which returns why it could not; with SIGUSR1
+    /// this server alone ends at once, and another one is to follow soon.
+    async fn until_stop(&mut self, begin_anew: impl Fn() -> anyhow::Error) {
+        loop {
+            tokio::select! {
+                () = self.stop.next() => break,
+                _ = self.reload.recv() => {
+                    let error = begin_anew();
+                    error!("the server goes on as it was: {error:#}");
+                }
+                _ = self.hand_over.recv() => {
+                    service::stopping();
+                    info!("the next server finds the jobs at work");
+                    // Nothing is tidied up: to those who are in calls it is as if the server had been killed, which they survive.
+                    std::process::exit(0);
+                }
+            }
+        }
+        service::stopping();
+    }
+}
+
 /// A line on standard output, at once. Nobody reading it is no reason to end.
 fn print_line(line: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_goes_on_when_its_new_configuration_is_wrong_or_its_program_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("attache.toml");
+        let gone = folder.path().join("attache");
+        for (config, expected) in [
+            ("[jobs]\nmaximun = 3\n", "maximun"),
+            ("", "cannot be started"),
+        ] {
+            std::fs::write(&file, config).unwrap();
+            let why = begin_anew(&gone, Some(&file), Overrides::default());
+            assert!(format!("{why:#}").contains(expected), "{why:#}");
+        }
+    }
 }

@@ -84,6 +84,16 @@ fn in_words(jobs: &[JobView]) -> String {
     )
 }
 
+/// The server begins anew with another configuration, in the same process.
+pub fn reloading() {
+    tell(NotifyState::Reloading);
+}
+
+/// It could not, and goes on.
+pub fn still_ready() {
+    tell(NotifyState::Ready);
+}
+
 /// The server stops, in order.
 pub fn stopping() {
     tell(NotifyState::Stopping);

@@ -82,6 +82,7 @@ pub fn check(
             .jobs
             .memory_limit_mb
             .map(|limit| as_usize(limit) as u64),
+        server_wait: seconds(file.jobs.server_wait_s).unwrap_or(Duration::from_secs(60)),
         capacity: capacity(&file.admission),
     };
     let encoders = checker.encoders(file.encoders);

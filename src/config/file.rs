@@ -115,6 +115,7 @@ pub struct Jobs {
     pub recordings: Option<PathBuf>,
     pub maximum: Option<Whole<1, 1000>>,
     pub memory_limit_mb: Option<Whole<64, 1_000_000>>,
+    pub server_wait_s: Option<Whole<1, 3600>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

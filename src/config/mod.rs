@@ -141,6 +141,8 @@ pub struct JobsConfig {
     pub maximum: usize,
     /// Megabytes of memory that one job may take; absent: what it likes.
     pub memory_limit_mb: Option<u64>,
+    /// How long jobs whose server was killed work on until the next one is there.
+    pub server_wait: Duration,
     /// What all jobs together may take; absent: whatever they like.
     pub capacity: Option<Cost>,
 }

@@ -87,6 +87,8 @@ pub struct Settings {
     pub records: Records,
     /// Where workers look for the next server; absent: they end with this one.
     pub control: Option<PathBuf>,
+    /// How long they work on without one.
+    pub server_wait: Duration,
 }
 
 impl Settings {
@@ -121,6 +123,7 @@ impl Settings {
             changes: None,
             records: Records::default(),
             control: None,
+            server_wait: Duration::from_secs(60),
         }
     }
 

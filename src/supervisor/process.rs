@@ -186,6 +186,7 @@ impl Body {
                 while worker.runs() {
                     tokio::time::sleep(LOOK).await;
                 }
+                worker.bury();
                 Exit::Unknown
             }
         }

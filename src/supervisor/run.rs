@@ -282,6 +282,7 @@ impl Job {
             encoders: self.settings.encoders.clone(),
             paused: view.paused,
             control: self.settings.control.clone(),
+            server_wait_s: self.settings.server_wait.as_secs(),
         }
     }
 

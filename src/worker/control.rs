@@ -21,8 +21,6 @@ use crate::job::{Assignment, Command, Event, Hello};
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 /// The exit code of a worker that ended itself after [`STOP_LIMIT`].
 const HUNG: i32 = 70;
-/// How long a worker works on without a server.
-const ALONE_LIMIT: Duration = Duration::from_secs(60);
 /// Between two looks for another server.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -150,11 +148,21 @@ pub fn read_commands(printer: Arc<Printer>) -> Commands {
     }
 }
 
+/// Where a worker hopes for the next server.
+struct Home {
+    /// The socket that it listens at.
+    path: PathBuf,
+    /// What is said to it first.
+    hello: Hello,
+    /// How long the worker works on without one.
+    wait: Duration,
+}
+
 struct Reader {
     assign: Option<Sender<Result<Box<Assignment>>>>,
     ask: UnboundedSender<(u64, crate::job::Request)>,
-    /// Where the next server is found, and what to say there; absent: the worker ends with its server.
-    home: Option<(PathBuf, Hello)>,
+    /// Absent: the worker ends with its server.
+    home: Option<Home>,
 }
 
 impl Reader {
@@ -163,7 +171,9 @@ impl Reader {
             match serde_json::from_str(&line) {
                 Ok(Command::Start { assignment }) => {
                     let hello = Hello::new(assignment.id.clone());
-                    self.home = assignment.control.clone().map(|path| (path, hello));
+                    let wait = Duration::from_secs(assignment.server_wait_s);
+                    let home = |path| Home { path, hello, wait };
+                    self.home = assignment.control.clone().map(home);
                     let _ = self.assign.take().map(|assign| assign.send(Ok(assignment)));
                 }
                 Ok(Command::Request { number, request }) => {
@@ -182,20 +192,17 @@ impl Reader {
 
     /// Works on alone until another server is there; `None` where there is none to hope for.
     fn next_server(&self, printer: &Printer) -> Option<UnixStream> {
-        let (path, hello) = self.home.as_ref()?;
+        let Home { path, hello, wait } = self.home.as_ref()?;
         warn!("the server is gone; the job goes on and waits for the next one");
         let since = Instant::now();
-        while since.elapsed() < ALONE_LIMIT {
+        while since.elapsed() < *wait {
             std::thread::sleep(LOOK);
             if let Ok(stream) = come_to(path, printer, hello) {
                 info!("another server has taken the job over");
                 return Some(stream);
             }
         }
-        warn!(
-            "no server came within {} s: the job ends",
-            ALONE_LIMIT.as_secs()
-        );
+        warn!("no server came within {} s: the job ends", wait.as_secs());
         None
     }
 }

@@ -1,9 +1,9 @@
 //! The real `attache serve` as a child process, driven over its API.
 #![allow(dead_code, reason = "each test file takes what it needs")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 /// A running server with a folder of its own.
 pub struct Daemon {
     child: Child,
+    printed: Lines<BufReader<ChildStdout>>,
     /// Where its API is.
     pub url: String,
     /// Holds configuration and recordings.
@@ -22,7 +23,11 @@ pub struct Daemon {
     http: reqwest::Client,
 }
 
-fn launch(host: &str, config: &Path, environment: &[(String, String)]) -> (Child, String) {
+fn launch(
+    host: &str,
+    config: &Path,
+    environment: &[(String, String)],
+) -> (Child, Lines<BufReader<ChildStdout>>, String) {
     // `make bench` names a release build.
     let built = env!("CARGO_BIN_EXE_attache").to_owned();
     let mut child = Command::new(std::env::var("ATTACHE_BIN").unwrap_or(built))
@@ -32,15 +37,19 @@ fn launch(host: &str, config: &Path, environment: &[(String, String)]) -> (Child
         .stdout(Stdio::piped())
         .spawn()
         .expect("attache starts");
-    let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-    let url = lines
+    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+    let url = address(&mut lines);
+    (child, lines, url)
+}
+
+fn address(lines: &mut Lines<BufReader<ChildStdout>>) -> String {
+    lines
         .map_while(Result::ok)
         .find_map(|line| {
-            let url = &line[line.find("http")?..];
-            Some(url.trim().trim_end_matches('/').to_owned())
+            let url = line.strip_prefix("attache: open ")?;
+            Some(url.trim_end_matches('/').to_owned())
         })
-        .expect("attache prints its address");
-    (child, url)
+        .expect("attache prints its address")
 }
 
 impl Daemon {
@@ -74,10 +83,11 @@ impl Daemon {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .chain([("XDG_STATE_HOME".to_owned(), state.display().to_string())])
             .collect();
-        let (child, url) = launch(host, &file, &environment);
+        let (child, printed, url) = launch(host, &file, &environment);
         attache::tls::install_ring();
         Self {
             child,
+            printed,
             url,
             folder,
             environment,
@@ -88,7 +98,13 @@ impl Daemon {
     /// Starts it again with the same folder, after it was ended by a signal; its address is another one.
     pub fn start_again(&mut self) {
         let file = self.folder.path().join("attache.toml");
-        (self.child, self.url) = launch("127.0.0.1", &file, &self.environment);
+        (self.child, self.printed, self.url) = launch("127.0.0.1", &file, &self.environment);
+    }
+
+    /// Has it take its configuration anew; its address is another one then.
+    pub fn reload(&mut self) {
+        kill(self.child.id(), "HUP");
+        self.url = address(&mut self.printed);
     }
 
     /// The server's process id.

@@ -71,6 +71,7 @@ pub fn run(daemon: &Daemon, job: JobSpec, pipelines: &Path) -> Job {
         encoders: Default::default(),
         paused: false,
         control: None,
+        server_wait_s: 0,
     };
     let (to_us, events) = unbounded_channel();
     let (stop, stopped) = oneshot::channel();
