@@ -186,7 +186,6 @@ impl Body {
                 while worker.runs() {
                     tokio::time::sleep(LOOK).await;
                 }
-                worker.bury();
                 Exit::Unknown
             }
         }

@@ -4,8 +4,6 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tracing::warn;
@@ -54,14 +52,6 @@ impl WorkerId {
         let is_over = fields.starts_with(['Z', 'X']);
         let started = fields.split(' ').nth(19)?.parse().ok()?;
         (!is_over).then_some(Self { pid, started })
-    }
-
-    /// Takes note of its end. A server that replaced itself has children of which nothing else in it knows.
-    pub fn bury(self) {
-        if let Ok(pid) = i32::try_from(self.pid) {
-            // Most are nobody's children here.
-            let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
-        }
     }
 
     /// Whether it still runs.
