@@ -105,6 +105,9 @@ const CASES = {
   },
 };
 
+/** Whether every case has been measured. */
+export const isWhole = (link) => Object.keys(CASES).every((name) => link[name]);
+
 export async function measureLink(...only) {
   const unknown = only.find((name) => !CASES[name]);
   if (unknown) throw new Error(`no case is called "${unknown}": there are ${Object.keys(CASES).join(', ')}`);

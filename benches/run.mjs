@@ -14,7 +14,7 @@ import { measureJoin } from './join.mjs';
 import { measureJoins } from './joins.mjs';
 import { measureKiosk } from './kiosk.mjs';
 import { measureLatency } from './latency.mjs';
-import { measureLink } from './link.mjs';
+import { isWhole, measureLink } from './link.mjs';
 import { describeMachine } from './machine.mjs';
 import { measureMany } from './many.mjs';
 import { measureMixed } from './mixed.mjs';
@@ -58,7 +58,7 @@ for (const word of names) {
   const { parts } = kept();
   const results = { machine, parts: { ...parts, [name]: { ...(cases.length > 0 ? parts[name] : {}), date, commit, load_before, ...measured } } };
   writeFileSync(KEPT, `${JSON.stringify(results, null, 1)}\n`);
-  const missing = Object.keys(MEASUREMENTS).filter((part) => !BY_HAND.includes(part) && !results.parts[part]);
+  const missing = Object.keys(MEASUREMENTS).filter((part) => !BY_HAND.includes(part) && !(part === 'link' ? isWhole(results.parts.link ?? {}) : results.parts[part]));
   if (missing.length > 0) console.log(`docs/benchmarks.md waits for ${missing.join(', ')}`);
   else writeFileSync(`${ROOT}docs/benchmarks.md`, page(results));
 }
