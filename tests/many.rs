@@ -75,7 +75,7 @@ impl Found {
 
 /// Records a kiosk many times for so long; prints the figures as JSON.
 async fn record(recordings: usize, lasts: Duration) -> Vec<Found> {
-    let daemon = Daemon::start("");
+    let daemon = Daemon::start("maximum = 40\n");
     // One encoder for all: it is the recorders that are looked at.
     let kiosk = daemon.job("kiosk", "kiosk-test", "lobby").await;
     let mut recorders = Vec::new();
