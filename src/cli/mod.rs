@@ -281,6 +281,10 @@ fn token(arguments: TokenArguments) -> Result<(), Failure> {
     Ok(())
 }
 
+fn listen(kind: SignalKind) -> anyhow::Result<Signal> {
+    signal(kind).context("cannot listen to signals")
+}
+
 /// SIGTERM and SIGINT.
 struct StopSignals {
     terminate: Signal,
@@ -289,7 +293,6 @@ struct StopSignals {
 
 impl StopSignals {
     fn new() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen to signals");
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
@@ -313,7 +316,6 @@ struct Signals {
 
 impl Signals {
     fn new() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen to signals");
         Ok(Self {
             stop: StopSignals::new()?,
             hand_over: listen(SignalKind::user_defined1())?,
