@@ -118,7 +118,11 @@ impl Side {
 
     fn on_event(&mut self, other: &Peer, event: PeerEvent) {
         match event {
-            PeerEvent::Candidate(candidate) => other.add_candidate(&candidate),
+            PeerEvent::Candidate(candidate) => {
+                let text = &candidate.candidate;
+                assert!(!text.contains(" TCP "), "media goes by UDP: {text}");
+                other.add_candidate(&candidate);
+            }
             PeerEvent::State(PeerState::Connected) => {
                 self.peer.start_sending().expect("sending starts")
             }

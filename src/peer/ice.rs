@@ -12,6 +12,9 @@ use crate::signalling::protocol::{Ice, IceServer, IceTransportPolicy};
 
 /// Between two connectivity checks: as short as RFC 8445, 14.2, allows.
 const CHECKS_EVERY_MS: u32 = 5;
+/// An unanswered check is sent again after this, then after twice as long. RFC 8445, 14.3, asks for 500 ms where round
+/// trips are not known; a call whose first check is lost would begin half a second later, and most round trips are shorter.
+const ASKED_AGAIN_AFTER_MS: u32 = 200;
 
 /// Sets servers and policy, and what libnice needs to be quick and to work on a host without a network.
 pub fn configure(webrtc: &gst::Element, ice: &Ice) -> Result<()> {
@@ -45,6 +48,14 @@ pub fn configure(webrtc: &gst::Element, ice: &Ice) -> Result<()> {
         // libnice waits 200 ms for a UPnP router while it gathers; a call must not.
         if nice.find_property("upnp").is_some() {
             nice.set_property("upnp", false);
+        }
+        // A pair over TCP (RFC 6544) that answers first is never left again, even if the checks over UDP only lost a packet:
+        // the call would stay on TCP. Where nothing but TCP passes, a TURN server is reached over it.
+        if nice.find_property("ice-tcp").is_some() {
+            nice.set_property("ice-tcp", false);
+        }
+        if nice.find_property("stun-initial-timeout").is_some() {
+            nice.set_property("stun-initial-timeout", ASKED_AGAIN_AFTER_MS);
         }
         // With an address or two more on either side the pair that works has its turn that much sooner.
         if nice.find_property("stun-pacing-timer").is_some() {
