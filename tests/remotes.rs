@@ -98,16 +98,12 @@ async fn what_another_server_plays_is_in_the_room_and_comes_back_when_it_does() 
         .flat_map(|file| seconds(&Content::of(file)))
         .collect();
     assert!(seconds.len() >= 6, "{seconds:?}");
-    let mut apart: Vec<_> = seconds.iter().flatten().copied().map(f64::abs).collect();
+    let missing = seconds.iter().filter(|apart| apart.is_none());
+    assert_eq!(missing.count(), 0, "no flash with a beep: {seconds:?}");
+    let mut apart: Vec<_> = seconds.into_iter().flatten().map(f64::abs).collect();
     apart.sort_by(f64::total_cmp);
-    // On a machine that is busy with something else pictures are missing; here two servers and four workers share it.
-    assert!(
-        apart.len() * 3 >= seconds.len(),
-        "no flash with a beep: {seconds:?}"
-    );
-    // Before the sender's first report of sound, after some five seconds, the ways of the two differ.
-    let median = apart[apart.len() / 2];
-    assert!(median <= 80.0, "milliseconds apart: {apart:?}");
+    let p95 = apart[apart.len() * 95 / 100];
+    assert!(p95 <= 40.0, "milliseconds apart: {apart:?}");
 }
 
 /// Of each second in the middle of what came without a break: by how many milliseconds its beep is after its flash, or

@@ -41,6 +41,7 @@ pub struct History {
     sent: VecDeque<Sent>,
     numbers: Unwrapper,
     times: ArrivalClock,
+    ways: Ways,
     /// One beyond the newest packet of which was heard.
     heard_up_to: i64,
 }
@@ -79,7 +80,7 @@ impl History {
             self.heard_up_to = self.heard_up_to.max(number + 1);
             reported.push(Reported {
                 sent: sent.at,
-                arrival,
+                arrival: arrival.map(|arrival| self.ways.mend(arrival, sent.at)),
                 bytes: sent.bytes,
                 probe: sent.probe,
             });
@@ -125,6 +126,27 @@ impl ArrivalClock {
         };
         self.last = Some(time);
         Arrival(time)
+    }
+}
+
+/// What packets took on their way, to find times that lack a part. A feedback tells of each packet how long it came after the
+/// one before, in 16 bits of 250 us with a sign: 8 s. Where nothing came for longer, GStreamer leaves the upper bits out, and
+/// the time is wrong by 16 s.
+#[derive(Debug, Default)]
+struct Ways {
+    last: Option<i64>,
+}
+
+impl Ways {
+    /// The arrival as near as can be to that of a packet that took as long as the one before.
+    fn mend(&mut self, arrival: Arrival, sent: Duration) -> Arrival {
+        const LOST: i64 = (1 << 16) * 250;
+        let sent = i64::try_from(sent.as_micros()).unwrap_or(i64::MAX);
+        let way = arrival.0.saturating_sub(sent);
+        let shorter = self.last.map_or(0, |last| last.saturating_sub(way));
+        let missing = shorter.saturating_add(LOST / 2).div_euclid(LOST) * LOST;
+        self.last = Some(way + missing);
+        Arrival(arrival.0 + missing)
     }
 }
 
@@ -175,5 +197,22 @@ mod tests {
         let reported = history.on_feedback(&feedback(0, &[Some(end - 1000), Some(1000 - end)]));
         let arrivals: Vec<_> = reported.iter().map(|one| one.arrival.unwrap().0).collect();
         assert_eq!(arrivals, [end - 1000, end + 1000]);
+    }
+
+    #[test]
+    fn a_pause_longer_than_a_receiver_can_tell_leaves_no_trace() {
+        let mut history = History::default();
+        let pause = Duration::from_millis(11_500);
+        history.on_sent(0, 100, None, MS);
+        history.on_sent(1, 100, None, 2 * MS);
+        history.on_feedback(&feedback(0, &[Some(7_000)]));
+        history.on_sent(2, 100, None, pause);
+        history.on_sent(3, 100, None, pause + MS);
+        // After the pause 16 bits of 250 us are missing; the next feedback has a reference of its own.
+        let told = [Some(8_000), Some(11_506_000 - 16_384_000)];
+        let mut reported = history.on_feedback(&feedback(1, &told));
+        reported.extend(history.on_feedback(&feedback(3, &[Some(11_507_000)])));
+        let arrivals: Vec<_> = reported.iter().map(|one| one.arrival.unwrap().0).collect();
+        assert_eq!(arrivals, [11_506_000, 11_507_000]);
     }
 }

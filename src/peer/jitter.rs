@@ -3,7 +3,7 @@
 //! What comes in order passes a jitter buffer at once, however long that is; only behind a missing packet the others wait.
 //! So a recorder's buffer is short while nothing is missing, for a killed recorder loses what waits, and becomes long
 //! with the first packet that has to be sent again (RFC 4585, 6.2.1; RFC 4588): that one still comes in time, and is asked
-//! for at once, as in every peer ([`ask_quickly`]). Sound is never sent again: its buffer waits for what comes out of
+//! for at once, as in every peer ([`report_quickly`]). Sound is never sent again: its buffer waits for what comes out of
 //! order, and stays short.
 //!
 //! The times of a recording do not move with it: they come from the sender's stamps and reports.
@@ -31,6 +31,9 @@ const ROUND_TRIPS: u32 = 4;
 const CALM: Duration = Duration::from_secs(30);
 /// What receiving is taken to be, in bits per second, of which RTCP may take a twentieth (RFC 3550, 6.2).
 const RECEIVED: f64 = 4_000_000.0;
+/// Senders and receivers report so often, where RTCP's share of the rate allows (RFC 4585, 3.4: `T_rr_interval`), and for the
+/// first time in half of that: until then nobody knows how far sound and picture were apart when they were made.
+const REPORT_EVERY: gst::ClockTime = gst::ClockTime::from_seconds(1);
 /// Packets in order after which a buffer begins to pass them on; without that it waits out its whole length first.
 const FAST_START: u32 = 3;
 /// So often a missing picture packet is asked for in the time that it is waited for. By itself GStreamer counts what a
@@ -121,7 +124,7 @@ pub(super) fn prepare(webrtc: &gst::Element, latency: Latency) -> Result<()> {
         .and_then(|bin| bin.by_name("rtpbin"))
         .context("a webrtcbin without an rtpbin")?;
     if let Some(rtpbin) = rtpbin.downcast_ref::<gst::Bin>() {
-        rtpbin.connect_element_added(|_, element| ask_quickly(element));
+        rtpbin.connect_element_added(|_, element| report_quickly(element));
     }
     rtpbin.connect("new-jitterbuffer", false, move |values| {
         let buffer = values.get(1)?.get::<gst::Element>().ok()?;
@@ -135,15 +138,16 @@ pub(super) fn prepare(webrtc: &gst::Element, latency: Latency) -> Result<()> {
     Ok(())
 }
 
-/// Lets requests for lost packets go out at once. A session sends one report ahead of time in each of its intervals
-/// (RFC 4585, 3.5.2), which follow from the rate that is received, and are calculated before anything is: half a second,
-/// after which a request is of no use any more. So they are some 35 ms.
-fn ask_quickly(element: &gst::Element) {
+/// Lets requests for lost packets go out at once, and reports soon. A session sends one report ahead of time in each of its
+/// intervals (RFC 4585, 3.5.2), which follow from the rate that is received, and are calculated before anything is: half a
+/// second, after which a request is of no use any more. So they are some 35 ms.
+fn report_quickly(element: &gst::Element) {
     if element
         .factory()
         .is_some_and(|it| it.name() == "rtpsession")
     {
         element.set_property("bandwidth", RECEIVED);
+        element.set_property("rtcp-min-interval", REPORT_EVERY.nseconds());
     }
 }
 
