@@ -22,7 +22,7 @@ run: ## Install what is missing, build, and start attache with a kiosk in the ro
 test: $(BROWSER)/node_modules/.package-lock.json ## Run every test: Rust, then real browsers
 	@$(INSTALL) build run test
 	@tests/media.sh
-	cargo test --locked --workspace
+	cargo test --locked --workspace --no-fail-fast
 	cargo build --locked
 	cd $(BROWSER) && npx playwright test
 

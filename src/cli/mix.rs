@@ -16,7 +16,8 @@ use crate::media::encoder::{Encoders, Policy};
 use crate::pipeline::Bitrate;
 use crate::recording::Manifest;
 use crate::recording::mix::MixError;
-use crate::recording::mix::film::{Film, Format, missing};
+use crate::recording::mix::film::{Film, missing};
+use crate::recording::mix::format::Format;
 use crate::recording::mix::plan::Plan;
 
 #[derive(Debug, Args)]

@@ -4,13 +4,16 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{Generation, ParticipantId, RoomName};
+use super::ids::{ParticipantId, RoomName};
 use super::limits::Limits;
 use super::protocol::{
     ClientMessage, ErrorCode, Kind, LeaveReason, Participant, Sends, ServerMessage,
 };
 use crate::auth::Grants;
 
+mod action;
+mod changes;
+mod delivery;
 mod filters;
 #[cfg(test)]
 mod properties;
@@ -19,80 +22,12 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-use filters::{followers, following};
-use rules::{
-    already_joined, check_description, check_grants, check_recording, checked_name,
-    unknown_participant,
-};
+pub use action::{Action, Refusal};
 
-/// What is to be done, in this order.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Action {
-    /// Greet a newcomer; the ICE settings of the message are the caller's.
-    Welcome {
-        /// The newcomer.
-        you: Participant,
-        /// Those who were there before.
-        participants: Vec<Participant>,
-    },
-    /// Hand out ICE servers with fresh credentials.
-    IceServers {
-        /// To whom.
-        to: ParticipantId,
-    },
-    /// Run a filter for somebody, or end it.
-    Filter {
-        /// Where.
-        room: RoomName,
-        /// For whom.
-        of: ParticipantId,
-        /// Run it.
-        on: bool,
-    },
-    /// Deliver a message.
-    Send {
-        /// To whom; all of them are in one room.
-        to: Vec<ParticipantId>,
-        /// What.
-        message: ServerMessage,
-    },
-    /// End a connection whose participant is out of its room by now.
-    Close {
-        /// Whose.
-        id: ParticipantId,
-        /// What to tell it last.
-        refusal: Option<Refusal>,
-    },
-}
-
-/// Why something a client asked for was not done.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Refusal {
-    /// The kind of mistake.
-    pub code: ErrorCode,
-    /// Where, what was found, what would be right.
-    pub message: String,
-}
-
-impl Refusal {
-    /// A refusal in words.
-    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-        }
-    }
-
-    /// The message to the client; after a fatal one its connection ends.
-    pub fn into_message(self, fatal: bool) -> ServerMessage {
-        ServerMessage::Error {
-            code: self.code,
-            message: self.message,
-            fatal,
-        }
-    }
-}
+use changes::Changes;
+use delivery::Direction;
+use filters::following;
+use rules::{already_joined, check_grants, check_recording, checked_name, unknown_participant};
 
 /// A `join` whose token was looked at already.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,41 +83,6 @@ pub struct Rooms {
     /// Members in the order in which they joined: of two, the one with the greater index offers.
     rooms: HashMap<RoomName, Vec<Member>>,
     whereabouts: HashMap<ParticipantId, RoomName>,
-}
-
-/// An `update`; what is absent stays.
-struct Changes {
-    sends: Option<Sends>,
-    name: Option<String>,
-    recording: Option<bool>,
-    recordable: Option<bool>,
-}
-
-/// Who may send a message to whom: it depends on who was there first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Direction {
-    ToEarlier,
-    ToLater,
-    Either,
-}
-
-impl Direction {
-    /// Places are those in the order of joining.
-    fn check(self, type_name: &str, sender: usize, addressee: usize) -> Result<(), Refusal> {
-        let rule = match self {
-            Self::ToEarlier if sender < addressee => {
-                "the participant that joined later offers; ask it with `renew`"
-            }
-            Self::ToLater if sender > addressee => {
-                "it goes to those who joined later; you are the one who offers"
-            }
-            Self::ToEarlier | Self::ToLater | Self::Either => return Ok(()),
-        };
-        Err(Refusal::new(
-            ErrorCode::InvalidMessage,
-            format!("`{type_name}`: {rule}"),
-        ))
-    }
 }
 
 impl Rooms {
@@ -479,78 +379,6 @@ impl Rooms {
     pub fn is_empty(&self) -> bool {
         self.rooms.is_empty() && self.whereabouts.is_empty()
     }
-
-    fn deliver(
-        &self,
-        room: &RoomName,
-        from: &ParticipantId,
-        to: ParticipantId,
-        generation: Generation,
-        direction: Direction,
-        parcel: ServerMessage,
-    ) -> Result<Vec<Action>, Refusal> {
-        let type_name = parcel.type_name();
-        let members = self.rooms.get(room).map_or(&[][..], Vec::as_slice);
-        let place = |id: &ParticipantId| {
-            members
-                .iter()
-                .position(|member| member.participant.id == *id)
-        };
-        let (Some(sender), Some(addressee)) = (place(from), place(&to)) else {
-            return Err(unknown_participant(type_name, "to"));
-        };
-        if sender == addressee {
-            return Err(unknown_participant(type_name, "to"));
-        }
-        if generation < Generation::FIRST {
-            let message =
-                format!("`{type_name}`: field `generation`: found 0, generations count from 1");
-            return Err(Refusal::new(ErrorCode::InvalidMessage, message));
-        }
-        direction.check(type_name, sender, addressee)?;
-        check_description(&members[sender].grants, type_name, &parcel)?;
-        Ok(vec![Action::Send {
-            to: vec![to],
-            message: parcel,
-        }])
-    }
-
-    fn update(
-        &mut self,
-        room: &RoomName,
-        id: &ParticipantId,
-        changes: Changes,
-    ) -> Result<Vec<Action>, Refusal> {
-        let Some(members) = self.rooms.get_mut(room) else {
-            return Ok(Vec::new());
-        };
-        let Some(member) = members.iter().find(|member| member.participant.id == *id) else {
-            return Ok(Vec::new());
-        };
-        let mut changed = member.participant.clone();
-        changed.sends = changes.sends.unwrap_or(changed.sends);
-        changed.recording = changes.recording.unwrap_or(changed.recording);
-        changed.recordable = changes.recordable.unwrap_or(changed.recordable);
-        if changes.name.is_some() {
-            changed.name = checked_name(changes.name)?;
-        }
-        check_grants(
-            &member.grants,
-            changed.kind,
-            changed.sends,
-            changed.recording,
-        )?;
-        if changes.recording == Some(true) {
-            check_recording(&self.limits, room)?;
-        }
-        let changed = following(changed, members);
-        let mut actions = replace(members, changed);
-        for follower in followers(members, id) {
-            let follower = following(follower, members);
-            actions.extend(replace(members, follower));
-        }
-        Ok(actions)
-    }
 }
 
 /// What is told when somebody takes this index among the members: whom it finds before it, and who finds it.
@@ -587,25 +415,4 @@ fn greet(you: &Participant, members: &[Member], index: usize) -> Vec<Action> {
         });
     }
     actions
-}
-
-/// Puts a participant's new state in the place of its old one, and tells the others if it is another.
-fn replace(members: &mut [Member], changed: Participant) -> Vec<Action> {
-    let id = changed.id.clone();
-    let member = members.iter_mut().find(|one| one.participant.id == id);
-    let Some(member) = member.filter(|member| member.participant != changed) else {
-        return Vec::new();
-    };
-    member.participant = changed.clone();
-    let others = members.iter().map(|member| member.participant.id.clone());
-    let to: Vec<_> = others.filter(|other| *other != id).collect();
-    if to.is_empty() {
-        return Vec::new();
-    }
-    vec![Action::Send {
-        to,
-        message: ServerMessage::Updated {
-            participant: changed,
-        },
-    }]
 }

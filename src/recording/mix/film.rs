@@ -1,5 +1,5 @@
-//! The pipeline that makes a film of a plan: a branch for each file, a mixer for pictures and one for sound, encoders,
-//! a muxer.
+//! The pipeline that makes a film of a plan: a [`branch`](super::branch) for each file, a mixer for pictures and one for
+//! sound, encoders, a muxer.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,132 +10,16 @@ use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 
-use super::MixError;
-use super::plan::{Clip, Plan};
+use super::branch::{Branch, queue};
+use super::format::Format;
+use super::plan::Plan;
+use super::{BAD, BASE, MixError};
 use crate::media::elements::{add_linked, capsfilter, make};
 use crate::media::encoder::Encoders;
 use crate::media::{Codec, MediaError};
-use crate::pipeline::{AudioSettings, Bitrate, Settings, VideoSettings};
 
-const BASE: &str = "gstreamer1.0-plugins-base";
-const GOOD: &str = "gstreamer1.0-plugins-good";
-const BAD: &str = "gstreamer1.0-plugins-bad";
-/// Sound and picture of a file may lie so far apart in it: a demuxer tells of a gap within five seconds.
-const WAITING: gst::ClockTime = gst::ClockTime::from_seconds(10);
 /// Players can seek to a key frame.
 const KEY_FRAMES: gst::ClockTime = gst::ClockTime::from_seconds(2);
-
-/// What the film is to be.
-#[derive(Debug, Clone)]
-pub struct Format {
-    /// Pixels across; even.
-    pub width: u32,
-    /// Pixels down; even.
-    pub height: u32,
-    /// Pictures per second.
-    pub framerate: u32,
-    /// Of the picture.
-    pub bitrate: Bitrate,
-    container: Container,
-}
-
-/// By the ending of the file's name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Container {
-    Mp4,
-    Matroska,
-    Webm,
-}
-
-impl Format {
-    /// For a file of this name.
-    ///
-    /// # Errors
-    /// [`MixError::Ending`].
-    pub fn new(
-        file: &Path,
-        (width, height): (u32, u32),
-        framerate: u32,
-        bitrate: Bitrate,
-    ) -> Result<Self, MixError> {
-        let ending = file.extension().unwrap_or_default().to_string_lossy();
-        let container = match ending.as_ref() {
-            "mp4" => Container::Mp4,
-            "mkv" => Container::Matroska,
-            "webm" => Container::Webm,
-            other => {
-                return Err(MixError::Ending {
-                    file: file.to_owned(),
-                    found: other.to_owned(),
-                });
-            }
-        };
-        Ok(Self {
-            width,
-            height,
-            framerate,
-            bitrate,
-            container,
-        })
-    }
-
-    /// The picture's codec.
-    pub fn codec(&self) -> Codec {
-        match self.container {
-            Container::Mp4 | Container::Matroska => Codec::H264,
-            Container::Webm => Codec::Vp8,
-        }
-    }
-
-    /// The same as an encoder takes it.
-    pub fn settings(&self) -> Settings {
-        Settings {
-            latency: Duration::ZERO,
-            video: VideoSettings {
-                width: self.width,
-                height: self.height,
-                framerate: self.framerate,
-                bitrate: self.bitrate,
-                codecs: vec![self.codec()],
-                lower: Vec::new(),
-                pause_below: Bitrate::from_kilobits(0),
-            },
-            audio: AudioSettings {
-                bitrate: Bitrate::from_kilobits(128),
-                channels: 2,
-                packet: crate::pipeline::settings::PACKET,
-                expected_loss: crate::pipeline::settings::EXPECTED_LOSS,
-                is_silence_left_out: false,
-            },
-        }
-    }
-
-    fn muxer(&self) -> Result<gst::Element, MediaError> {
-        match self.container {
-            Container::Mp4 => make("mp4mux", GOOD),
-            Container::Matroska => make("matroskamux", GOOD),
-            Container::Webm => make("webmmux", GOOD),
-        }
-    }
-
-    /// MP4 gets AAC, which every player of MP4 knows.
-    fn sound_encoder(&self, encoders: &Encoders) -> Result<Vec<gst::Element>, MediaError> {
-        let settings = self.settings();
-        if self.container != Container::Mp4 {
-            let choices = encoders.choices(Codec::Opus, &settings)?;
-            let best = choices.first();
-            return best.map_or_else(|| Ok(Vec::new()), |best| Ok(best.build(&settings)?.chain));
-        }
-        let encoder = make("avenc_aac", "gstreamer1.0-libav")?;
-        let bits = settings.audio.bitrate.bits_per_second;
-        encoder.set_property_from_str("bitrate", &bits.to_string());
-        Ok(vec![
-            make("audioconvert", BASE)?,
-            encoder,
-            make("aacparse", GOOD)?,
-        ])
-    }
-}
 
 /// A film in the making. Dropped, it stops.
 pub struct Film {
@@ -176,7 +60,12 @@ impl Film {
         let pictures = film.pictures(format, encoders, &muxer)?;
         let sound = film.sound(format, encoders, &muxer)?;
         for (index, clip) in film.plan.clips.iter().enumerate() {
-            film.branch(index, clip, pictures.as_ref(), sound.as_ref())?;
+            let label = clip.tile.and_then(|tile| film.plan.tiles.get(tile));
+            let label = label.map_or("", |tile| tile.label.as_str());
+            let pictures = pictures.as_ref().filter(|_| clip.tile.is_some());
+            let sound = sound.as_ref().filter(|_| clip.sounds);
+            let branch = Branch { index, clip, label };
+            branch.join(&film.pipeline, pictures, sound)?;
         }
         Ok(film)
     }
@@ -202,12 +91,12 @@ impl Film {
             return Err(MixError::Empty);
         };
         tracing::info!(encoder = best.candidate.factory, reason = %best.reason, "the film's encoder");
-        let mut chain = vec![mixer.clone(), capsfilter(&caps)?, queue(WAITING)?];
+        let mut chain = vec![mixer.clone(), capsfilter(&caps)?, queue()?];
         chain.extend(best.build(&settings)?.chain);
         if format.codec() == Codec::H264 {
             chain.push(make("h264parse", BAD)?);
         }
-        chain.extend([queue(WAITING)?, muxer.clone()]);
+        chain.extend([queue()?, muxer.clone()]);
         self.add_chain(&chain)?;
         self.place_tiles(&mixer, format);
         ask_for_key_frames(&chain[3]);
@@ -226,9 +115,9 @@ impl Film {
         }
         let mixer = make("audiomixer", BASE)?;
         let caps = "audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=2";
-        let mut chain = vec![mixer.clone(), capsfilter(caps)?, queue(WAITING)?];
+        let mut chain = vec![mixer.clone(), capsfilter(caps)?, queue()?];
         chain.extend(format.sound_encoder(encoders)?);
-        chain.extend([queue(WAITING)?, muxer.clone()]);
+        chain.extend([queue()?, muxer.clone()]);
         self.add_chain(&chain)?;
         if self.plan.tiles.is_empty() {
             self.watch_position(&mixer);
@@ -282,68 +171,6 @@ impl Film {
                 gst::PadProbeReturn::Ok
             });
         }
-    }
-
-    /// A file's way to the mixers.
-    fn branch(
-        &self,
-        index: usize,
-        clip: &Clip,
-        pictures: Option<&gst::Element>,
-        sound: Option<&gst::Element>,
-    ) -> Result<(), MixError> {
-        let source = make("filesrc", "libgstreamer1.0-0")?;
-        source.set_property("location", clip.file.to_string_lossy().as_ref());
-        let ending = clip.file.extension().unwrap_or_default();
-        let demuxer = match ending.to_string_lossy().as_ref() {
-            "mp4" => make("qtdemux", GOOD)?,
-            "ogg" | "opus" => make("oggdemux", BASE)?,
-            _ => make("matroskademux", GOOD)?,
-        };
-        let bin = gst::Bin::with_name(&format!("clip-{index}"));
-        let added = bin.add_many([&source, &demuxer]);
-        added.map_err(MediaError::gstreamer("build a pipeline"))?;
-        source
-            .link(&demuxer)
-            .map_err(MediaError::gstreamer("link a pipeline"))?;
-        let added = self.pipeline.add(&bin);
-        added.map_err(MediaError::gstreamer("build a pipeline"))?;
-        let offset = i64::try_from(clip.at.as_nanos()).unwrap_or(i64::MAX);
-        let label = clip.tile.and_then(|tile| self.plan.tiles.get(tile));
-        let label = label.map(|tile| tile.label.clone()).unwrap_or_default();
-        // The mixers wait for every pad they have: those that the file will fill are there from the beginning.
-        let wanted = [
-            (pictures.filter(|_| clip.tile.is_some()), "video/"),
-            (sound.filter(|_| clip.sounds), "audio/"),
-        ];
-        let mut inputs = Vec::new();
-        for (mixer, media) in wanted {
-            let Some(mixer) = mixer else { continue };
-            let template = mixer.pad_template("sink_%u");
-            let name = format!("sink_{index}");
-            let pad = template.and_then(|template| mixer.request_pad(&template, Some(&name), None));
-            let pad = pad.ok_or_else(|| MediaError::GStreamer {
-                doing: "mix",
-                reason: "a mixer gives no pad".to_owned(),
-            })?;
-            pad.set_offset(offset);
-            if media == "video/" {
-                pad.set_property_from_str("sizing-policy", "keep-aspect-ratio");
-                // A picture that nothing follows does not stay for ever.
-                pad.set_property("max-last-buffer-repeat", gst::ClockTime::SECOND);
-            } else {
-                silence(&pad, clip);
-            }
-            inputs.push((media, pad));
-        }
-        let weak = bin.downgrade();
-        demuxer.connect_pad_added(move |demuxer, pad| {
-            let Some(bin) = weak.upgrade() else { return };
-            if let Err(error) = decode(&bin, pad, &inputs, &label) {
-                gst::element_error!(demuxer, gst::StreamError::Failed, ("{error}"));
-            }
-        });
-        Ok(())
     }
 
     /// How much of it is mixed.
@@ -416,123 +243,6 @@ fn clip_of(name: &str) -> Option<usize> {
         .strip_prefix("clip-")
         .or_else(|| name.strip_prefix("sink_"))?;
     number.parse().ok()
-}
-
-/// Takes the sound away where a filter's is heard instead.
-fn silence(pad: &gst::Pad, clip: &Clip) {
-    if clip.silent.is_empty() {
-        return;
-    }
-    let clip = clip.clone();
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        let Some(buffer) = info.buffer_mut() else {
-            return gst::PadProbeReturn::Ok;
-        };
-        let at = buffer.pts().map(|pts| clip.at + Duration::from(pts));
-        let is_silent = |at| {
-            clip.silent
-                .iter()
-                .any(|(from, to)| (*from..*to).contains(&at))
-        };
-        if at.is_some_and(is_silent)
-            && let Ok(mut sound) = buffer.make_mut().map_writable()
-        {
-            // Signed samples: nought is silence.
-            sound.fill(0);
-        }
-        gst::PadProbeReturn::Ok
-    });
-}
-
-fn queue(time: gst::ClockTime) -> Result<gst::Element, MediaError> {
-    let queue = make("queue", "libgstreamer1.0-0")?;
-    queue.set_property("max-size-time", time.nseconds());
-    queue.set_property("max-size-buffers", 0u32);
-    // Raw pictures are large: a second of them has to do.
-    queue.set_property("max-size-bytes", 64 * 1024 * 1024u32);
-    Ok(queue)
-}
-
-/// One track of a file: decoded, in the mixer's form, into its pad. Only the recorder's own codecs.
-fn decode(
-    bin: &gst::Bin,
-    pad: &gst::Pad,
-    inputs: &[(&'static str, gst::Pad)],
-    label: &str,
-) -> Result<(), MixError> {
-    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
-    let name = caps
-        .structure(0)
-        .map(|caps| caps.name().to_string())
-        .unwrap_or_default();
-    let Some((media, input)) = inputs.iter().find(|(media, _)| name.starts_with(media)) else {
-        return Ok(());
-    };
-    let mut chain = vec![queue(WAITING)?];
-    match name.as_str() {
-        "audio/x-opus" => chain.push(make("opusdec", BASE)?),
-        "audio/mpeg" => chain.push(make("avdec_aac", "gstreamer1.0-libav")?),
-        "video/x-vp8" => chain.push(make("vp8dec", GOOD)?),
-        "video/x-vp9" => chain.push(make("vp9dec", GOOD)?),
-        "video/x-av1" => chain.extend([make("av1parse", BAD)?, make("av1dec", BAD)?]),
-        "video/x-h264" => {
-            chain.extend([
-                make("h264parse", BAD)?,
-                make("avdec_h264", "gstreamer1.0-libav")?,
-            ]);
-        }
-        "video/x-h265" => {
-            chain.extend([
-                make("h265parse", BAD)?,
-                make("avdec_h265", "gstreamer1.0-libav")?,
-            ]);
-        }
-        other => {
-            return Err(MixError::Media(MediaError::GStreamer {
-                doing: "read a part",
-                reason: format!("found {other}, which no recorder of attache writes"),
-            }));
-        }
-    }
-    if *media == "video/" {
-        let overlay = make("textoverlay", "gstreamer1.0-x")?;
-        // The overlay reads Pango markup; a name is not to be one.
-        overlay.set_property("text", gst::glib::markup_escape_text(label).as_str());
-        overlay.set_property_from_str("valignment", "bottom");
-        overlay.set_property_from_str("halignment", "left");
-        overlay.set_property("shaded-background", true);
-        chain.extend([make("videoconvert", BASE)?, overlay]);
-    } else {
-        chain.extend([make("audioconvert", BASE)?, make("audioresample", BASE)?]);
-    }
-    let added = bin.add_many(&chain);
-    added.map_err(MediaError::gstreamer("build a pipeline"))?;
-    gst::Element::link_many(&chain).map_err(MediaError::gstreamer("link a pipeline"))?;
-    let (Some(first), Some(last)) = (chain.first(), chain.last()) else {
-        return Ok(());
-    };
-    let (Some(sink), Some(source)) = (first.static_pad("sink"), last.static_pad("src")) else {
-        return Ok(());
-    };
-    let ghost = gst::GhostPad::builder_with_target(&source)
-        .map_err(MediaError::gstreamer("link a pipeline"))?
-        .name(media.trim_end_matches('/'))
-        .build();
-    // Such a call on a bin that plays cannot fail but for a bad name.
-    let _ = ghost.set_active(true);
-    bin.add_pad(&ghost)
-        .map_err(MediaError::gstreamer("link a pipeline"))?;
-    for element in chain.iter().rev() {
-        let synced = element.sync_state_with_parent();
-        synced.map_err(MediaError::gstreamer("start a pipeline"))?;
-    }
-    let refused = |_| MediaError::GStreamer {
-        doing: "link a pipeline",
-        reason: format!("{name} does not fit"),
-    };
-    ghost.link(input).map_err(refused)?;
-    pad.link(&sink).map_err(refused)?;
-    Ok(())
 }
 
 /// Every two seconds, wherever the encoder itself would put none.

@@ -1,14 +1,20 @@
 //! One film of a recording: everybody's files laid on one clock, pictures in a grid, sounds mixed.
 //!
-//! [`plan`]: manifests become clips with their places in time and in the picture, purely; [`film`]: the pipeline that
-//! makes the file.
+//! [`plan`]: manifests become clips with their places in time and in the picture, purely; [`format`]: what the film is to
+//! be; [`film`]: the pipeline that makes the file, with a [`branch`] for each clip.
 
+mod branch;
 pub mod film;
+pub mod format;
 pub mod plan;
 
 use std::path::PathBuf;
 
 use crate::media::MediaError;
+
+const BASE: &str = "gstreamer1.0-plugins-base";
+const GOOD: &str = "gstreamer1.0-plugins-good";
+const BAD: &str = "gstreamer1.0-plugins-bad";
 
 /// Why there is no film.
 #[derive(Debug, thiserror::Error)]

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::tests::{id, offer, rooms, wish};
 use super::*;
+use crate::signalling::ids::Generation;
 
 /// What clients may do, with clients and rooms by number.
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
 //! Participants whose connection is lost, and those who come back after the server was started anew. Pure.
 
-use super::{Action, Join, Place, Refusal, Rooms, replace};
+use super::changes::replace;
+use super::{Action, Join, Place, Refusal, Rooms};
 use crate::auth::Grants;
 use crate::signalling::ids::{ParticipantId, RoomName};
 use crate::signalling::protocol::Kind;

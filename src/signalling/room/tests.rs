@@ -1,6 +1,7 @@
 //! What each message to the room machine leads to.
 
 use super::*;
+use crate::signalling::ids::Generation;
 
 pub(super) fn id(text: &str) -> ParticipantId {
     text.parse().unwrap()

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 use gstreamer as gst;
 
-use super::super::devices::{self, DeviceKind, Wanted};
-use super::super::stage::Stage;
-use super::super::{DeviceNews, MediaError, MediaEvent, MediaKind};
 use super::Player;
+use crate::media::devices::{self, DeviceKind, Wanted};
+use crate::media::stage::Stage;
+use crate::media::{DeviceNews, MediaError, MediaEvent, MediaKind};
 
 /// It is looked for again so soon; the wait is doubled each time.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
