@@ -81,9 +81,8 @@ class Flow {
     this.page = page;
   }
 
-  static async begin({ attache, browser, link, signalling }, room) {
-    const door = await signalling.door(`${attache.url}/r/${room}`);
-    const job = new Job('kiosk', door, ['--description', 'kiosk-test', ...PICTURE], link.within, { RUST_LOG: 'info,attache::peer=trace', NO_COLOR: '1' });
+  static async begin({ attache, browser, link, rooms }, room) {
+    const job = new Job('kiosk', `${rooms}${room}`, ['--description', 'kiosk-test', ...PICTURE], link.within, { RUST_LOG: 'info,attache::peer=trace', NO_COLOR: '1' });
     const page = await openLobby(browser, attache.url, { sends: false, before: keepConnections });
     await enter(page, room);
     await firstPicture(page);
@@ -120,7 +119,9 @@ export async function run(attache, browser, { rates, loss = 0, flows: count = 1,
   shape(link, kbps);
   if (loss) link.lose(loss);
   try {
-    while (flows.length < count) flows.push(await Flow.begin({ attache, browser, link, signalling }, `link-${flows.length}`));
+    // A second door would close the first one.
+    const rooms = await signalling.door(`${attache.url}/r/`);
+    while (flows.length < count) flows.push(await Flow.begin({ attache, browser, link, rooms }, `link-${flows.length}`));
     if (tcp) endDownload = await download(link);
     const all = () => Promise.all(flows.map((flow) => flow.received()));
     const begun = Date.now();
