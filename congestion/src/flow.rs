@@ -47,12 +47,12 @@ impl<T> Flow<T> {
     }
 
     /// Takes a packet; `bytes` is its size. The first picture is the first probe.
-    pub fn push(&mut self, class: Class, bytes: usize, packet: T) {
+    pub fn push(&mut self, class: Class, bytes: usize, packet: T, now: Duration) {
         if class == Class::Video && !self.has_pictures {
             self.has_pictures = true;
             self.ticked = None;
         }
-        self.pacer.push(class, bytes, packet);
+        self.pacer.push(class, bytes, packet, now);
     }
 
     /// What is to be done now.
@@ -96,6 +96,11 @@ impl<T> Flow<T> {
     /// How long what waits here will take.
     pub fn backlog(&self) -> Duration {
         self.pacer.backlog()
+    }
+
+    /// How long what waits here to be sent again will take.
+    pub fn backlog_of_retransmissions(&self) -> Duration {
+        self.pacer.backlog_of_retransmissions()
     }
 
     /// Forgets the pictures that wait here, packet by packet: so many.

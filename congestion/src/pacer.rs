@@ -10,6 +10,9 @@ use crate::rate::Rate;
 const CATCH_UP: Duration = Duration::from_millis(5);
 /// A probe that makes no progress ends.
 const PROBE_LIMIT: Duration = Duration::from_millis(150);
+/// What is sent again is of use for so long: whoever still wants it then asks once more. Where a link has become narrow,
+/// older ones would hold up what comes after them for seconds.
+const LATE: Duration = Duration::from_millis(500);
 /// Sizes of packets of padding: as large as those of pictures where that is not more than the probe needs, for small ones
 /// cost much in headers; and a probe of a slow link must not be a queue of its own.
 const PADDING: std::ops::RangeInclusive<usize> = 200..=1100;
@@ -48,7 +51,8 @@ struct Running {
 #[derive(Debug)]
 pub struct Pacer<T> {
     urgent: VecDeque<(usize, T)>,
-    again: VecDeque<(usize, T)>,
+    /// With when each came.
+    again: VecDeque<(Duration, usize, T)>,
     pictures: VecDeque<(usize, T)>,
     bytes: usize,
     rate: Rate,
@@ -90,11 +94,11 @@ impl<T> Pacer<T> {
     }
 
     /// Takes a packet.
-    pub fn push(&mut self, class: Class, bytes: usize, packet: T) {
+    pub fn push(&mut self, class: Class, bytes: usize, packet: T, now: Duration) {
         self.bytes += bytes;
         match class {
             Class::Audio => self.urgent.push_back((bytes, packet)),
-            Class::Retransmission => self.again.push_back((bytes, packet)),
+            Class::Retransmission => self.again.push_back((now, bytes, packet)),
             Class::Video => self.pictures.push_back((bytes, packet)),
         }
     }
@@ -102,6 +106,12 @@ impl<T> Pacer<T> {
     /// How long what waits will take.
     pub fn backlog(&self) -> Duration {
         self.rate.time_for(self.bytes as f64)
+    }
+
+    /// How long what waits to be sent again will take.
+    pub fn backlog_of_retransmissions(&self) -> Duration {
+        let bytes: usize = self.again.iter().map(|(_, bytes, _)| bytes).sum();
+        self.rate.time_for(bytes as f64)
     }
 
     /// Forgets the pictures that wait, packet by packet: so many.
@@ -151,6 +161,7 @@ impl<T> Pacer<T> {
             self.on_leaving(bytes, now);
             return Step::Send(packet);
         }
+        self.forget_late(now);
         let has_pictures = !self.again.is_empty() || !self.pictures.is_empty();
         let pads = self.probe.is_some() && self.can_pad;
         if !has_pictures && !pads {
@@ -160,8 +171,9 @@ impl<T> Pacer<T> {
         if due > now {
             return Step::Wait(due);
         }
-        let waiting = self.again.pop_front().or_else(|| self.pictures.pop_front());
-        match waiting {
+        let again = self.again.pop_front();
+        let again = again.map(|(_, bytes, packet)| (bytes, packet));
+        match again.or_else(|| self.pictures.pop_front()) {
             Some((bytes, packet)) => {
                 self.bytes -= bytes;
                 self.on_leaving(bytes, now);
@@ -172,6 +184,15 @@ impl<T> Pacer<T> {
                 self.on_leaving(bytes, now);
                 Step::Pad(bytes)
             }
+        }
+    }
+
+    fn forget_late(&mut self, now: Duration) {
+        while let Some(&(since, bytes, _)) = self.again.front()
+            && since + LATE < now
+        {
+            self.bytes -= bytes;
+            self.again.pop_front();
         }
     }
 
@@ -221,7 +242,7 @@ mod tests {
     fn pictures_leave_at_the_rate_and_sound_at_once() {
         let mut pacer = Pacer::new(Rate::from_kilobits(800));
         for packet in 0..6 {
-            pacer.push(Class::Video, 1000, packet);
+            pacer.push(Class::Video, 1000, packet, Duration::ZERO);
         }
         assert_eq!(pacer.backlog(), 60 * MS);
         let found = leaving(&mut pacer, 100, 121);
@@ -232,8 +253,8 @@ mod tests {
                 .collect()
         };
         assert_eq!(found, sends(&[(100, 0), (105, 1), (115, 2)]));
-        pacer.push(Class::Retransmission, 1000, 10);
-        pacer.push(Class::Audio, 100, 20);
+        pacer.push(Class::Retransmission, 1000, 10, 121 * MS);
+        pacer.push(Class::Audio, 100, 20, 121 * MS);
         let found = leaving(&mut pacer, 121, 140);
         assert_eq!(found, sends(&[(121, 20), (126, 10), (136, 3)]));
     }
@@ -242,7 +263,7 @@ mod tests {
     fn a_probe_leaves_at_its_own_rate_and_is_filled_up() {
         let mut pacer = Pacer::new(Rate::from_kilobits(800));
         pacer.allow_padding();
-        pacer.push(Class::Video, 1100, 1);
+        pacer.push(Class::Video, 1100, 1, Duration::ZERO);
         let plan = Probes::default()
             .begin(Rate::from_kilobits(8800), Duration::ZERO)
             .unwrap();
@@ -268,27 +289,45 @@ mod tests {
             .begin(Rate::from_kilobits(120), Duration::ZERO)
             .unwrap();
         pacer.probe(plan, Duration::ZERO);
-        assert_eq!(pacer.step(Duration::ZERO), Step::Pad(200));
+        assert_eq!(pacer.step(Duration::ZERO), Step::Pad(400));
     }
 
     #[test]
     fn pictures_that_would_come_too_late_are_forgotten_and_nothing_else() {
         let mut pacer = Pacer::new(Rate::from_kilobits(800));
         for packet in 0..3 {
-            pacer.push(Class::Video, 1000, packet);
+            pacer.push(Class::Video, 1000, packet, Duration::ZERO);
         }
-        pacer.push(Class::Retransmission, 500, 10);
+        pacer.push(Class::Retransmission, 500, 10, Duration::ZERO);
         assert_eq!(pacer.forget_pictures(), 3);
         assert_eq!(pacer.backlog(), 5 * MS);
         assert_eq!(pacer.step(100 * MS), Step::Send(10));
     }
 
     #[test]
+    fn what_is_sent_again_holds_nothing_up_for_longer_than_it_is_of_use() {
+        let mut pacer = Pacer::new(Rate::from_kilobits(80));
+        for packet in 0..20 {
+            pacer.push(Class::Retransmission, 1000, packet, Duration::ZERO);
+        }
+        pacer.push(Class::Video, 1000, 100, Duration::ZERO);
+        assert_eq!(pacer.backlog_of_retransmissions(), 2000 * MS);
+        let left: Vec<_> = leaving(&mut pacer, 0, 700)
+            .into_iter()
+            .map(|(_, step)| step)
+            .collect();
+        let mut expected: Vec<_> = (0..6).map(Step::Send).collect();
+        expected.push(Step::Send(100));
+        assert_eq!(left, expected);
+        assert_eq!(pacer.backlog(), Duration::ZERO);
+    }
+
+    #[test]
     fn what_is_held_waits_and_sound_does_not() {
         let mut pacer = Pacer::new(Rate::from_kilobits(800));
         pacer.hold_until(50 * MS);
-        pacer.push(Class::Video, 1000, 1);
-        pacer.push(Class::Audio, 100, 2);
+        pacer.push(Class::Video, 1000, 1, Duration::ZERO);
+        pacer.push(Class::Audio, 100, 2, Duration::ZERO);
         let found = leaving(&mut pacer, 0, 60);
         assert_eq!(found, [(0, Step::Send(2)), (50, Step::Send(1))]);
     }

@@ -11,14 +11,24 @@ use crate::rate::Rate;
 /// How long a probe is sent, and how many packets it has at least.
 const LENGTH: Duration = Duration::from_millis(20);
 const PACKETS: usize = 6;
+/// And how many bytes: shapers let some 1,600 through at once, whatever the rate is that they hold all others to.
+const LEAST_BYTES: usize = 2400;
 /// Its result is there within this time, or never.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// So much of it has to arrive.
 const ARRIVED: f64 = 0.7;
+/// Of a probe with fewer bytes all have to, and what its second half came in with counts: the first one says more of the
+/// shaper than of the link.
+const SMALL: usize = 5000;
 /// When it comes in slower than this part of the rate it left with, the link was full.
 const FULL: f64 = 0.9;
 /// Faster than this is an accident: packets were held back, and then let go at once.
 const ACCIDENT: f64 = 2.0;
+
+/// What a probe of a rate takes.
+pub fn bytes_of(rate: Rate) -> usize {
+    (rate.bytes_in(LENGTH) as usize).max(LEAST_BYTES)
+}
 
 /// The number of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,11 +63,10 @@ struct Course {
     planned: Rate,
     began: Duration,
     sent: (Duration, Duration),
-    arrived: (i64, i64),
+    /// When each packet arrived, and its bytes.
+    arrived: Vec<(i64, usize)>,
     bytes: usize,
-    first_arrived_bytes: usize,
     last_sent_bytes: usize,
-    packets: usize,
     wanted: usize,
     wanted_bytes: usize,
 }
@@ -72,8 +81,7 @@ pub struct Probes {
 impl Probes {
     /// A probe at a rate; `None` while another is under way.
     pub fn begin(&mut self, rate: Rate, now: Duration) -> Option<Plan> {
-        let bytes = (rate.bytes_in(LENGTH) as usize).max(PACKETS * 200);
-        self.begin_with(rate, bytes, now)
+        self.begin_with(rate, bytes_of(rate), now)
     }
 
     /// A probe of a length of its own.
@@ -92,11 +100,9 @@ impl Probes {
             planned: rate,
             began: now,
             sent: (Duration::MAX, Duration::ZERO),
-            arrived: (i64::MAX, i64::MIN),
+            arrived: Vec::new(),
             bytes: 0,
-            first_arrived_bytes: 0,
             last_sent_bytes: 0,
-            packets: 0,
             wanted: PACKETS,
             wanted_bytes: bytes,
         });
@@ -146,33 +152,30 @@ impl Course {
         let Some(arrival) = packet.arrival else {
             return;
         };
-        self.packets += 1;
+        self.arrived.push((arrival.0, packet.bytes));
         self.bytes += packet.bytes;
         self.sent.0 = self.sent.0.min(packet.sent);
         if packet.sent >= self.sent.1 {
             self.sent.1 = packet.sent;
             self.last_sent_bytes = packet.bytes;
         }
-        if arrival.0 < self.arrived.0 {
-            self.arrived.0 = arrival.0;
-            self.first_arrived_bytes = packet.bytes;
-        }
-        self.arrived.1 = self.arrived.1.max(arrival.0);
     }
 
-    fn finding(&self) -> Option<Finding> {
-        let enough = self.packets as f64 >= self.wanted as f64 * ARRIVED
-            && self.bytes as f64 >= self.wanted_bytes as f64 * ARRIVED;
+    fn finding(&mut self) -> Option<Finding> {
+        let is_small = self.wanted_bytes < SMALL;
+        let part = if is_small { 1.0 } else { ARRIVED };
+        let enough = self.arrived.len() as f64 >= self.wanted as f64 * part
+            && self.bytes as f64 >= self.wanted_bytes as f64 * part;
         if !enough {
             return None;
         }
-        let between = |bytes: usize, time: Duration| Rate::of(bytes as f64, time);
-        let sent = between(
-            self.bytes - self.last_sent_bytes,
-            self.sent.1.checked_sub(self.sent.0)?,
-        )?;
-        let time = Duration::from_micros(u64::try_from(self.arrived.1 - self.arrived.0).ok()?);
-        let arrived = between(self.bytes - self.first_arrived_bytes, time)?;
+        let time = self.sent.1.checked_sub(self.sent.0)?;
+        let sent = Rate::of((self.bytes - self.last_sent_bytes) as f64, time)?;
+        self.arrived.sort_unstable();
+        let mut arrived = arriving(&self.arrived)?;
+        if is_small {
+            arrived = arrived.min(arriving(&self.arrived[self.arrived.len() / 2 - 1..])?);
+        }
         let sent = sent.min(self.planned * 1.2);
         if arrived > sent * ACCIDENT {
             return None;
@@ -183,6 +186,16 @@ impl Course {
             is_full,
         })
     }
+}
+
+/// How fast packets came in, from when the first one was there.
+fn arriving(packets: &[(i64, usize)]) -> Option<Rate> {
+    let ((first, _), (last, _)) = (packets.first()?, packets.last()?);
+    let bytes: usize = packets.iter().skip(1).map(|packet| packet.1).sum();
+    Rate::of(
+        bytes as f64,
+        Duration::from_micros(u64::try_from(last - first).ok()?),
+    )
 }
 
 #[cfg(test)]
@@ -217,6 +230,28 @@ mod tests {
         let finding = run(2000, 5000).unwrap();
         assert_eq!(finding.rate.kilobits().round(), 1600.0);
         assert!(finding.is_full);
+    }
+
+    #[test]
+    fn what_a_shaper_lets_through_at_once_is_not_what_the_link_carries() {
+        let mut probes = Probes::default();
+        let plan = probes
+            .begin(Rate::from_kilobits(200), Duration::ZERO)
+            .unwrap();
+        // Six packets of 438 bytes on the link, a bucket of 1600 bytes, 100 kb/s.
+        let arrivals = [0, 1, 2, 12, 47, 82];
+        let packets: Vec<_> = (0..6)
+            .map(|index| Reported {
+                sent: Duration::from_millis(index * 16),
+                arrival: Some(Arrival((arrivals[index as usize] + 96) * 1000)),
+                bytes: 400,
+                probe: Some(plan.id),
+            })
+            .collect();
+        assert_eq!(probes.on_reported(&packets[..5]), None);
+        let finding = probes.on_reported(&packets[5..]).unwrap();
+        assert!(finding.is_full);
+        assert_eq!(finding.rate.kilobits().round(), 120.0);
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use crate::probe::Finding;
+use crate::probe::{self, Finding};
 use crate::rate::Rate;
 
 /// Between probes that look whether the link carries more.
 const EVERY: Duration = Duration::from_secs(3);
+/// And no more often than that probes take this part of what the link carries: on a narrow one each is a queue of its own.
+const PART: u32 = 40;
 /// A probe of twice the rate: what a link gained is found in two.
 const FACTOR: f64 = 2.0;
 /// Not so soon after a cut: the queue that it answered is still there, or somebody else's.
@@ -65,7 +67,8 @@ impl Schedule {
         };
         let rate = rate.max(view.target * 1.2).min(view.most);
         self.tried = Some(rate);
-        self.next_at = Some(now + EVERY);
+        let takes = view.target.time_for(probe::bytes_of(rate) as f64);
+        self.next_at = Some(now + EVERY.max(takes * PART));
         Some(rate)
     }
 

@@ -28,6 +28,7 @@ mod reports;
 pub mod sdp;
 mod send;
 mod sender_clock;
+mod silence;
 mod stats;
 mod timing;
 mod traffic;
@@ -271,12 +272,13 @@ impl Peer {
         self.chat.send_report(report)
     }
 
-    /// Tells the other side over the data channel when its link leaves no room for the picture, and when there is room
-    /// again; an error says that the channel is not open.
+    /// Notes that the link leaves no room for the picture, and when there is room again, and tells the other side over the
+    /// data channel; an error says that the channel is not open.
     pub fn tell_paused(&mut self, is_paused: bool) -> Result<()> {
         if std::mem::replace(&mut self.told_paused, is_paused) == is_paused {
             return Ok(());
         }
+        self.line.pause_picture(is_paused);
         self.chat.send_paused(is_paused)
     }
 

@@ -1,6 +1,6 @@
 //! From the fan-out to webrtcbin: inlet, payloader, caps, one chain per sent track.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use gst::prelude::*;
@@ -13,6 +13,7 @@ use super::bandwidth::Estimate;
 use super::pacer::gate;
 use super::pacer::line::Line;
 use super::sdp::{AudioLevel, Format, TWCC};
+use super::silence::Silence;
 use super::traffic::Packets;
 use super::{PeerEvent, Producers, Supply};
 use crate::media::fanout::{Outlet, Taking};
@@ -183,11 +184,16 @@ impl Sender {
     }
 }
 
-/// Sound from now on; what would come too late is left out.
+/// Sound from now on; what would come too late is left out, and most of silence.
 fn take(outlet: &Outlet, inlet: &Inlet) -> Taking {
     let inlet = inlet.clone();
+    let silence = Mutex::new(Silence::default());
     outlet.take(move |buffer, caps| {
-        if !inlet.is_full() {
+        let is_needed = silence
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_needed(buffer.size());
+        if is_needed && !inlet.is_full() {
             inlet.push(buffer.clone(), caps);
         }
     })
@@ -215,9 +221,7 @@ fn payloader(format: Format, ssrc: u32) -> Result<gst::Element> {
         }
     };
     builder = match format.codec {
-        Codec::Aac | Codec::Av1 => builder,
-        // What the encoder leaves out of silence is not sent.
-        Codec::Opus => builder.property("dtx", true),
+        Codec::Opus | Codec::Aac | Codec::Av1 => builder,
         // RFC 7741 and RFC 9628: receivers find lost frames by the picture id.
         Codec::Vp8 | Codec::Vp9 => builder.property_from_str("picture-id-mode", "15-bit"),
         Codec::H265 => builder

@@ -23,6 +23,7 @@ fn link(rates: &[(u32, u32)], propagation_ms: u32) -> Nature {
             .map(|&(from, rate)| (from * S, kbps(rate)))
             .collect(),
         queue: 300 * MS,
+        burst: 0,
         propagation: propagation_ms * MS,
         loss: 0.0,
     }
@@ -33,6 +34,7 @@ fn flow(most: u32) -> Character {
     Character {
         begins: Duration::ZERO,
         most: kbps(most),
+        pauses_below: Rate::default(),
         feedback_every: 50 * MS,
         seed: 1,
     }
@@ -171,6 +173,29 @@ fn two_flows_share_a_link() {
         println!("{propagation} ms: {rates:?}: {jain}");
         assert!(jain >= 0.9, "{propagation} ms: {rates:?}: {jain}");
         assert!(sum >= 1700.0, "{propagation} ms: {rates:?}");
+    }
+}
+
+#[test]
+fn a_link_that_carries_no_more_than_the_sound_is_left_to_the_sound() {
+    for propagation in [5, 50] {
+        // Probes of a few packets pass through such a bucket at any rate.
+        let nature = Nature {
+            burst: 1600,
+            ..link(&[(0, 1000), (5, 100)], propagation)
+        };
+        let character = Character {
+            pauses_below: kbps(66),
+            ..flow(3000)
+        };
+        let world = run(nature, vec![character], 65);
+        let squeezed = world.seen.iter().filter(|seen| seen.at > 10 * S);
+        let most = squeezed.map(|seen| seen.target[0].kilobits() as u32).max();
+        let (queue, peak) = (world.queue_p95(8 * S, 65 * S), world.peak(8 * S, 65 * S));
+        println!("{propagation} ms: {most:?} kb/s, {queue:?}, {peak:?}");
+        assert!(most <= Some(180), "{propagation} ms: {most:?}");
+        assert!(queue <= 100 * MS, "{propagation} ms: {queue:?}");
+        assert!(peak <= 250 * MS, "{propagation} ms: {peak:?}");
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Nature {
     pub rates: Vec<(Duration, Rate)>,
     /// What its queue holds, at the rate of the moment.
     pub queue: Duration,
+    /// An idle link saves so many bytes up, and lets them through at once: as shapers with a bucket of tokens do.
+    pub burst: usize,
     /// From its end to the receiver, and back.
     pub propagation: Duration,
     /// The part of the packets that is lost by chance.
@@ -111,9 +113,8 @@ impl Link {
                     .push_back((now + self.nature.propagation, parcel));
             }
         }
-        // An idle link saves nothing up.
         if self.waiting.is_empty() {
-            self.credit = 0.0;
+            self.credit = self.credit.min(self.nature.burst as f64);
         }
         let count = self
             .travelling

@@ -15,8 +15,9 @@ pub const OVERHEAD: usize = 10 + 28;
 const HEADER: usize = 20;
 /// The payload of the largest packet.
 const PAYLOAD: usize = 1180;
-/// Sound: 64 kb/s in packets of 20 ms.
+/// Sound: packets of 20 ms, up to 64 kb/s; less where the link carries little, down to 16.
 const SOUND: usize = 160;
+const LEAST_SOUND: usize = 40;
 const SOUND_EVERY: Duration = Duration::from_millis(20);
 /// Frames are left out while so much waits to be sent.
 const BACKLOG: Duration = Duration::from_millis(250);
@@ -27,6 +28,8 @@ const CLOCK: i64 = -12_345_678;
 pub struct Character {
     pub begins: Duration,
     pub most: Rate,
+    /// With less than this for it there is no picture.
+    pub pauses_below: Rate,
     pub feedback_every: Duration,
     pub seed: u64,
 }
@@ -37,6 +40,8 @@ pub struct Media {
     flow: Flow<usize>,
     encoder: Encoder,
     next_sound: Duration,
+    sound: usize,
+    is_paused: bool,
     sent: u64,
     receiver: Receiver,
     /// Feedback on its way back.
@@ -64,6 +69,8 @@ impl Media {
             number,
             encoder: Encoder::new(start, character.most, character.seed),
             next_sound: character.begins,
+            sound: SOUND,
+            is_paused: false,
             character,
             flow,
             sent: 0,
@@ -85,9 +92,7 @@ impl Media {
         while self.returning.front().is_some_and(|(at, _)| *at <= now) {
             let (_, feedback) = self.returning.pop_front().expect("it is there");
             self.flow.on_feedback(&feedback, now);
-            let sound = Rate::from_kilobits(72);
-            let left = self.flow.status().target.bits() - sound.bits();
-            self.encoder.ask(Rate::from_bits(left * 0.97), now);
+            self.follow(now);
         }
         self.make(now);
         while let Step::Send(bytes) | Step::Pad(bytes) = self.flow.step(now) {
@@ -95,15 +100,28 @@ impl Media {
         }
     }
 
+    /// Sound first; what is left is for the picture.
+    fn follow(&mut self, now: Duration) {
+        let target = self.flow.status().target;
+        let room = (target * 0.8).bits() - 28_000.0;
+        let room = room.max(0.0) * SOUND_EVERY.as_secs_f64() / 8.0;
+        self.sound = (room as usize).clamp(LEAST_SOUND, SOUND);
+        let sound = Rate::of((self.sound + HEADER) as f64, SOUND_EVERY).expect("it takes time");
+        let left = Rate::from_bits((target.bits() - sound.bits()).max(0.0) * 0.97);
+        self.is_paused = left < self.character.pauses_below;
+        self.encoder.ask(left, now);
+    }
+
     fn make(&mut self, now: Duration) {
         while self.next_sound <= now {
             self.next_sound += SOUND_EVERY;
-            self.flow.push(Class::Audio, SOUND + HEADER, SOUND + HEADER);
+            self.flow
+                .push(Class::Audio, self.sound + HEADER, self.sound + HEADER, now);
         }
         let Some(mut frame) = self.encoder.frame(now - self.character.begins) else {
             return;
         };
-        if self.flow.backlog() > BACKLOG {
+        if self.is_paused || self.flow.backlog() > BACKLOG {
             self.skipped += 1;
             return;
         }
@@ -111,7 +129,7 @@ impl Media {
             let payload = frame.min(PAYLOAD);
             frame -= payload;
             self.flow
-                .push(Class::Video, payload + HEADER, payload + HEADER);
+                .push(Class::Video, payload + HEADER, payload + HEADER, now);
         }
     }
 

@@ -47,12 +47,12 @@ impl<T> History<T> {
         });
     }
 
-    /// A packet is asked for. It is there to be sent again, unless it was within the last round trip: then it may still
-    /// arrive.
-    pub fn ask(&mut self, sequence: u16, round_trip: Duration, now: Duration) -> Option<&T> {
+    /// A packet is asked for. It is there to be sent again, unless it was asked for within `way`, what it takes to the other
+    /// side and back from here: then it may still arrive.
+    pub fn ask(&mut self, sequence: u16, way: Duration, now: Duration) -> Option<&T> {
         let is_it = |entry: &&mut Entry<T>| entry.sequence == sequence;
         let entry = self.entries.iter_mut().rev().find(is_it)?;
-        let wait = round_trip.max(LEAST_BETWEEN);
+        let wait = way.max(LEAST_BETWEEN);
         if entry.again.is_some_and(|again| now < again + wait) {
             return None;
         }

@@ -48,6 +48,8 @@ struct State {
     repeated_types: Option<gst::Structure>,
     /// The next sequence number of retransmissions, which padding shares.
     next_again: u16,
+    /// There is no picture for this peer: what is lost of the last one is of no use any more.
+    is_paused: bool,
     /// Packets of the picture that were forgotten: those behind them close up.
     forgotten: u16,
 }
@@ -81,6 +83,7 @@ impl Line {
                 history: History::default(),
                 repeated_types: None,
                 next_again: rand::random(),
+                is_paused: false,
                 forgotten: 0,
             }),
             way_out: Mutex::default(),
@@ -168,6 +171,14 @@ impl Line {
         state.forgotten = state.forgotten.wrapping_add(count);
     }
 
+    /// From now on there is no picture for this peer, or one again. Without one nothing of the former one is sent any more.
+    pub fn pause_picture(&self, is_paused: bool) {
+        self.lock().is_paused = is_paused;
+        if is_paused {
+            self.forget_pictures();
+        }
+    }
+
     pub(super) fn leave_through(&self, pad: &gst::Pad) {
         *self.way_out.lock().unwrap_or_else(PoisonError::into_inner) = Some(pad.downgrade());
     }
@@ -184,9 +195,10 @@ impl Line {
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         {
             let mut state = self.lock();
+            let now = rounds::now();
             for packet in packets {
                 let class = state.class(&packet);
-                state.flow.push(class, packet.size(), packet);
+                state.flow.push(class, packet.size(), packet, now);
             }
         }
         rounds::wake(self);
@@ -348,11 +360,17 @@ impl State {
         else {
             return false;
         };
-        let round_trip = self.flow.status().round_trip;
-        let found = self.history.ask(sequence, round_trip, rounds::now());
+        if self.is_paused {
+            return true;
+        }
+        let now = rounds::now();
+        // It may wait here, too, before it goes its way.
+        let way = self.flow.status().round_trip + self.flow.backlog_of_retransmissions();
+        let found = self.history.ask(sequence, way, now);
         if let Some(again) = found.and_then(|packet| repeated(packet, how, self.next_again)) {
             self.next_again = self.next_again.wrapping_add(1);
-            self.flow.push(Class::Retransmission, again.size(), again);
+            self.flow
+                .push(Class::Retransmission, again.size(), again, now);
         }
         true
     }
