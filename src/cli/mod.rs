@@ -36,6 +36,7 @@ use crate::auth::{self, Permission, SHORTEST_ROOM_KEY};
 use crate::config::{Config, ConfigErrors, Overrides, parse_listen, read_key_file};
 use crate::server::Server;
 use crate::signalling::ids::RoomName;
+use crate::supervisor::inherited::Inherited;
 
 /// A headless daemon that attends WebRTC calls.
 #[derive(Debug, Parser)]
@@ -196,6 +197,8 @@ fn log_to_stderr() {
 
 async fn serve(arguments: ServeArguments) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
+    let inherited = Inherited::find().context("cannot see which children this process has")?;
+    tokio::spawn(inherited.reap());
     let overrides = Overrides {
         listen: arguments.listen,
         self_signed: arguments.self_signed,

@@ -3,9 +3,10 @@
 //! [`view`]: what is known of a job; [`restart`]: when a crashed worker starts again; [`lines`]: bounded lines from
 //! a pipe; [`process`]: one child process; [`vigil`]: when it has to be ended, [`patient`]: whether it is well; [`run`]: one
 //! job, over all its processes. Workers outlive their server: [`records`] is what the next one has to know of them, by
-//! [`adoption`] they come to it.
+//! [`adoption`] they come to it; [`inherited`]: a server that began itself anew is still their parent.
 
 pub mod adoption;
+pub mod inherited;
 mod lines;
 mod patient;
 mod process;

@@ -281,6 +281,15 @@ pub fn is_alive(pid: u32) -> bool {
         .is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with('Z'))
 }
 
+/// Waits until nothing is left of a process, not even a zombie.
+pub async fn until_gone(pid: u32) {
+    let since = Instant::now();
+    while Path::new(&format!("/proc/{pid}")).exists() {
+        assert!(since.elapsed() < LIMIT, "{pid} is still there");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// The media files of a recording, by name.
 pub fn media_files(recording: &Path) -> Vec<PathBuf> {
     let is_media = |path: &PathBuf| {
