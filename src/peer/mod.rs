@@ -160,6 +160,8 @@ pub struct Peer {
     line: Arc<pacer::line::Line>,
     /// The other side knows that there is no picture.
     told_paused: bool,
+    /// The last time that counters were asked for.
+    measuring: Option<gst::Promise>,
 }
 
 impl Peer {
@@ -288,7 +290,7 @@ impl Peer {
     }
 
     /// Asks for the counters of the connection; they come as [`PeerEvent::Measured`].
-    pub fn measure(&self) {
+    pub fn measure(&mut self) {
         let of_sender = |sender: &send::Sender| (sender.sent().0, sender.kind());
         let described = self.webrtc.property::<Option<_>>("remote-description");
         let repeaters =
@@ -297,7 +299,8 @@ impl Peer {
             sent: self.senders.iter().map(of_sender).collect(),
             repeated: repeaters.into_iter().map(|(_, again)| again).collect(),
         };
-        stats::ask(&self.webrtc, sources, &self.reports, &self.events);
+        let asked = stats::ask(&self.webrtc, sources, &self.reports, &self.events);
+        self.measuring = Some(asked);
     }
 
     /// What the way to the other side carries, see [`bandwidth`].
@@ -344,10 +347,11 @@ impl Peer {
     /// Ends the connection; returns when its threads are gone.
     pub async fn close(mut self) {
         self.senders.clear();
-        let pipeline = self.pipeline.clone();
+        let (pipeline, measuring) = (self.pipeline.clone(), self.measuring.take());
         self.closed.store(true, Ordering::Relaxed);
         // Stopping joins streaming threads: off the async threads.
-        let _ = tokio::task::spawn_blocking(move || stop(&pipeline)).await;
+        let stopping = tokio::task::spawn_blocking(move || stop(&pipeline, measuring.as_ref()));
+        let _ = stopping.await;
     }
 
     fn build(settings: PeerSettings, side: Side) -> Result<(Self, UnboundedReceiver<PeerEvent>)> {
@@ -390,6 +394,7 @@ impl Peer {
             heard,
             line,
             told_paused: false,
+            measuring: None,
         };
         peer.pipeline
             .set_state(gst::State::Playing)
@@ -401,13 +406,17 @@ impl Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         if !self.closed.swap(true, Ordering::Relaxed) {
-            let pipeline = self.pipeline.clone();
-            std::thread::spawn(move || stop(&pipeline));
+            let (pipeline, measuring) = (self.pipeline.clone(), self.measuring.take());
+            std::thread::spawn(move || stop(&pipeline, measuring.as_ref()));
         }
     }
 }
 
-fn stop(pipeline: &gst::Pipeline) {
+fn stop(pipeline: &gst::Pipeline, measuring: Option<&gst::Promise>) {
+    if let Some(measuring) = measuring {
+        // What is read of its sessions would be freed beneath the reader. webrtcbin answers, also when it fails.
+        measuring.wait();
+    }
     if let Some(bus) = pipeline.bus() {
         bus.unset_sync_handler();
     }

@@ -26,13 +26,14 @@ pub struct Sources {
     pub repeated: Vec<u32>,
 }
 
-/// Asks for the counters; they come as [`PeerEvent::Measured`].
+/// Asks for the counters; they come as [`PeerEvent::Measured`]. The promise is there to be waited for: up to GStreamer 1.22.2 RTP
+/// sessions free their sources when they stop, whoever reads them meanwhile.
 pub fn ask(
     webrtc: &gst::Element,
     sources: Sources,
     reports: &Reports,
     events: &UnboundedSender<PeerEvent>,
-) {
+) -> gst::Promise {
     reports.watch(webrtc);
     let (events, reports) = (events.clone(), reports.clone());
     let promise = gst::Promise::with_change_func(move |reply| {
@@ -43,6 +44,7 @@ pub fn ask(
         }
     });
     webrtc.emit_by_name::<()>("get-stats", &[&None::<gst::Pad>, &promise]);
+    promise
 }
 
 fn read(stats: &gst::StructureRef, sources: &Sources, reports: &Reports) -> Counts {

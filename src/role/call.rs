@@ -148,7 +148,7 @@ impl Call {
                     None
                 }
                 _ = measure.tick() => {
-                    self.others.values().for_each(Other::measure);
+                    self.others.values_mut().for_each(Other::measure);
                     if self.servers.is_due(Instant::now()) {
                         self.ask_for_servers().await;
                     }

@@ -209,8 +209,10 @@ impl Other {
     }
 
     /// Asks the peers for their counters.
-    pub fn measure(&self) {
-        self.peers.values().for_each(|living| living.peer.measure());
+    pub fn measure(&mut self) {
+        self.peers
+            .values_mut()
+            .for_each(|living| living.peer.measure());
     }
 
     /// Counters came: how good the connection was since the last ones.
