@@ -2,7 +2,7 @@
 //!
 //! The modules, in the order in which a call flows through them:
 //!
-//! * [`cli`]: arguments become a command; [`config`]: `attache.toml` becomes a typed [`config::Config`].
+//! * [`cli`]: arguments become a command; [`config`]: `attache.toml` becomes a typed [`config::Config`]; [`logging`]: the log.
 //! * [`doctor`]: one look at the machine, from the plugins to a call with itself.
 //! * [`server`]: `attache serve`, the control process: starts what follows and stops it in order; [`home`]: its state folder.
 //! * [`admission`]: whether there is room for one more job; [`auth`]: who may do what; [`tls`]: certificates; [`ice`]: STUN and TURN for everybody.
@@ -35,6 +35,7 @@ pub mod http;
 pub mod ice;
 pub mod job;
 pub mod large_rooms;
+pub mod logging;
 pub mod media;
 pub mod network;
 pub mod peer;

@@ -16,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use self::control::{Commands, Printer, print_events, read_commands};
 use self::pulse::Pulse;
 use crate::job::{Assignment, Event, Request};
+use crate::logging;
 use crate::role::{self, JobError};
 
 /// Between two heartbeats.
@@ -78,6 +79,7 @@ pub async fn run_one(
     pulse: Pulse,
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
+    logging::is_about(&assignment.id, &assignment.job.room);
     let Err(error) = role::attend(assignment, events.clone(), requests, pulse, stop).await else {
         return Ok(());
     };

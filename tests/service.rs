@@ -6,6 +6,9 @@
     reason = "a test that cannot go on fails"
 )]
 
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::linux::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -21,6 +24,12 @@ impl Drop for Running {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+fn terminate(server: &Running) {
+    let pid = server.0.id().to_string();
+    let sent = Command::new("kill").args(["-TERM", &pid]).status();
+    assert!(sent.unwrap().success());
 }
 
 fn next(socket: &UnixDatagram) -> String {
@@ -58,16 +67,97 @@ fn systemd_hears_that_it_is_ready_alive_and_stopping() {
         }
     }
     assert_eq!(jobs.as_deref(), Some("no jobs"));
-    let pid = server.0.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    terminate(&server);
     while next(&socket) != "STOPPING=1" {}
     assert!(server.0.wait().unwrap().success());
+}
+
+/// A place of its own in which `/run/systemd/journal/socket` is a socket of the test.
+const WITH_JOURNAL: &str = "mount -t tmpfs none /run && mkdir -p /run/systemd/journal && \
+                            ln -s \"$JOURNAL\" /run/systemd/journal/socket && exec \"$@\"";
+
+/// Fields of an entry, of which none has several lines here.
+fn entry(socket: &UnixDatagram) -> HashMap<String, String> {
+    let mut bytes = [0; 65536];
+    let length = socket.recv(&mut bytes).expect("the journal gets an entry");
+    let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+    let fields = text.lines().filter_map(|line| line.split_once('='));
+    fields
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_journal_is_told_of_rooms_jobs_and_participants_in_fields() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let socket = UnixDatagram::bind(at("journal")).unwrap();
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
+    let stderr = File::create(at("stderr")).unwrap();
+    let of_stderr = stderr.metadata().unwrap();
+    let pipelines = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
+    let config = format!(
+        "[admission]\nenabled = false\n[jobs]\npipelines = {pipelines:?}\nrecordings = {:?}\n\
+         [[kiosk]]\nroom = \"lobby\"\ndescription = \"kiosk-test\"\n",
+        at("recordings")
+    );
+    std::fs::write(at("attache.toml"), config).unwrap();
+    let mut command = Command::new("unshare");
+    command
+        .args([
+            "--mount",
+            "sh",
+            "-c",
+            WITH_JOURNAL,
+            "sh",
+            env!("CARGO_BIN_EXE_attache"),
+        ])
+        .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+        .arg(at("attache.toml"))
+        .env("JOURNAL", at("journal"))
+        .env(
+            "JOURNAL_STREAM",
+            format!("{}:{}", of_stderr.st_dev(), of_stderr.st_ino()),
+        )
+        .env("XDG_STATE_HOME", at("state"))
+        // Nothing is known of encoders: the worker finds it out, and says so.
+        .env("XDG_CACHE_HOME", at("cache"))
+        .stdout(Stdio::null())
+        .stderr(stderr);
+    let mut server = Running(command.spawn().unwrap());
+
+    let (mut of_job, mut of_worker, mut of_participant) = (None, None, None);
+    while of_job.is_none() || of_worker.is_none() || of_participant.is_none() {
+        let entry = entry(&socket);
+        assert_eq!(entry["SYSLOG_IDENTIFIER"], "attache");
+        let message = entry["MESSAGE"].as_str();
+        let code = entry["CODE_FILE"].as_str();
+        if message.contains("worker started") {
+            of_job = Some(entry);
+        } else if code.ends_with("encoder/prover.rs") && entry.contains_key("ATTACHE_JOB") {
+            of_worker = Some(entry);
+        } else if message.starts_with("joined") {
+            of_participant = Some(entry);
+        }
+    }
+    let (of_job, of_worker, of_participant) =
+        (of_job.unwrap(), of_worker.unwrap(), of_participant.unwrap());
+    for entry in [&of_job, &of_worker, &of_participant] {
+        assert_eq!(entry["ATTACHE_ROOM"], "lobby", "{entry:?}");
+        assert_eq!(entry["PRIORITY"], "6");
+    }
+    assert_eq!(of_job["ATTACHE_JOB"], of_worker["ATTACHE_JOB"]);
+    assert!(of_worker.contains_key("ATTACHE_ENCODER"), "{of_worker:?}");
+    let participant = &of_participant["ATTACHE_PARTICIPANT"];
+    assert!(
+        of_participant["MESSAGE"].contains(participant),
+        "{of_participant:?}"
+    );
+
+    terminate(&server);
+    assert!(server.0.wait().unwrap().success());
+    let lines = std::fs::read_to_string(at("stderr")).unwrap();
+    assert!(!lines.contains("INFO"), "it is said twice: {lines}");
 }
 
 #[test]
@@ -84,6 +174,9 @@ fn the_service_is_installed_with_a_unit_that_systemd_takes() {
         assert!(out.status.success(), "{out:?}");
     };
     install();
+    // Of what the unit calls, this alone is the system's.
+    std::fs::create_dir_all(root.join("usr/bin")).unwrap();
+    std::fs::copy("/bin/kill", root.join("usr/bin/kill")).unwrap();
     let verify = Command::new("systemd-analyze")
         .arg("verify")
         .arg("--man=no")

@@ -19,7 +19,7 @@ mod service;
 mod upload;
 mod values;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -30,10 +30,10 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
-use tracing_subscriber::EnvFilter;
 
 use crate::auth::{self, Permission, SHORTEST_ROOM_KEY};
 use crate::config::{Config, ConfigErrors, Overrides, parse_listen, read_key_file};
+use crate::logging;
 use crate::server::Server;
 use crate::signalling::ids::RoomName;
 use crate::supervisor::inherited::Inherited;
@@ -155,7 +155,7 @@ impl From<anyhow::Error> for Failure {
 
 /// Does what the arguments say.
 pub async fn run(arguments: Arguments) -> ExitCode {
-    log_to_stderr();
+    logging::start();
     let result = match arguments.command {
         Command::Doctor(arguments) => return doctor::doctor(arguments).await,
         Command::Serve(arguments) => serve(arguments).await,
@@ -184,15 +184,6 @@ pub async fn run(arguments: Arguments) -> ExitCode {
             ExitCode::from(2)
         }
     }
-}
-
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
 }
 
 async fn serve(arguments: ServeArguments) -> Result<(), Failure> {

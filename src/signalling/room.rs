@@ -355,6 +355,11 @@ impl Rooms {
         self.whereabouts.get(id) == Some(room)
     }
 
+    /// Which room somebody is in.
+    pub fn room_of(&self, id: &ParticipantId) -> Option<&RoomName> {
+        self.whereabouts.get(id)
+    }
+
     /// The first of those in this room who is such, in the order in which they came.
     pub fn find(
         &self,

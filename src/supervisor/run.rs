@@ -42,7 +42,10 @@ pub enum Beginning {
 
 /// Runs a job to its end.
 pub async fn run(job: Job, beginning: Beginning) {
-    let span = info_span!("job", id = %job.view.borrow().id);
+    let span = {
+        let view = job.view.borrow();
+        info_span!("job", job = %view.id, room = %view.spec.room)
+    };
     job.run(beginning).instrument(span).await;
 }
 

@@ -93,7 +93,7 @@ impl Hub {
         state.connections = connection;
         let actions = state.rooms.set_away(id, false);
         self.perform(state, actions);
-        info!(participant = %id, "came back");
+        info!(participant = %id, room = state.rooms.room_of(id).map(tracing::field::display), "came back");
         Ok(Some(Membership {
             id: id.clone(),
             outgoing,
@@ -160,11 +160,11 @@ impl Hub {
         let may_return = outbox.keeps() && !stopping && entrance == Entrance::Public;
         let actions = if reason == LeaveReason::Lost && may_return {
             outbox.detach();
-            info!(participant = %id, "away");
+            info!(participant = %id, room = state.rooms.room_of(id).map(tracing::field::display), "away");
             state.rooms.set_away(id, true)
         } else {
             state.outboxes.remove(id);
-            info!(participant = %id, ?reason, "left");
+            info!(participant = %id, room = state.rooms.room_of(id).map(tracing::field::display), ?reason, "left");
             state.rooms.leave(id, reason)
         };
         self.perform(&mut state, actions);
@@ -180,7 +180,7 @@ impl Hub {
             return;
         }
         state.outboxes.remove(id);
-        info!(participant = %id, "did not come back");
+        info!(participant = %id, room = state.rooms.room_of(id).map(tracing::field::display), "did not come back");
         let actions = state.rooms.leave(id, LeaveReason::Lost);
         self.perform(&mut state, actions);
     }
