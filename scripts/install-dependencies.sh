@@ -2,7 +2,7 @@
 # Installs what attache needs and the machine does not have: Debian and Ubuntu packages, a Rust
 # toolchain. Elsewhere it names what is missing. Does nothing, quickly, where nothing is missing.
 #
-#   scripts/install-dependencies.sh [build] [run] [test] [bench] [debian13]      (no argument: build run)
+#   scripts/install-dependencies.sh [build] [run] [test] [bench] [debian13] [service]      (no argument: build run)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -51,6 +51,11 @@ bench gstreamer1.0-tools               command:gst-launch-1.0
 bench python3-venv                     -
 bench python3-dev                      -
 debian13 debootstrap                   command:debootstrap
+service systemd-container             command:systemd-nspawn
+service openssl                       command:openssl
+service curl                          command:curl
+service python3                       command:python3
+service iproute2                      command:ip
 '
 
 rust_needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
@@ -71,7 +76,7 @@ debian() { [ -f /etc/debian_version ] && command -v apt-get >/dev/null; }
 needs() {
     local group
     for group in "$@"; do
-        grep -q "^$group " <<<"$NEEDS" || fail "no group of packages is called '$group': use build, run, test, bench or debian13"
+        grep -q "^$group " <<<"$NEEDS" || fail "no group of packages is called '$group': use build, run, test, bench, debian13 or service"
         awk -v group="$group" '$1 == group { print $2, $3 }' <<<"$NEEDS"
     done
 }
