@@ -46,6 +46,8 @@ EOF
     touch "$TREE/installed"
 fi
 
+# `ip netns` looks after the mount that is its root.
+mount --bind "$TREE" "$TREE"
 mount --rbind /dev "$TREE/dev"
 mount --rbind /sys "$TREE/sys"
 mount -t proc proc "$TREE/proc"

@@ -26,7 +26,7 @@ pub struct Sources {
     pub repeated: Vec<u32>,
 }
 
-/// Asks for the counters; they come as [`PeerEvent::Measured`]. The promise is there to be waited for: up to GStreamer 1.22.2 RTP
+/// Asks for the counters; they come as [`PeerEvent::Measured`]. The promise is there to be waited for: in GStreamer 1.22.0 RTP
 /// sessions free their sources when they stop, whoever reads them meanwhile.
 pub fn ask(
     webrtc: &gst::Element,

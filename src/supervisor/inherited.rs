@@ -77,5 +77,6 @@ mod tests {
         let reaped = tokio::time::timeout(std::time::Duration::from_secs(20), inherited.reap());
         reaped.await.unwrap();
         assert_eq!(parent(pid), None, "it is still there");
+        assert!(child.wait().is_err(), "nothing is left to be waited for");
     }
 }
