@@ -91,7 +91,7 @@ where
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut message = String::new();
-        let mut fields = ABOUT.get().cloned().unwrap_or_default();
+        let mut fields = Fields::default();
         for span in context
             .event_scope(event)
             .into_iter()
@@ -105,6 +105,7 @@ where
         }
         let _ = DefaultFields::new().format_fields(Writer::new(&mut message), event);
         event.record(&mut fields);
+        fields.add_missing(ABOUT.get());
         (self.send)(Entry {
             priority: priority(*event.metadata().level()),
             message,
@@ -131,6 +132,15 @@ impl Fields {
         let mut fields = Self::default();
         recorded.record(&mut fields);
         fields
+    }
+
+    /// Takes over those of which it has none by that name.
+    fn add_missing(&mut self, more: Option<&Self>) {
+        for (name, value) in more.into_iter().flat_map(|more| &more.0) {
+            if !self.0.iter().any(|(known, _)| known == name) {
+                self.0.push((name, value.clone()));
+            }
+        }
     }
 
     /// With what the journal knows by names of its own (systemd.journal-fields(7)).

@@ -1,8 +1,9 @@
 //! The child's side: one job, commands on standard input, events on standard output. [`control`] carries them, also to
-//! another server than the one that started the worker; [`story`] is what that one has to be told. [`pulse`]: whether the job
+//! another server than the one that started the worker; [`story`] is what that one has to be told, [`diary`] what goes to the log. [`pulse`]: whether the job
 //! gets on.
 
 mod control;
+mod diary;
 pub mod pulse;
 mod story;
 
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio_util::task::AbortOnDropHandle;
+use tracing::info_span;
 
 use self::control::{Commands, Printer, print_events, read_commands};
 use self::pulse::Pulse;
@@ -39,7 +41,8 @@ pub async fn run() -> Result<()> {
     let assignment = assignment
         .await
         .context("standard input ended before a job was assigned")??;
-    let (events, printed) = print_events(printer);
+    let span = info_span!("job", job = %assignment.id, room = %assignment.job.room);
+    let (events, printed) = print_events(printer, span);
     let pulse = Pulse::new(Instant::now());
     let beating = AbortOnDropHandle::new(tokio::spawn(beat(pulse.clone(), events.clone())));
     let job = run_one(*assignment, events, requests, pulse, async {

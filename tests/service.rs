@@ -98,7 +98,8 @@ fn the_journal_is_told_of_rooms_jobs_and_participants_in_fields() {
     let pipelines = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
     let config = format!(
         "[admission]\nenabled = false\n[jobs]\npipelines = {pipelines:?}\nrecordings = {:?}\n\
-         [[kiosk]]\nroom = \"lobby\"\ndescription = \"kiosk-test\"\n",
+         [[kiosk]]\nroom = \"lobby\"\ndescription = \"kiosk\"\n\
+         parameters = {{ microphone = \"none\", speaker = \"none\", display = \"none\" }}\n",
         at("recordings")
     );
     std::fs::write(at("attache.toml"), config).unwrap();
@@ -126,8 +127,9 @@ fn the_journal_is_told_of_rooms_jobs_and_participants_in_fields() {
         .stderr(stderr);
     let mut server = Running(command.spawn().unwrap());
 
-    let (mut of_job, mut of_worker, mut of_participant) = (None, None, None);
-    while of_job.is_none() || of_worker.is_none() || of_participant.is_none() {
+    let (mut of_job, mut of_worker, mut of_participant, mut of_device) = (None, None, None, None);
+    while of_job.is_none() || of_worker.is_none() || of_participant.is_none() || of_device.is_none()
+    {
         let entry = entry(&socket);
         assert_eq!(entry["SYSLOG_IDENTIFIER"], "attache");
         let message = entry["MESSAGE"].as_str();
@@ -136,17 +138,20 @@ fn the_journal_is_told_of_rooms_jobs_and_participants_in_fields() {
             of_job = Some(entry);
         } else if code.ends_with("encoder/prover.rs") && entry.contains_key("ATTACHE_JOB") {
             of_worker = Some(entry);
+        } else if code.ends_with("worker/diary.rs") && message.contains("camera") {
+            of_device = Some(entry);
         } else if message.starts_with("joined") {
             of_participant = Some(entry);
         }
     }
-    let (of_job, of_worker, of_participant) =
-        (of_job.unwrap(), of_worker.unwrap(), of_participant.unwrap());
-    for entry in [&of_job, &of_worker, &of_participant] {
+    let (of_job, of_worker) = (of_job.unwrap(), of_worker.unwrap());
+    let (of_participant, of_device) = (of_participant.unwrap(), of_device.unwrap());
+    for entry in [&of_job, &of_worker, &of_participant, &of_device] {
         assert_eq!(entry["ATTACHE_ROOM"], "lobby", "{entry:?}");
         assert_eq!(entry["PRIORITY"], "6");
     }
     assert_eq!(of_job["ATTACHE_JOB"], of_worker["ATTACHE_JOB"]);
+    assert_eq!(of_job["ATTACHE_JOB"], of_device["ATTACHE_JOB"]);
     assert!(of_worker.contains_key("ATTACHE_ENCODER"), "{of_worker:?}");
     let participant = &of_participant["ATTACHE_PARTICIPANT"];
     assert!(

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot::{Receiver, Sender, channel};
-use tracing::{info, warn};
+use tracing::{Span, info, warn};
 
-use super::Requests;
 use super::story::Story;
+use super::{Requests, diary};
 use crate::job::{Assignment, Command, Event, Hello};
 
 /// Once asked to stop, a worker that still hangs after this long ends itself: nobody may be left to kill it.
@@ -101,12 +101,13 @@ fn write_line(out: &mut impl Write, line: &impl serde::Serialize) -> std::io::Re
 }
 
 /// Prints events as JSON lines from a thread of its own: a parent that does not read holds up nothing else.
-pub fn print_events(printer: Arc<Printer>) -> (UnboundedSender<Event>, Receiver<()>) {
+pub fn print_events(printer: Arc<Printer>, job: Span) -> (UnboundedSender<Event>, Receiver<()>) {
     let (events, mut received) = unbounded_channel::<Event>();
     let (done, printed) = channel();
     std::thread::spawn(move || {
         while let Some(event) = received.blocking_recv() {
             printer.print(&event);
+            job.in_scope(|| diary::note(&event));
         }
         let _ = done.send(());
     });
