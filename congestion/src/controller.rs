@@ -83,6 +83,7 @@ pub struct Controller {
     standing: Standing,
     loss: Loss,
     limited: Limited,
+    was_limited: bool,
     aimd: Aimd,
     probes: Probes,
     schedule: Schedule,
@@ -110,6 +111,7 @@ impl Controller {
             standing: Standing::default(),
             loss: Loss::default(),
             limited: Limited::default(),
+            was_limited: false,
             aimd: Aimd::new(settings.start, bounds(&settings)),
             probes: Probes::default(),
             schedule: Schedule::default(),
@@ -236,6 +238,11 @@ impl Controller {
             false => round_trip,
         };
         self.heard_at = Some(now);
+        let was_limited = std::mem::replace(&mut self.was_limited, self.limited.is_limited());
+        if was_limited && !self.was_limited {
+            // A larger picture has come: what arrived so far is not what the link carries.
+            self.acknowledged.expect_change();
+        }
         self.acknowledged.on_reported(&reported);
         let queue_before = self.queue.delay();
         self.queue.on_reported(&reported, now);

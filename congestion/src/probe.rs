@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const ARRIVED: f64 = 0.7;
 /// Of a probe with fewer bytes all have to, and what its second half came in with counts: the first one says more of the
 /// shaper than of the link.
-const SMALL: usize = 5000;
+const SMALL: usize = 4000;
 /// When it comes in slower than this part of the rate it left with, the link was full.
 const FULL: f64 = 0.9;
 /// Faster than this is an accident: packets were held back, and then let go at once.

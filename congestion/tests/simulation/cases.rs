@@ -35,6 +35,7 @@ fn flow(most: u32) -> Character {
         begins: Duration::ZERO,
         most: kbps(most),
         pauses_below: Rate::default(),
+        tier: None,
         feedback_every: 50 * MS,
         seed: 1,
     }
@@ -79,6 +80,36 @@ fn what_a_link_gains_is_used_soon() {
             time.is_some_and(|time| time <= 10 * S),
             "{propagation} ms: {time:?}"
         );
+    }
+}
+
+#[test]
+fn what_a_link_gains_is_used_soon_after_a_larger_picture_has_come() {
+    for propagation in [5, 50] {
+        for seed in 1..=8 {
+            let character = Character {
+                // What such a link does not carry, an encoder of a lower tier does not make.
+                tier: Some((kbps(1000), kbps(1250))),
+                seed,
+                ..flow(3000)
+            };
+            let nature = link(&[(0, 1000), (20, 2500)], propagation);
+            let world = run(nature, vec![character], 40);
+            let time = world.time_to(0, 20 * S, |rate| rate >= kbps(2250));
+            // What was found is kept when it begins to be used.
+            let targets = world.seen.iter().map(|seen| seen.target[0]);
+            let found = targets.skip_while(|rate| *rate < kbps(2000)).take(200);
+            let least = found.reduce(Rate::min);
+            println!("{propagation} ms, {seed}: {time:?}, {least:?}");
+            assert!(
+                time.is_some_and(|time| time <= 10 * S),
+                "{propagation} ms, {seed}: {time:?}"
+            );
+            assert!(
+                least >= Some(kbps(1600)),
+                "{propagation} ms, {seed}: {least:?}"
+            );
+        }
     }
 }
 

@@ -38,6 +38,13 @@ impl Encoder {
         }
     }
 
+    /// The next frame is a key frame, and has this rate already.
+    pub fn begin_anew(&mut self, rate: Rate) {
+        self.rate = rate.min(self.most);
+        self.asked.clear();
+        self.frames = 0;
+    }
+
     pub fn ask(&mut self, rate: Rate, now: Duration) {
         self.asked.push_back((now + REACTION, rate.min(self.most)));
     }

@@ -21,6 +21,8 @@ const LEAST_SOUND: usize = 40;
 const SOUND_EVERY: Duration = Duration::from_millis(20);
 /// Frames are left out while so much waits to be sent.
 const BACKLOG: Duration = Duration::from_millis(250);
+/// A larger picture comes when there has been enough for it for so long.
+const UP_AFTER: Duration = Duration::from_secs(2);
 /// The receiver's clock began at another time.
 const CLOCK: i64 = -12_345_678;
 
@@ -28,6 +30,8 @@ const CLOCK: i64 = -12_345_678;
 pub struct Character {
     pub begins: Duration,
     pub most: Rate,
+    /// The picture is a small one of this rate until there has been this much for it for a while; then a larger one comes.
+    pub tier: Option<(Rate, Rate)>,
     /// With less than this for it there is no picture.
     pub pauses_below: Rate,
     pub feedback_every: Duration,
@@ -42,6 +46,7 @@ pub struct Media {
     next_sound: Duration,
     sound: usize,
     is_paused: bool,
+    ample_since: Option<Duration>,
     sent: u64,
     receiver: Receiver,
     /// Feedback on its way back.
@@ -71,6 +76,7 @@ impl Media {
             next_sound: character.begins,
             sound: SOUND,
             is_paused: false,
+            ample_since: None,
             character,
             flow,
             sent: 0,
@@ -109,7 +115,20 @@ impl Media {
         let sound = Rate::of((self.sound + HEADER) as f64, SOUND_EVERY).expect("it takes time");
         let left = Rate::from_bits((target.bits() - sound.bits()).max(0.0) * 0.97);
         self.is_paused = left < self.character.pauses_below;
-        self.encoder.ask(left, now);
+        let Some((small, ample)) = self.character.tier else {
+            self.encoder.ask(left, now);
+            return;
+        };
+        if left < ample {
+            self.ample_since = None;
+        }
+        let since = *self.ample_since.get_or_insert(now);
+        if left >= ample && now >= since + UP_AFTER {
+            self.character.tier = None;
+            self.encoder.begin_anew(left);
+            return;
+        }
+        self.encoder.ask(left.min(small), now);
     }
 
     fn make(&mut self, now: Duration) {

@@ -28,7 +28,7 @@ const AMPLE: f64 = 1.25;
 /// And this one where there was no picture: sound comes first.
 const AMPLE_AFTER_PAUSE: f64 = 1.5;
 /// How long a link carries more before its viewer goes up.
-const UP_AFTER: Duration = Duration::from_secs(4);
+const UP_AFTER: Duration = Duration::from_secs(2);
 /// The same while the link has only just become known: estimates begin low.
 const UP_AT_FIRST: Duration = Duration::from_millis(500);
 const AT_FIRST: Duration = Duration::from_secs(10);

@@ -247,7 +247,7 @@ fn a_mistake_is_not_made_again_soon() {
     let mut room = Room::new().with(1, 400);
     room.run(30 * SECOND);
     let mut waits = Vec::new();
-    for _ in 0..6 {
+    for _ in 0..7 {
         // It looks as if it carried more, until more is sent.
         room.set(1, 700);
         waits.push(room.until(1, Level::Tier(0), 200 * SECOND));
@@ -255,7 +255,7 @@ fn a_mistake_is_not_made_again_soon() {
         room.until(1, Level::Tier(1), 2 * SECOND);
     }
     assert!(
-        waits[0] < 10 * SECOND && waits[5] >= LONGEST_WAIT,
+        waits[0] < 10 * SECOND && waits[6] >= LONGEST_WAIT,
         "{waits:?}"
     );
     assert!(waits.is_sorted(), "{waits:?}");
