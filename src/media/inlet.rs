@@ -17,7 +17,7 @@ use super::MediaError;
 const MOST_WAITING: gst::ClockTime = gst::ClockTime::from_mseconds(400);
 /// When frames have waited so long for a thread, there is another one.
 const HELD_UP: Duration = Duration::from_millis(50);
-/// A thread that is not the last ends after so long without frames.
+/// A thread that is not the last ends after so long without frames, or when so long not all of them had something to do.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// One way in. Clones are the same.
@@ -54,6 +54,8 @@ struct Waiting {
     inlets: VecDeque<(Weak<Inner>, Instant)>,
     threads: usize,
     idle: usize,
+    /// When none was idle for the last time.
+    all_at_work: Option<Instant>,
 }
 
 static POOL: LazyLock<Pool> = LazyLock::new(Pool::default);
@@ -178,6 +180,17 @@ impl Drop for Inner {
     }
 }
 
+impl Waiting {
+    /// Whether one that has nothing to do at this moment can end: with steady frames each has its turn now and then, however
+    /// many there are.
+    fn threads_are_too_many(&self, now: Instant) -> bool {
+        let all_at_work = |last: Instant| now.duration_since(last) <= IDLE;
+        // Whoever put an inlet there takes it itself: nobody else was woken for it.
+        let has_work = !self.inlets.is_empty();
+        self.threads > 1 && self.idle > 0 && !has_work && !self.all_at_work.is_some_and(all_at_work)
+    }
+}
+
 impl Pool {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -196,6 +209,7 @@ impl Pool {
         let thread = std::thread::Builder::new().name("frames".to_owned());
         thread.spawn(move || self.work())?;
         waiting.threads += 1;
+        waiting.all_at_work = Some(Instant::now());
         Ok(())
     }
 
@@ -227,6 +241,10 @@ impl Pool {
     /// The inlet whose turn it is; none where this thread is one too many.
     fn next(&self) -> Option<Weak<Inner>> {
         let mut waiting = self.lock();
+        if waiting.threads_are_too_many(Instant::now()) {
+            waiting.threads -= 1;
+            return None;
+        }
         waiting.idle += 1;
         let is_empty = |waiting: &mut Waiting| waiting.inlets.is_empty();
         loop {
@@ -237,6 +255,9 @@ impl Pool {
             waiting = found;
             if let Some((inlet, _)) = waiting.inlets.pop_front() {
                 waiting.idle -= 1;
+                if waiting.idle == 0 {
+                    waiting.all_at_work = Some(Instant::now());
+                }
                 return Some(inlet);
             }
             if limit.timed_out() && waiting.threads > 1 {
@@ -256,6 +277,32 @@ mod tests {
     use gstreamer_app as gst_app;
 
     use super::*;
+
+    #[test]
+    fn a_thread_that_load_has_brought_ends_although_frames_go_on_coming() {
+        let now = Instant::now();
+        let mut waiting = Waiting {
+            threads: 2,
+            idle: 1,
+            all_at_work: Some(now),
+            ..Waiting::default()
+        };
+        assert!(!waiting.threads_are_too_many(now + IDLE));
+        assert!(waiting.threads_are_too_many(now + IDLE + Duration::from_millis(1)));
+        waiting.inlets.push_back((Weak::new(), now));
+        assert!(!waiting.threads_are_too_many(now + 2 * IDLE), "it has work");
+        waiting.inlets.clear();
+        waiting.idle = 0;
+        assert!(
+            !waiting.threads_are_too_many(now + 2 * IDLE),
+            "it is needed"
+        );
+        (waiting.threads, waiting.idle) = (1, 1);
+        assert!(
+            !waiting.threads_are_too_many(now + 2 * IDLE),
+            "the last one stays"
+        );
+    }
 
     #[test]
     fn frames_of_two_consumers_come_whole_in_order_and_with_their_caps() {
