@@ -72,7 +72,7 @@ impl Viewer {
             video_codecs: vec![Codec::Vp8, Codec::H264],
             receive: Receive::Passed(Arc::new(passage)),
             latency: Latency::Fixed(latency),
-            is_outside: false,
+            is_outside: true,
         };
         let (mut peer, offer, mut events) = Peer::offer(settings).await.unwrap();
         let mut candidates: Vec<Candidate> = Vec::new();
