@@ -38,8 +38,6 @@ pub struct Estimate {
     pub is_application_limited: bool,
 }
 
-/// How often reports on all that is sent and received come (RFC 3550 6.2), on average: as browsers do it.
-const REPORT_EVERY: gst::ClockTime = gst::ClockTime::SECOND;
 /// How often the other side is told what became of its packets: as often as browsers do.
 const FEEDBACK_EVERY: gst::ClockTime = gst::ClockTime::from_mseconds(50);
 /// What a packet of sound or picture costs over its payload: RTP's header with the extensions that attache sends.
@@ -90,7 +88,6 @@ pub(super) fn follow(webrtc: &gst::Element, line: &Arc<Line>) -> Result<()> {
     if session.find_property("twcc-feedback-interval").is_some() {
         session.set_property("twcc-feedback-interval", FEEDBACK_EVERY.nseconds());
     }
-    session.set_property("rtcp-min-interval", REPORT_EVERY.nseconds());
     // With each feedback that does not wait for its turn GStreamer else sends a report of every source: some 80 kb/s, more
     // than a weak link has left beside the sound.
     if takes_reduced_size(webrtc) {

@@ -25,6 +25,8 @@ const ANSWER: Duration = Duration::from_millis(750);
 const CONNECT: Duration = Duration::from_secs(10);
 /// What has been connecting for so long when the host's addresses change knows only the former ones.
 const OUTDATED: Duration = Duration::from_millis(500);
+/// What has only begun may know them, or not: it gets so long.
+const DOUBTFUL: Duration = Duration::from_secs(3);
 /// Between two looks no more time than this counts as silence: what is more, this process itself was held up.
 const LONGEST_LOOK: Duration = Duration::from_millis(500);
 /// Without a data channel, silence means something only after so many packets.
@@ -74,6 +76,8 @@ pub struct Liveness {
     looked: Instant,
     /// How long it has been connecting, as far as it was looked at.
     connecting: Duration,
+    /// How long it may.
+    patience: Duration,
     heard: u64,
     /// How long nothing came, as far as it was looked at.
     silent: Duration,
@@ -101,6 +105,7 @@ impl Liveness {
             state: PeerState::New,
             looked: now,
             connecting: Duration::ZERO,
+            patience: CONNECT,
             heard: 0,
             silent: Duration::ZERO,
             probed: None,
@@ -117,11 +122,12 @@ impl Liveness {
     }
 
     /// The host's addresses or routes have changed: perhaps nothing comes any more, and what is still being connected
-    /// is given up for another that knows them.
+    /// is given up for another that knows them, soon or at once.
     pub fn on_network_change(&mut self) {
-        if self.connecting >= OUTDATED {
-            self.connecting = CONNECT;
-        }
+        self.patience = match self.connecting >= OUTDATED {
+            true => Duration::ZERO,
+            false => DOUBTFUL,
+        };
         self.alert = ALERT;
         self.silent = Duration::ZERO;
         self.probed = None;
@@ -155,7 +161,7 @@ impl Liveness {
         match self.state {
             PeerState::New | PeerState::Connecting => {
                 self.connecting += passed;
-                if self.connecting >= CONNECT {
+                if self.connecting >= self.patience {
                     return Verdict::Stalled(StallReason::Timeout);
                 }
                 Verdict::Connecting

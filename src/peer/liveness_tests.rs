@@ -172,6 +172,12 @@ fn a_connection_that_is_under_way_when_the_addresses_change_is_given_up_for_anot
     let (reason, after) = peer.pass(s(1.0), 0).unwrap();
     assert_eq!((reason, after), (StallReason::Timeout, STEP));
 
+    let mut young = Watched::connected(true);
+    young.liveness.on_state(PeerState::Connecting);
+    young.liveness.on_network_change();
+    let (reason, after) = young.pass(s(10.0), 0).unwrap();
+    assert_eq!((reason, after), (StallReason::Timeout, DOUBTFUL));
+
     let mut connected = Watched::connected(true);
     connected.pass(s(5.0), 12);
     connected.liveness.on_network_change();
