@@ -132,10 +132,9 @@ async fn a_worker_that_died_with_its_server_is_started_again_in_its_room() {
     let joined = |view: &Value| view["state"] == "joined";
     let before = daemon.until(&kiosk, "it is there", joined).await;
     daemon.signal("KILL");
-    kill(
-        u32::try_from(before["pid"].as_u64().unwrap()).unwrap(),
-        "KILL",
-    );
+    let pid = u32::try_from(before["pid"].as_u64().unwrap()).unwrap();
+    kill(pid, "KILL");
+    until_gone(pid).await;
     daemon.start_again();
     let after = daemon.until(&kiosk, "it is back", joined).await;
     assert_ne!(before["pid"], after["pid"]);

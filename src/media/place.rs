@@ -24,8 +24,8 @@ pub(super) struct Place {
     presence: Option<Presence>,
     /// The source has given frames once.
     has_given: bool,
-    /// Why its device was lost, while it is; when that was.
-    lost: Option<(String, Instant)>,
+    /// Its device is away, and that was told.
+    is_lost: bool,
 }
 
 impl Place {
@@ -48,7 +48,7 @@ impl Place {
             stand_in: None,
             presence: None,
             has_given: false,
-            lost: None,
+            is_lost: false,
         };
         let now = Instant::now();
         let missing = match plan.build(kind)? {
@@ -62,7 +62,7 @@ impl Place {
                     Ok(source) => place.source = Some(source),
                     Err(error) if plan.has_device(kind) => {
                         presence.refused(now);
-                        place.lose(plan, error.to_string(), now)?;
+                        place.lose(plan, error.to_string())?;
                     }
                     Err(error) => return Err(error),
                 }
@@ -120,7 +120,7 @@ impl Place {
     /// Another one takes its place.
     pub fn succeed(&mut self, next: Self) {
         let former = std::mem::replace(self, next);
-        if former.lost.is_some() && self.lost.is_none() {
+        if former.is_lost && !self.is_lost {
             self.tell(None);
         }
     }
@@ -155,7 +155,7 @@ impl Place {
             Act::Nothing => Ok(()),
             Act::StandIn => {
                 let reason = format!("it gives no {}", self.kind);
-                self.lose(plan, reason, now)
+                self.lose(plan, reason)
             }
             Act::Close => {
                 self.close();
@@ -165,7 +165,7 @@ impl Place {
                         self.presence = None;
                         Err(error)
                     }
-                    Some(error) => self.lose(plan, error.to_string(), now),
+                    Some(error) => self.lose(plan, error.to_string()),
                     None => Ok(()),
                 }
             }
@@ -174,7 +174,7 @@ impl Place {
                 Ok(())
             }
             Act::Return => {
-                self.take_back(plan, now);
+                self.take_back();
                 Ok(())
             }
         }
@@ -187,15 +187,14 @@ impl Place {
     }
 
     /// Something else is sent from now on, where it is not already.
-    fn lose(&mut self, plan: &Plan, reason: String, now: Instant) -> Result<(), MediaError> {
+    fn lose(&mut self, plan: &Plan, reason: String) -> Result<(), MediaError> {
         if self.stand_in.is_none() {
             let built = slate::build(plan, self.kind)?;
             let (outlet, ears) = (&self.outlet, &self.ears);
             let stand_in = Source::start(built, self.kind, &plan.settings, outlet, ears)?;
             self.stand_in = Some(stand_in);
         }
-        if self.lost.is_none() {
-            self.lost = Some((reason.clone(), now));
+        if !std::mem::replace(&mut self.is_lost, true) {
             self.tell(Some(reason));
         }
         Ok(())
@@ -218,7 +217,7 @@ impl Place {
         match opened {
             Ok((source, notices)) => {
                 self.source = Some(source);
-                if self.lost.is_none() {
+                if !self.is_lost {
                     self.notice_all(notices);
                 }
             }
@@ -232,15 +231,12 @@ impl Place {
     }
 
     /// The source gives frames again.
-    fn take_back(&mut self, plan: &Plan, now: Instant) {
+    fn take_back(&mut self) {
         if let Some(source) = &self.source {
             source.retake();
         }
         self.stand_in = None;
-        if let Some((reason, since)) = self.lost.take() {
-            let seconds = now.saturating_duration_since(since).as_secs_f32();
-            let word = slate::word(plan, self.kind);
-            tracing::info!(reason, "the {word} is back after {seconds:.1} s");
+        if std::mem::take(&mut self.is_lost) {
             self.tell(None);
         }
     }

@@ -12,7 +12,7 @@ use crate::pipeline::build::Built;
 const BASE: &str = "gstreamer1.0-plugins-base";
 
 /// What a plan's source is called.
-pub(super) fn word(plan: &Plan, kind: MediaKind) -> &'static str {
+fn word(plan: &Plan, kind: MediaKind) -> &'static str {
     match (kind, plan.has_device(kind)) {
         (MediaKind::Video, true) => "camera",
         (MediaKind::Video, false) => "picture",

@@ -148,6 +148,9 @@ fn report_quickly(element: &gst::Element) {
     {
         element.set_property("bandwidth", RECEIVED);
         element.set_property("rtcp-min-interval", REPORT_EVERY.nseconds());
+        // A report tells when something was captured. Without this it tells when it is sent, which is not known before the
+        // pipeline's latency is: the first reports of a track would be of another clock than those after them.
+        element.set_property("rtcp-sync-send-time", false);
     }
 }
 
