@@ -169,7 +169,7 @@ are processor seconds per second.
 - **Noise suppression**: \`attache denoise\` over ${Math.round(filter.rnnoise.sound_seconds)} s of speech, one channel, frames of 10 ms; the time in the engine alone.
   What it does for speech is in [filters.md](filters.md), measured by \`make quality\`; echo cancellation is in [kiosk.md](kiosk.md#echo), measured by \`tests/echo\`.
 - **Links**: a kiosk in a network namespace sends 1280x720 at 30 pictures per second, up to 3 Mb/s, to one Chromium over a link with a
-  queue of 300 ms. What passes is counted at the link, what is frozen or made up by Chromium. The link narrows ${'${link.fall.reaction_ms.count}'} times.
+  queue of 300 ms. What passes is counted at the link, what is frozen or made up by Chromium. The link narrows ${link.fall.times} times.
 - **By way of a filter**: one Chromium speaks, the server's filter (nsnet2) takes the noise out, another page plays both. The lag
   at which the loudness of the filtered voice is most like that of the original, ${hop.lags} times over 3 s of speech; the page
   was kept from holding anything back for it. Sound and picture: ${hop.beeps} beeps that belong to flashes, of what the page
