@@ -34,7 +34,7 @@ const OFFER: Duration = Duration::from_secs(20);
 /// How long candidates are gathered for the answer.
 const CANDIDATES: Duration = Duration::from_millis(1500);
 /// How long a publisher may take to connect.
-const CONNECT: Duration = Duration::from_secs(30);
+const CONNECT: Duration = Duration::from_secs(20);
 /// A publisher that sends nothing for so long is gone. A muted one still sends silence and black pictures.
 const SILENT: Duration = Duration::from_secs(10);
 /// How long the goodbye to another server may take.

@@ -229,6 +229,8 @@ test('a publisher that vanishes leaves the room', async ({ server, visit }) => {
   const publisher = await visit(`${server.url}/status`);
   const { location } = await publish(publisher, `${server.url}/whip/stage`);
   await expect.poll(async () => (await participants(server, 'stage')).map(({ kind }) => kind)).toEqual(['relay']);
+  // One that never connects is waited for much longer.
+  await expect.poll(() => publisher.evaluate(() => /** @type {any} */ (window).connection.connectionState)).toBe('connected');
   await publisher.evaluate(() => /** @type {any} */ (window).connection.close());
   await expect.poll(async () => participants(server, 'stage'), { timeout: 30_000 }).toEqual([]);
   const late = { method: 'PATCH', headers: { 'content-type': 'application/trickle-ice-sdpfrag' }, body: 'a=end-of-candidates\r\n' };
