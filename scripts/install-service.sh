@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs a built attache as a systemd service: program, descriptions, unit, user, and a first configuration.
-# Run again, it brings the new version and leaves the configuration alone.
+# Installs a built attache as a systemd service: the program (scripts/install-program.sh), unit, user, and a first
+# configuration. Run again, it brings the new version and leaves the configuration alone.
 #
 #   scripts/install-service.sh [PROGRAM]      (default: target/release/attache)
 #   DESTDIR=FOLDER: puts the files there and starts nothing, for packages
@@ -10,16 +10,12 @@ cd "$(dirname "$0")/.."
 readonly PROGRAM=${1:-target/release/attache}
 readonly ROOT=${DESTDIR:-}
 
-[ -x "$PROGRAM" ] || { echo "there is no program $PROGRAM: build it with cargo build --release --locked" >&2; exit 1; }
 if [ -z "$ROOT" ]; then
   [ "$(id -u)" = 0 ] || { echo "a service is installed as root: sudo make install" >&2; exit 1; }
   command -v systemctl >/dev/null || { echo "this machine has no systemd; $PROGRAM serve runs by itself" >&2; exit 1; }
 fi
 
-install -D -m 755 "$PROGRAM" "$ROOT/usr/local/bin/attache"
-install -d -m 755 "$ROOT/usr/share/attache" "$ROOT/usr/share/doc/attache"
-cp -r --no-preserve=ownership pipelines "$ROOT/usr/share/attache/"
-cp --no-preserve=ownership docs/*.md attache.example.toml LICENSE-* models/nsnet2-48k.LICENSE "$ROOT/usr/share/doc/attache/"
+scripts/install-program.sh "$PROGRAM"
 install -D -m 644 packaging/attache.service "$ROOT/etc/systemd/system/attache.service"
 install -D -m 644 packaging/attache.sysusers "$ROOT/usr/lib/sysusers.d/attache.conf"
 if [ ! -e "$ROOT/etc/attache/attache.toml" ]; then
