@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::job::{JobSpec, Of, Role};
 
@@ -15,10 +15,20 @@ pub const AT_LEAST: usize = 4;
 /// Processor time and memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Cost {
-    /// Processor cores, wholly used.
+    /// Processor cores, wholly used; written down in hundredths.
+    #[serde(serialize_with = "in_hundredths")]
     pub cores: f64,
     /// Resident memory, in megabytes.
     pub memory_mb: f64,
+}
+
+/// What was summed up is read as people write it: 0.14, not 0.13999999999999999.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde gives a reference"
+)]
+fn in_hundredths<S: Serializer>(cores: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((cores * 100.0).round() / 100.0)
 }
 
 /// What a job does, as far as its cost depends on it.

@@ -143,6 +143,7 @@ pub async fn join(
         id: welcome.you.id.clone(),
         token: grant.map(|grant| grant.token),
         session: Session::new(CAPACITY, true),
+        is_leaving: false,
         outgoing,
         incoming,
         network: match address {
@@ -233,6 +234,8 @@ struct Stay {
     /// Absent: the server does not take anybody back.
     token: Option<String>,
     session: Session<String>,
+    /// We said goodbye: the server closes the connection then.
+    is_leaving: bool,
     outgoing: mpsc::Receiver<ClientMessage>,
     incoming: mpsc::Sender<Result<Incoming, StayError>>,
     /// Absent where they do not matter, or the kernel does not tell.
@@ -244,6 +247,7 @@ impl Stay {
         let mut connection = first;
         loop {
             let why = match self.converse(&mut connection).await {
+                End::Lost(_) if self.is_leaving => return,
                 End::Lost(why) if self.token.is_some() => why,
                 End::Lost(why) => return self.fail(StayError::Lost(why)).await,
                 End::Failed(error) => return self.fail(error).await,
@@ -373,6 +377,7 @@ impl Stay {
     /// Keeps a message until the server has it, and what it says of us for the next `join`.
     fn keep(&mut self, message: &ClientMessage) -> Result<(), End> {
         remember(&mut self.join, message);
+        self.is_leaving |= matches!(message, ClientMessage::Leave);
         let kept = self.session.push(text_of(message));
         kept.map_err(|full| End::Failed(StayError::Lost(full.to_string())))
     }
