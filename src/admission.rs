@@ -23,10 +23,7 @@ pub struct Cost {
 }
 
 /// What was summed up is read as people write it: 0.14, not 0.13999999999999999.
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde gives a reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 fn in_hundredths<S: Serializer>(cores: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((cores * 100.0).round() / 100.0)
 }

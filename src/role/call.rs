@@ -63,7 +63,7 @@ impl Call {
     /// Connects, joins, and offers to those who are there already.
     pub async fn join(
         assignment: &Assignment,
-        role: &mut RoleMedia,
+        role: &mut dyn RoleMedia,
         events: &Events,
     ) -> Result<Self, Over> {
         let job = &assignment.job;
@@ -120,7 +120,12 @@ impl Call {
     }
 
     /// Works until the stay is over.
-    pub async fn run(&mut self, role: &mut RoleMedia, inbox: &mut Inbox, pulse: &Pulse) -> Over {
+    pub async fn run(
+        &mut self,
+        role: &mut dyn RoleMedia,
+        inbox: &mut Inbox,
+        pulse: &Pulse,
+    ) -> Over {
         let mut look = interval(LOOK);
         let mut measure = interval(MEASURE);
         for interval in [&mut look, &mut measure] {
@@ -174,7 +179,7 @@ impl Call {
     }
 
     /// Says goodbye, where somebody still listens, and closes all peers.
-    pub async fn leave(mut self, role: &mut RoleMedia) {
+    pub async fn leave(mut self, role: &mut dyn RoleMedia) {
         let said = self.sender.send(ClientMessage::Leave).await;
         let why = if said.is_ok() {
             End::Stopped
@@ -194,7 +199,11 @@ impl Call {
         role.alone();
     }
 
-    async fn on_message(&mut self, message: ServerMessage, role: &mut RoleMedia) -> Option<Over> {
+    async fn on_message(
+        &mut self,
+        message: ServerMessage,
+        role: &mut dyn RoleMedia,
+    ) -> Option<Over> {
         match message {
             // These are told as what they mean.
             ServerMessage::Welcome { .. }
@@ -254,11 +263,11 @@ impl Call {
         None
     }
 
-    async fn on_order(&mut self, order: Order, role: &mut RoleMedia) {
+    async fn on_order(&mut self, order: Order, role: &mut dyn RoleMedia) {
         let done = match order.act {
             Act::Pause => role.pause(),
             Act::Split => role.split(),
-            Act::Resume if role.is_recording() => Ok(()),
+            Act::Resume if role.recording().is_some_and(|one| !one.is_paused()) => Ok(()),
             Act::Resume => {
                 // Nothing is written before everybody was told. The server has told them when it answers what comes
                 // after the update: it handles our messages in their order.
@@ -281,7 +290,7 @@ impl Call {
     }
 
     /// The server has handled all that we sent before we asked for ICE servers.
-    fn on_receipt(&mut self, role: &mut RoleMedia) {
+    fn on_receipt(&mut self, role: &mut dyn RoleMedia) {
         for order in self.resuming.drain(..) {
             match role.resume() {
                 Ok(()) => {
@@ -293,7 +302,7 @@ impl Call {
         }
     }
 
-    fn meet(&mut self, participant: Participant, side: Side, role: &mut RoleMedia) {
+    fn meet(&mut self, participant: Participant, side: Side, role: &mut dyn RoleMedia) {
         role.met(&participant);
         // A viewer that was here before waits for somebody else: nobody offers to it.
         let is_anothers = participant.kind == Kind::Viewer && side == Side::Offerer;
@@ -307,7 +316,7 @@ impl Call {
         self.others.insert(other.participant.id.clone(), other);
     }
 
-    fn part(&mut self, id: &ParticipantId, role: &mut RoleMedia) {
+    fn part(&mut self, id: &ParticipantId, role: &mut dyn RoleMedia) {
         role.gone(id);
         self.missing.remove(id);
         let Some(mut other) = self.others.remove(id) else {
@@ -320,7 +329,7 @@ impl Call {
         }
     }
 
-    async fn on_updated(&mut self, participant: Participant, role: &mut RoleMedia) {
+    async fn on_updated(&mut self, participant: Participant, role: &mut dyn RoleMedia) {
         role.met(&participant);
         let Some(other) = self.others.get_mut(&participant.id) else {
             return;
@@ -365,7 +374,7 @@ impl Call {
     }
 
     /// Tells those whose sound a filter improves what becomes of it.
-    fn tell_reports(&self, role: &mut RoleMedia) {
+    fn tell_reports(&self, role: &mut dyn RoleMedia) {
         for (id, other) in &self.others {
             if let Some(report) = role.report_for(id) {
                 other.tell(&report);
@@ -374,7 +383,7 @@ impl Call {
     }
 
     /// Tells the room what we send, where that has changed.
-    async fn tell_sends(&mut self, role: &RoleMedia) {
+    async fn tell_sends(&mut self, role: &dyn RoleMedia) {
         let sends = role.sends();
         if sends == self.told {
             return;

@@ -7,21 +7,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use async_trait::async_trait;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::common::RoleMedia;
 use super::filter::Filter;
+use super::media::RoleMedia;
+use super::over::Over;
 use super::relay::pass::{OVERLAP, Pass};
+use super::reload::Parts;
 use super::{Events, JobError, stay};
 use crate::job::{Assignment, Event, Of, Parameters, Role};
 use crate::media::MediaError;
 use crate::media::chain::{Chains, Plan};
 use crate::peer::{Latency, PeerSettings, Receive};
 use crate::pipeline::Description;
-use crate::recording::Because;
-use crate::signalling::ids::ParticipantId;
+use crate::recording::{Because, RecordingError};
+use crate::signalling::ids::{Generation, ParticipantId, RoomName};
 use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
 use crate::worker::pulse::Pulse;
 
@@ -107,63 +110,6 @@ impl Everybody {
         })
     }
 
-    /// What follows another description.
-    pub fn crowd(&self) -> Crowd {
-        self.crowd.clone()
-    }
-
-    /// Somebody is in the room, or has changed.
-    pub fn met(&mut self, other: &Participant) {
-        self.people.insert(other.id.clone(), other.clone());
-        self.help();
-    }
-
-    /// Somebody has left. The filter of that one notices by itself.
-    pub fn gone(&mut self, id: &ParticipantId) {
-        self.people.remove(id);
-        self.waiting.remove(id);
-        self.help();
-    }
-
-    /// The room is out of sight; whoever is met next is there.
-    pub fn alone(&mut self) {
-        self.people.clear();
-    }
-
-    /// Gives a filter to each who needs one, while the job lasts. Never ends.
-    pub async fn look_after(&mut self) -> String {
-        loop {
-            let due = self.waiting.values().min().copied();
-            let due = async {
-                match due {
-                    Some(due) => tokio::time::sleep_until(due.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                Some(ended) = self.helpers.join_next_with_id() => {
-                    // A helper that panicked broke, too.
-                    let (task, result) = match ended {
-                        Ok((task, result)) => (task, result),
-                        Err(error) => (error.id(), Err(JobError::Broken(error.to_string()))),
-                    };
-                    self.ended(task, result);
-                }
-                () = due => {
-                    let now = Instant::now();
-                    self.waiting.retain(|_, due| *due > now);
-                }
-            }
-            self.help();
-        }
-    }
-
-    /// Ends all filters.
-    pub async fn finish(mut self) {
-        self.stop.cancel();
-        while self.helpers.join_next().await.is_some() {}
-    }
-
     fn ended(&mut self, task: Id, result: Result<(), JobError>) {
         let Some(of) = self.whose.remove(&task) else {
             return;
@@ -206,17 +152,102 @@ impl Everybody {
     }
 }
 
-/// Should there ever be a peer of the one who waits: it takes nothing and gives nothing.
-pub fn peer_settings(name: String, ice: Ice) -> PeerSettings {
-    PeerSettings {
-        name,
-        ice,
-        sends: Sends::default(),
-        producers: None,
-        video_codecs: Vec::new(),
-        receive: Receive::Nothing,
-        latency: Latency::Fixed(Duration::ZERO),
-        is_outside: false,
+#[async_trait]
+impl RoleMedia for Everybody {
+    /// What follows another description.
+    fn parts(&self, _: &RoomName) -> Parts {
+        Parts {
+            crowd: Some(self.crowd.clone()),
+            ..Parts::default()
+        }
+    }
+
+    /// Somebody is in the room, or has changed.
+    fn met(&mut self, other: &Participant) {
+        self.people.insert(other.id.clone(), other.clone());
+        self.help();
+    }
+
+    /// Somebody has left. The filter of that one notices by itself.
+    fn gone(&mut self, id: &ParticipantId) {
+        self.people.remove(id);
+        self.waiting.remove(id);
+        self.help();
+    }
+
+    /// The room is out of sight; whoever is met next is there.
+    fn alone(&mut self) {
+        self.people.clear();
+    }
+
+    /// Gives a filter to each who needs one, while the job lasts. Never ends.
+    async fn over(&mut self) -> Over {
+        loop {
+            let due = self.waiting.values().min().copied();
+            let due = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some(ended) = self.helpers.join_next_with_id() => {
+                    // A helper that panicked broke, too.
+                    let (task, result) = match ended {
+                        Ok((task, result)) => (task, result),
+                        Err(error) => (error.id(), Err(JobError::Broken(error.to_string()))),
+                    };
+                    self.ended(task, result);
+                }
+                () = due => {
+                    let now = Instant::now();
+                    self.waiting.retain(|_, due| *due > now);
+                }
+            }
+            self.help();
+        }
+    }
+
+    /// Ends all filters.
+    async fn finish(mut self: Box<Self>, _: Because) -> Result<(), RecordingError> {
+        self.stop.cancel();
+        while self.helpers.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    /// The server was started anew: whoever is there is met again.
+    fn forgets(&mut self) {
+        self.people.clear();
+    }
+
+    /// It waits as a filter for everybody does; its relays are what is seen.
+    fn kind(&self, _: Role) -> Kind {
+        Kind::Filter
+    }
+
+    /// It leaves media to its filters.
+    fn wants_kind(&self, _: Kind) -> bool {
+        false
+    }
+
+    /// Should there ever be a peer: it takes nothing and gives nothing.
+    fn peer_settings(
+        &self,
+        name: String,
+        _: &ParticipantId,
+        _: Generation,
+        ice: Ice,
+    ) -> PeerSettings {
+        PeerSettings {
+            name,
+            ice,
+            sends: Sends::default(),
+            producers: None,
+            video_codecs: Vec::new(),
+            receive: Receive::Nothing,
+            latency: Latency::Fixed(Duration::ZERO),
+            is_outside: false,
+        }
     }
 }
 
@@ -300,30 +331,30 @@ async fn begin(
     of: &ParticipantId,
     crowd: &Crowd,
     (events, stop): (&Events, &CancellationToken),
-) -> Result<RoleMedia> {
+) -> Result<Box<dyn RoleMedia>> {
     Ok(match helps {
         Helps::ByFilters => {
             let filter = Filter::start(assignment, description, of.clone(), events).await?;
             crowd.add(of.clone(), filter.chains());
-            RoleMedia::Filter(Box::new(filter))
+            Box::new(filter)
         }
         Helps::ByRelays => {
             let pass = Pass::start(assignment, description, of.clone(), stop.clone())?;
-            RoleMedia::Pass(Box::new(pass))
+            Box::new(pass)
         }
     })
 }
 
 async fn attend_one(
     assignment: &Assignment,
-    mut role: RoleMedia,
+    mut role: Box<dyn RoleMedia>,
     events: Events,
     stop: impl Future<Output = ()>,
 ) -> Result<(), JobError> {
     // Orders are for recorders; the job's own pulse is that of the one who waits.
     let (_orders, mut inbox) = unbounded_channel();
     let pulse = Pulse::new(Instant::now());
-    let ended = stay(assignment, &mut role, &events, &pulse, &mut inbox, stop).await;
+    let ended = stay(assignment, &mut *role, &events, &pulse, &mut inbox, stop).await;
     let finished = role.finish(Because::Stopped).await;
     ended?;
     finished.map_err(|error| JobError::Broken(error.to_string()))

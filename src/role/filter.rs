@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use async_trait::async_trait;
 use gstreamer_utils::StreamProducer;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Events;
+use super::media::RoleMedia;
+use super::over::Over;
 use super::reload::Parts;
 use crate::filter::report::FilterReport;
 use crate::job::{Assignment, Event};
@@ -19,8 +22,9 @@ use crate::media::fanout::Outlet;
 use crate::media::{MediaEvent, MediaKind};
 use crate::peer::{Latency, Peer, PeerSettings, Receive, Supply};
 use crate::pipeline::{Description, Settings};
-use crate::signalling::ids::ParticipantId;
-use crate::signalling::protocol::{Ice, Participant, Sends};
+use crate::recording::{Because, RecordingError};
+use crate::signalling::ids::{Generation, ParticipantId, RoomName};
+use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
 
 /// The length of its packets of sound: as short as browsers like it, since each hop adds its own.
 const PACKET: Duration = Duration::from_millis(10);
@@ -104,26 +108,29 @@ impl Filter {
         })
     }
 
+    /// What takes the values of its description.
+    pub fn chains(&self) -> Chains {
+        self.chains.clone()
+    }
+}
+
+#[async_trait]
+impl RoleMedia for Filter {
     /// What follows another description.
-    pub fn parts(&self) -> Parts {
+    fn parts(&self, _: &RoomName) -> Parts {
         Parts {
             chains: Some(self.chains.clone()),
             ..Parts::default()
         }
     }
 
-    /// What takes the values of its description.
-    pub fn chains(&self) -> Chains {
-        self.chains.clone()
-    }
-
     /// Whose media it improves.
-    pub fn of(&self) -> &ParticipantId {
-        &self.of
+    fn enhances(&self) -> Option<&ParticipantId> {
+        Some(&self.of)
     }
 
     /// What it has to give now: what is muted at its source is muted here.
-    pub fn sends(&self) -> Sends {
+    fn sends(&self) -> Sends {
         Sends {
             audio: self.tracks.audio && self.given.audio,
             video: self.tracks.video && self.given.video,
@@ -131,14 +138,20 @@ impl Filter {
     }
 
     /// Somebody came or changed: the one whose tracks it improves may be muted.
-    pub fn heard_of(&mut self, other: &Participant) {
+    fn updated(&mut self, other: &Participant) {
         if other.id == self.of {
             self.given = other.sends;
         }
     }
 
     /// Takes from the one, sending nothing: nobody hears itself. Gives to everybody else, taking nothing.
-    pub fn peer_settings(&self, name: String, other: &ParticipantId, ice: Ice) -> PeerSettings {
+    fn peer_settings(
+        &self,
+        name: String,
+        other: &ParticipantId,
+        _: Generation,
+        ice: Ice,
+    ) -> PeerSettings {
         let is_source = *other == self.of;
         let encodings = self.encodings.clone();
         PeerSettings {
@@ -164,17 +177,17 @@ impl Filter {
     }
 
     /// A track to improve; it takes the place of the one of an older generation.
-    pub fn track(&mut self, kind: MediaKind, producer: &StreamProducer) {
+    fn track(&mut self, _: &ParticipantId, kind: MediaKind, producer: &StreamProducer) {
         self.chains.track(kind, producer.clone());
     }
 
     /// What is new for a participant: to the one whose sound it is, what becomes of it.
-    pub fn report_for(&mut self, other: &ParticipantId) -> Option<FilterReport> {
+    fn report_for(&mut self, other: &ParticipantId) -> Option<FilterReport> {
         self.report.take_if(|_| *other == self.of)
     }
 
     /// Passes notices and reports on until a chain or an encoder fails.
-    pub async fn failed(&mut self) -> String {
+    async fn over(&mut self) -> Over {
         loop {
             match self.from_media.recv().await {
                 Some(MediaEvent::Filter(report)) => {
@@ -188,7 +201,7 @@ impl Filter {
                 }
                 Some(event) => {
                     if let Err(error) = super::pass_on(event, &self.events) {
-                        return error.to_string();
+                        return Over::Broken(error.to_string());
                     }
                 }
                 // The chains hold the other end as long as the role lives.
@@ -198,10 +211,19 @@ impl Filter {
     }
 
     /// Ends chains and encoders.
-    pub async fn finish(self) {
+    async fn finish(self: Box<Self>, _: Because) -> Result<(), RecordingError> {
         self.chains.stop().await;
         let encodings = self.encodings;
         // The task cannot be cancelled and does not panic.
         let _ = tokio::task::spawn_blocking(move || encodings.stop()).await;
+        Ok(())
+    }
+
+    fn arrived(&mut self, other: &Participant) {
+        self.updated(other);
+    }
+
+    fn wants_kind(&self, kind: Kind) -> bool {
+        !matches!(kind, Kind::Filter | Kind::Viewer)
     }
 }

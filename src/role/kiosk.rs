@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Result;
+use async_trait::async_trait;
 use gstreamer_utils::StreamProducer;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Events;
 use super::attract::Show;
 use super::in_place::InPlace;
+use super::media::RoleMedia;
+use super::over::Over;
 use super::reload::Parts;
 use crate::filter::report::FilterReport;
 use crate::job::{Assignment, Event};
@@ -22,8 +25,9 @@ use crate::media::speaker::Speech;
 use crate::media::{MediaEvent, MediaKind};
 use crate::peer::{Latency, Peer, PeerSettings, Receive, Supply};
 use crate::pipeline::Description;
-use crate::signalling::ids::ParticipantId;
-use crate::signalling::protocol::{Ice, Participant, Sends};
+use crate::recording::{Because, End, RecordingError};
+use crate::signalling::ids::{Generation, ParticipantId, RoomName};
+use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
 
 /// The encoders of this machine, the ones that this job may need proven.
 async fn encoders(assignment: &Assignment, description: &Description) -> Result<Encoders> {
@@ -91,105 +95,6 @@ impl Kiosk {
         Ok(kiosk)
     }
 
-    /// What follows another description.
-    pub fn parts(&self) -> Parts {
-        Parts {
-            capture: Some(self.capture.clone()),
-            playback: Some(Arc::clone(&self.playback)),
-            attract: Some(self.show.handle()),
-            ..Parts::default()
-        }
-    }
-
-    /// How many frames were captured; the devices stay open all the time.
-    pub fn captured(&self) -> Option<u64> {
-        self.capture.frames()
-    }
-
-    /// What there is to send.
-    pub fn sends(&self) -> Sends {
-        self.capture.sends()
-    }
-
-    /// Sends what is captured, decodes what can be shown or played.
-    pub fn peer_settings(&self, name: String, ice: Ice) -> PeerSettings {
-        let settings = self.capture.settings();
-        let encodings = self.capture.encodings();
-        let sends = self.capture.sends();
-        PeerSettings {
-            name,
-            ice,
-            sends,
-            video_codecs: match sends.video {
-                true => encodings.codecs(),
-                false => settings.video.codecs.clone(),
-            },
-            producers: Some(Arc::new(move |_| Ok(Supply::Tiers(encodings.clone())))),
-            receive: Receive::Decoded {
-                audio: self.playback.plays(MediaKind::Audio),
-                video: self.playback.plays(MediaKind::Video),
-            },
-            latency: Latency::Fixed(settings.latency),
-            is_outside: false,
-        }
-    }
-
-    /// It is in its room.
-    pub fn entered(&mut self, me: &ParticipantId) {
-        self.me = Some(me.clone());
-    }
-
-    /// A participant came.
-    pub fn arrived(&mut self, other: &Participant) {
-        if let Some(source) = &other.enhances {
-            self.filters.insert(other.id.clone(), source.clone());
-        }
-    }
-
-    /// A participant's track arrives; it takes the place of the one of an older generation.
-    pub fn track(&mut self, from: &ParticipantId, kind: MediaKind, producer: &StreamProducer) {
-        let (whose, track) = match self.filters.get(from) {
-            Some(source) => (source, Track::Enhanced),
-            None => (from, Track::Original),
-        };
-        let attachment = self.playback.attach(whose, kind, track, producer);
-        self.shown.insert((from.clone(), kind), attachment);
-        self.show.handle().alone(false);
-    }
-
-    /// A participant is gone.
-    pub fn left(&mut self, other: &ParticipantId) {
-        self.shown.retain(|(id, _), _| id != other);
-        self.filters.remove(other);
-        self.show.handle().alone(self.shown.is_empty());
-    }
-
-    /// Nobody is there: the devices stay open, the encoders rest.
-    pub fn alone(&mut self) {
-        self.capture.rest();
-    }
-
-    /// Passes on what is told until capture or playback fails.
-    pub async fn failed(&mut self) -> String {
-        loop {
-            let event = tokio::select! {
-                event = self.from_media.recv() => event,
-                report = self.in_place.next() => Some(MediaEvent::Filter(report)),
-            };
-            match event {
-                Some(MediaEvent::Filter(report)) => self.tell_filter(report),
-                Some(MediaEvent::Speech(speech)) => self.hear(speech),
-                Some(event) => {
-                    if let Err(error) = super::pass_on(event, &self.events) {
-                        return error.to_string();
-                    }
-                }
-                // Capture and playback hold the other end as long as the role lives.
-                None => std::future::pending().await,
-            }
-        }
-    }
-
     /// Tells what is done to its own sound.
     fn tell_filter(&self, report: FilterReport) {
         let Some(participant) = self.me.clone() else {
@@ -214,12 +119,130 @@ impl Kiosk {
             let _ = self.events.send(Event::Speech(speech));
         }
     }
+}
+
+#[async_trait]
+impl RoleMedia for Kiosk {
+    /// What follows another description.
+    fn parts(&self, _: &RoomName) -> Parts {
+        Parts {
+            capture: Some(self.capture.clone()),
+            playback: Some(Arc::clone(&self.playback)),
+            attract: Some(self.show.handle()),
+            ..Parts::default()
+        }
+    }
+
+    /// How many frames were captured; the devices stay open all the time.
+    fn captured(&self) -> Option<u64> {
+        self.capture.frames()
+    }
+
+    /// What there is to send.
+    fn sends(&self) -> Sends {
+        self.capture.sends()
+    }
+
+    /// Sends what is captured, decodes what can be shown or played.
+    fn peer_settings(
+        &self,
+        name: String,
+        _: &ParticipantId,
+        _: Generation,
+        ice: Ice,
+    ) -> PeerSettings {
+        let settings = self.capture.settings();
+        let encodings = self.capture.encodings();
+        let sends = self.capture.sends();
+        PeerSettings {
+            name,
+            ice,
+            sends,
+            video_codecs: match sends.video {
+                true => encodings.codecs(),
+                false => settings.video.codecs.clone(),
+            },
+            producers: Some(Arc::new(move |_| Ok(Supply::Tiers(encodings.clone())))),
+            receive: Receive::Decoded {
+                audio: self.playback.plays(MediaKind::Audio),
+                video: self.playback.plays(MediaKind::Video),
+            },
+            latency: Latency::Fixed(settings.latency),
+            is_outside: false,
+        }
+    }
+
+    /// It is in its room.
+    fn entered(&mut self, me: &ParticipantId) {
+        self.me = Some(me.clone());
+    }
+
+    /// A participant came.
+    fn arrived(&mut self, other: &Participant) {
+        if let Some(source) = &other.enhances {
+            self.filters.insert(other.id.clone(), source.clone());
+        }
+    }
+
+    /// A participant's track arrives; it takes the place of the one of an older generation.
+    fn track(&mut self, from: &ParticipantId, kind: MediaKind, producer: &StreamProducer) {
+        let (whose, track) = match self.filters.get(from) {
+            Some(source) => (source, Track::Enhanced),
+            None => (from, Track::Original),
+        };
+        let attachment = self.playback.attach(whose, kind, track, producer);
+        self.shown.insert((from.clone(), kind), attachment);
+        self.show.handle().alone(false);
+    }
+
+    /// A participant is gone.
+    fn left(&mut self, other: &ParticipantId, _: End) {
+        self.shown.retain(|(id, _), _| id != other);
+        self.filters.remove(other);
+        self.show.handle().alone(self.shown.is_empty());
+    }
+
+    /// Nobody is there: the devices stay open, the encoders rest.
+    fn alone(&mut self) {
+        self.capture.rest();
+    }
+
+    /// Passes on what is told until capture or playback fails.
+    async fn over(&mut self) -> Over {
+        loop {
+            let event = tokio::select! {
+                event = self.from_media.recv() => event,
+                report = self.in_place.next() => Some(MediaEvent::Filter(report)),
+            };
+            match event {
+                Some(MediaEvent::Filter(report)) => self.tell_filter(report),
+                Some(MediaEvent::Speech(speech)) => self.hear(speech),
+                Some(event) => {
+                    if let Err(error) = super::pass_on(event, &self.events) {
+                        return Over::Broken(error.to_string());
+                    }
+                }
+                // Capture and playback hold the other end as long as the role lives.
+                None => std::future::pending().await,
+            }
+        }
+    }
 
     /// Frees the devices.
-    pub async fn finish(mut self) {
+    async fn finish(mut self: Box<Self>, _: Because) -> Result<(), RecordingError> {
         self.shown.clear();
         self.show.finish().await;
         self.playback.stop().await;
         self.capture.stop().await;
+        Ok(())
+    }
+
+    /// It starts with its machine, maybe before that has the time of day by which a certificate is valid.
+    fn gives_up(&self) -> bool {
+        false
+    }
+
+    fn wants_kind(&self, _: Kind) -> bool {
+        true
     }
 }

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, bail};
+use async_trait::async_trait;
 use gstreamer_utils::StreamProducer;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Events;
 use super::hearing;
 use super::live::{Live, Material};
+use super::media::{RoleMedia, is_recorded};
+use super::over::Over;
+use super::reload::Parts;
 use crate::job::{Assignment, Event, Parameters};
 use crate::media::capture::Context;
 use crate::media::choice::Track;
@@ -26,7 +30,7 @@ use crate::peer::{Latency, Peer, PeerSettings, Receive};
 use crate::pipeline::change::Change;
 use crate::pipeline::{Description, RecordingSettings, Settings};
 use crate::recording::{self, Because, Ear, End, News, Recording, RecordingError, Writer};
-use crate::signalling::ids::{ParticipantId, RoomName};
+use crate::signalling::ids::{Generation, ParticipantId, RoomName};
 use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
 use crate::streaming::Target;
 
@@ -148,16 +152,6 @@ impl Mixed {
         Ok(mixed)
     }
 
-    /// What is written.
-    pub fn recording(&self) -> &Recording {
-        &self.recording
-    }
-
-    /// The same, to change it.
-    pub fn recording_mut(&mut self) -> &mut Recording {
-        &mut self.recording
-    }
-
     /// Leads the encoders' frames to the file.
     fn tap(&mut self, raw: &RawOutlets, audio: Codec) -> Result<()> {
         let video = self.settings.video.codecs.first().copied();
@@ -202,16 +196,63 @@ impl Mixed {
         Ok(())
     }
 
+    /// What is written on somebody's picture. A filter has none: its sound is another one's.
+    fn label(&self, other: &Participant) -> Option<String> {
+        let kind = match other.kind {
+            Kind::Person => "person",
+            Kind::Kiosk => "kiosk",
+            Kind::Recorder => "recorder",
+            Kind::Relay => "publisher",
+            Kind::Filter | Kind::Viewer => return None,
+        };
+        let name = other.name.clone().filter(|_| self.shows_names);
+        Some(name.unwrap_or_else(|| kind.to_owned()))
+    }
+
+    fn on_news(&mut self, news: &News) {
+        self.recording.note(news);
+        if let Some(event) = news.job_event() {
+            let _ = self.events.send(event);
+        }
+        if let News::Visit(report) = news
+            && matches!(report.event, recording::Event::KeyFrameNeeded)
+        {
+            self.wants_key_frame.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+#[async_trait]
+impl RoleMedia for Mixed {
+    /// What is written.
+    fn recording(&self) -> Option<&Recording> {
+        Some(&self.recording)
+    }
+
+    /// The same, to change it.
+    fn recording_mut(&mut self) -> Option<&mut Recording> {
+        Some(&mut self.recording)
+    }
+
     /// What follows other values while it records.
-    pub fn arrangement(&self, room: &RoomName) -> Arrangement {
-        Arrangement {
-            mix: self.mix.clone(),
-            room: room.clone(),
+    fn parts(&self, room: &RoomName) -> Parts {
+        Parts {
+            arrangement: Some(Arrangement {
+                mix: self.mix.clone(),
+                room: room.clone(),
+            }),
+            ..Parts::default()
         }
     }
 
     /// Receives everything, decoded.
-    pub fn peer_settings(&self, name: String, ice: Ice) -> PeerSettings {
+    fn peer_settings(
+        &self,
+        name: String,
+        _: &ParticipantId,
+        _: Generation,
+        ice: Ice,
+    ) -> PeerSettings {
         PeerSettings {
             name,
             ice,
@@ -228,7 +269,7 @@ impl Mixed {
     }
 
     /// A participant's track arrives; it takes the place of the one of an older generation.
-    pub fn track(&mut self, from: &ParticipantId, kind: MediaKind, producer: &StreamProducer) {
+    fn track(&mut self, from: &ParticipantId, kind: MediaKind, producer: &StreamProducer) {
         let (whose, track) = match self.filters.get(from) {
             Some(source) => (source, Track::Enhanced),
             None => (from, Track::Original),
@@ -241,7 +282,7 @@ impl Mixed {
     }
 
     /// A participant came: it has a part of the picture from now on.
-    pub fn arrived(&mut self, other: &Participant) {
+    fn arrived(&mut self, other: &Participant) {
         if let Some(source) = &other.enhances {
             self.filters.insert(other.id.clone(), source.clone());
         }
@@ -260,7 +301,7 @@ impl Mixed {
     }
 
     /// A participant sends other tracks, or has another name.
-    pub fn updated(&mut self, other: &Participant) {
+    fn updated(&mut self, other: &Participant) {
         let Some(label) = self.label(other) else {
             return;
         };
@@ -270,21 +311,8 @@ impl Mixed {
         }
     }
 
-    /// What is written on somebody's picture. A filter has none: its sound is another one's.
-    fn label(&self, other: &Participant) -> Option<String> {
-        let kind = match other.kind {
-            Kind::Person => "person",
-            Kind::Kiosk => "kiosk",
-            Kind::Recorder => "recorder",
-            Kind::Relay => "publisher",
-            Kind::Filter | Kind::Viewer => return None,
-        };
-        let name = other.name.clone().filter(|_| self.shows_names);
-        Some(name.unwrap_or_else(|| kind.to_owned()))
-    }
-
     /// A participant is gone.
-    pub fn left(&mut self, other: &ParticipantId) {
+    fn left(&mut self, other: &ParticipantId, _: End) {
         self.seats.retain(|(id, _), _| id != other);
         self.ears.remove(other);
         self.filters.remove(other);
@@ -293,12 +321,12 @@ impl Mixed {
     }
 
     /// Passes on what the mix, the encoders and the file tell, until the mix fails.
-    pub async fn failed(&mut self) -> String {
+    async fn over(&mut self) -> Over {
         loop {
             tokio::select! {
                 Some(event) = self.from_media.recv() => {
                     if let Err(error) = super::pass_on(event, &self.events) {
-                        return error.to_string();
+                        return Over::Broken(error.to_string());
                     }
                 }
                 Some(news) = self.news.recv() => self.on_news(&news),
@@ -307,23 +335,11 @@ impl Mixed {
         }
     }
 
-    fn on_news(&mut self, news: &News) {
-        self.recording.note(news);
-        if let Some(event) = news.job_event() {
-            let _ = self.events.send(event);
-        }
-        if let News::Visit(report) = news
-            && matches!(report.event, recording::Event::KeyFrameNeeded)
-        {
-            self.wants_key_frame.store(true, Ordering::Relaxed);
-        }
-    }
-
     /// Ends the mix, finishes the file and the manifest.
     ///
     /// # Errors
     /// Where the manifest cannot be written, or nothing could be recorded.
-    pub async fn finish(mut self, because: Because) -> Result<(), RecordingError> {
+    async fn finish(mut self: Box<Self>, because: Because) -> Result<(), RecordingError> {
         self.seats.clear();
         self.mix.stop().await;
         let (encodings, taps) = (self.encodings.clone(), std::mem::take(&mut self.taps));
@@ -345,6 +361,14 @@ impl Mixed {
             }
         }
         finished
+    }
+
+    fn wants_kind(&self, kind: Kind) -> bool {
+        is_recorded(kind)
+    }
+
+    fn may_take(&self, other: &Participant) -> bool {
+        other.recordable
     }
 }
 

@@ -1,18 +1,18 @@
 //! What a kiosk, a recorder, a filter and a relay do with their peers' media.
 //!
 //! [`attend`] keeps one job in its room: it connects, joins, and comes back when the server was lost. A [`call`] is one
-//! stay: it owns the peers. `reload` moves a running job to another description or other values. [`common`]
+//! stay: it owns the peers. `reload` moves a running job to another description or other values. [`media`]
 //! is what all roles answer; [`kiosk`], [`recorder`], [`mixed`], [`filter`], [`everybody`] and [`relay`] are what differs.
 
 mod attract;
 mod call;
-mod common;
 mod everybody;
 mod filter;
 mod hearing;
 mod in_place;
 mod kiosk;
 mod live;
+mod media;
 mod mixed;
 mod order;
 mod other;
@@ -20,6 +20,7 @@ mod over;
 mod recorder;
 mod relay;
 mod reload;
+mod start;
 
 use std::time::Duration;
 
@@ -28,12 +29,12 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::call::Call;
-use self::common::RoleMedia;
+use self::media::RoleMedia;
 use self::order::Inbox;
 use self::over::Over;
 use self::reload::Reload;
 use crate::job::{Assignment, Event, JobState};
-use crate::media::{self, DeviceNews, MediaError, MediaEvent};
+use crate::media::{DeviceNews, MediaError, MediaEvent};
 use crate::peer::Peer;
 use crate::pipeline::Description;
 use crate::recording::Because;
@@ -70,16 +71,16 @@ pub async fn attend(
     pulse: Pulse,
     stop: impl Future<Output = ()>,
 ) -> Result<(), JobError> {
-    media::init().map_err(|error| JobError::Hopeless(error.to_string()))?;
-    media::clip::set_folder(&assignment.media());
+    crate::media::init().map_err(|error| JobError::Hopeless(error.to_string()))?;
+    crate::media::clip::set_folder(&assignment.media());
     let loaded = load(&assignment).await;
     let description = loaded.map_err(|error| JobError::Hopeless(format!("{error:#}")))?;
-    let mut role = RoleMedia::start(&assignment, &description, &events).await?;
+    let mut role = start::start(&assignment, &description, &events).await?;
     let (orders, mut inbox) = unbounded_channel();
     let parts = role.parts(&assignment.job.room);
     let reload = Reload::new(&assignment, description, parts, orders);
     let _answering = AbortOnDropHandle::new(tokio::spawn(reload.serve(requests, events.clone())));
-    let ended = stay(&assignment, &mut role, &events, &pulse, &mut inbox, stop).await;
+    let ended = stay(&assignment, &mut *role, &events, &pulse, &mut inbox, stop).await;
     pulse.ends();
     tell(&events, JobState::Stopping, None);
     let because = *ended.as_ref().unwrap_or(&Because::Stopped);
@@ -99,7 +100,7 @@ pub async fn attend(
 /// Why the job is over.
 async fn stay(
     assignment: &Assignment,
-    role: &mut RoleMedia,
+    role: &mut dyn RoleMedia,
     events: &Events,
     pulse: &Pulse,
     inbox: &mut Inbox,
@@ -160,7 +161,7 @@ async fn stay(
 }
 
 /// Waits without a room; orders are carried out all the same.
-async fn wait_alone(wait: Duration, role: &mut RoleMedia, inbox: &mut Inbox, pulse: &Pulse) {
+async fn wait_alone(wait: Duration, role: &mut dyn RoleMedia, inbox: &mut Inbox, pulse: &Pulse) {
     pulse.moved(role.captured(), std::time::Instant::now());
     let until = tokio::time::Instant::now() + wait;
     while let Ok(Some(order)) = tokio::time::timeout_at(until, inbox.recv()).await {

@@ -43,7 +43,7 @@ impl Order {
     }
 
     /// Carries it out while there is no room to tell of it: the next `join` says how things stand.
-    pub fn carry_out_alone(self, role: &mut RoleMedia) {
+    pub fn carry_out_alone(self, role: &mut dyn RoleMedia) {
         let done = match self.act {
             Act::Pause => role.pause(),
             Act::Resume => role.resume(),

@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
+use async_trait::async_trait;
 use gstreamer as gst;
 use gstreamer_audio as gst_audio;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
 use super::Events;
+use super::media::{RoleMedia, is_recorded};
+use super::over::Over;
 use crate::job::{Assignment, Event};
 use crate::media::speaker::Level;
 use crate::media::{Codec, MediaKind};
@@ -19,7 +22,7 @@ use crate::peer::{EncodedSink, Latency, Peer, PeerSettings, Receive, Wish};
 use crate::pipeline::Description;
 use crate::recording::{self, Because, Ear, End, Media, News, Recording, RecordingError, Writer};
 use crate::signalling::ids::{Generation, ParticipantId};
-use crate::signalling::protocol::{Ice, Participant, Sends};
+use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
 
 /// A recorder at work.
 pub struct Recorder {
@@ -96,18 +99,47 @@ impl Recorder {
         Ok(recorder)
     }
 
+    fn settings(&self, name: String, ice: Ice, receive: Receive) -> PeerSettings {
+        PeerSettings {
+            name,
+            ice,
+            sends: Sends::default(),
+            producers: None,
+            video_codecs: self.codecs.clone(),
+            receive,
+            latency: self.latency,
+            is_outside: false,
+        }
+    }
+
+    fn on_news(&mut self, news: &News) {
+        self.recording.note(news);
+        if let Some(event) = news.job_event() {
+            let _ = self.events.send(event);
+        }
+        if let News::Visit(report) = news
+            && matches!(report.event, recording::Event::KeyFrameNeeded)
+            && let Some(visit) = self.visits.get(&report.stem.participant)
+        {
+            visit.wants_key_frame.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+#[async_trait]
+impl RoleMedia for Recorder {
     /// What is written.
-    pub fn recording(&self) -> &Recording {
-        &self.recording
+    fn recording(&self) -> Option<&Recording> {
+        Some(&self.recording)
     }
 
     /// The same, to change it.
-    pub fn recording_mut(&mut self) -> &mut Recording {
-        &mut self.recording
+    fn recording_mut(&mut self) -> Option<&mut Recording> {
+        Some(&mut self.recording)
     }
 
     /// A writer for one who came.
-    pub fn arrived(&mut self, other: &Participant) {
+    fn arrived(&mut self, other: &Participant) {
         let writer = Arc::new(self.recording.write(other));
         self.visits.insert(
             other.id.clone(),
@@ -122,14 +154,14 @@ impl Recorder {
     }
 
     /// Mute and camera off are told to the writer: it need not wait for those tracks.
-    pub fn updated(&mut self, other: &Participant) {
+    fn updated(&mut self, other: &Participant) {
         if let Some(visit) = self.visits.get(&other.id) {
             visit.writer.set_sends(self.media.of(other.sends));
         }
     }
 
     /// Finishes the file of one who left.
-    pub fn left(&mut self, other: &ParticipantId, why: End) {
+    fn left(&mut self, other: &ParticipantId, why: End) {
         let Some(visit) = self.visits.remove(other) else {
             return;
         };
@@ -139,7 +171,7 @@ impl Recorder {
     }
 
     /// Receives everything, undecoded, into the writer.
-    pub fn peer_settings(
+    fn peer_settings(
         &self,
         name: String,
         other: &ParticipantId,
@@ -159,45 +191,19 @@ impl Recorder {
         self.settings(name, ice, receive)
     }
 
-    fn settings(&self, name: String, ice: Ice, receive: Receive) -> PeerSettings {
-        PeerSettings {
-            name,
-            ice,
-            sends: Sends::default(),
-            producers: None,
-            video_codecs: self.codecs.clone(),
-            receive,
-            latency: self.latency,
-            is_outside: false,
-        }
-    }
-
     /// Passes on what the writers tell. None of their troubles ends the recorder: the call goes on.
-    pub async fn failed(&mut self) -> String {
+    async fn over(&mut self) -> Over {
         while let Some(news) = self.news.recv().await {
             self.on_news(&news);
         }
         std::future::pending().await
     }
 
-    fn on_news(&mut self, news: &News) {
-        self.recording.note(news);
-        if let Some(event) = news.job_event() {
-            let _ = self.events.send(event);
-        }
-        if let News::Visit(report) = news
-            && matches!(report.event, recording::Event::KeyFrameNeeded)
-            && let Some(visit) = self.visits.get(&report.stem.participant)
-        {
-            visit.wants_key_frame.store(true, Ordering::Relaxed);
-        }
-    }
-
     /// Finishes all files and the manifest.
     ///
     /// # Errors
     /// Where the manifest cannot be written, or nothing could be recorded.
-    pub async fn finish(mut self, because: Because) -> Result<(), RecordingError> {
+    async fn finish(mut self: Box<Self>, because: Because) -> Result<(), RecordingError> {
         let there: Vec<_> = self.visits.keys().cloned().collect();
         there.iter().for_each(|id| self.left(id, End::Stopped));
         while self.finishing.join_next().await.is_some() {}
@@ -208,6 +214,14 @@ impl Recorder {
             }
         }
         finished
+    }
+
+    fn wants_kind(&self, kind: Kind) -> bool {
+        is_recorded(kind)
+    }
+
+    fn may_take(&self, other: &Participant) -> bool {
+        other.recordable
     }
 }
 

@@ -12,12 +12,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use async_trait::async_trait;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::media::RoleMedia;
 use super::reload::Parts;
 use super::{Events, JobError, Over};
 use crate::job::{Assignment, PeerState};
@@ -26,7 +28,9 @@ use crate::media::{Codec, MediaKind};
 use crate::peer::sdp::Promise;
 use crate::peer::{Candidate, Latency, Peer, PeerEvent, PeerSettings, Receive, Supply};
 use crate::pipeline::{Description, Settings};
-use crate::signalling::protocol::{Ice, Sends};
+use crate::recording::{Because, RecordingError};
+use crate::signalling::ids::{Generation, ParticipantId, RoomName};
+use crate::signalling::protocol::{Ice, Kind, Sends};
 use crate::whip::with_candidates;
 
 /// How long a relay waits for its publisher's offer, which the server sends with the start.
@@ -131,9 +135,12 @@ impl Relay {
             stop,
         })
     }
+}
 
+#[async_trait]
+impl RoleMedia for Relay {
     /// What answers the publisher.
-    pub fn parts(&self) -> Parts {
+    fn parts(&self, _: &RoomName) -> Parts {
         Parts {
             source: Some(self.source.clone()),
             ..Parts::default()
@@ -144,7 +151,7 @@ impl Relay {
     ///
     /// # Errors
     /// None came: the server that sent it is gone, or this is a second process after the first one's end.
-    pub async fn ready(&mut self) -> Result<(), JobError> {
+    async fn ready(&mut self) -> Result<(), JobError> {
         let answered = self.promised.wait_for(Option::is_some);
         if self.fetching.is_some() {
             // The other end lives as long as this relay.
@@ -165,7 +172,7 @@ impl Relay {
     }
 
     /// What the publisher sends.
-    pub fn sends(&self) -> Sends {
+    fn sends(&self) -> Sends {
         self.promised
             .borrow()
             .map_or_else(Sends::default, |promise| Sends {
@@ -175,7 +182,13 @@ impl Relay {
     }
 
     /// Gives what comes from the publisher, takes nothing.
-    pub fn peer_settings(&self, name: String, ice: Ice) -> PeerSettings {
+    fn peer_settings(
+        &self,
+        name: String,
+        _: &ParticipantId,
+        _: Generation,
+        ice: Ice,
+    ) -> PeerSettings {
         let tracks = self.source.tracks.clone();
         let video = self.promised.borrow().and_then(|promise| promise.video);
         PeerSettings {
@@ -196,17 +209,23 @@ impl Relay {
     }
 
     /// Waits until the publisher is gone.
-    pub async fn over(&mut self) -> Over {
+    async fn over(&mut self) -> Over {
         self.over.recv().await.unwrap_or(Over::Done)
     }
 
     /// Ends the connection, and says goodbye to the server that it fetched from.
-    pub async fn finish(self) {
+    async fn finish(self: Box<Self>, _: Because) -> Result<(), RecordingError> {
         self.stop.cancel();
         if let Some(fetching) = self.fetching {
             // It does not panic; one that hangs is not waited for.
             let _ = tokio::time::timeout(GOODBYE, fetching).await;
         }
+        Ok(())
+    }
+
+    /// It takes nothing.
+    fn wants_kind(&self, kind: Kind) -> bool {
+        kind != Kind::Relay
     }
 }
 

@@ -22,7 +22,7 @@ const SHOWN_TEXT: usize = 200;
 
 impl Call {
     /// Makes the next generation, or asks the one who makes it.
-    pub(super) async fn renew(&mut self, id: &ParticipantId, role: &RoleMedia) {
+    pub(super) async fn renew(&mut self, id: &ParticipantId, role: &dyn RoleMedia) {
         let Some(other) = self.others.get_mut(id) else {
             return;
         };
@@ -42,7 +42,7 @@ impl Call {
     }
 
     /// Builds the next generation from our side.
-    pub(super) async fn offer(&mut self, id: &ParticipantId, role: &RoleMedia) {
+    pub(super) async fn offer(&mut self, id: &ParticipantId, role: &dyn RoleMedia) {
         let Some(other) = self.others.get_mut(id) else {
             return;
         };
@@ -52,7 +52,7 @@ impl Call {
         let generation = other.generations.begin();
         other.renewal.begun();
         let ice = other.renewal.servers(self.servers.ice());
-        let settings = role.peer_settings(&other.participant, generation, &ice);
+        let settings = role.next_peer(&other.participant, generation, ice);
         let made = tokio::time::timeout(NEGOTIATION_LIMIT, Peer::offer(settings)).await;
         match made.map_err(anyhow::Error::from).and_then(|made| made) {
             Ok((peer, sdp, from_peer)) => {
@@ -75,7 +75,7 @@ impl Call {
         from: &ParticipantId,
         generation: Generation,
         sdp: &str,
-        role: &RoleMedia,
+        role: &dyn RoleMedia,
     ) {
         let Some(other) = self.others.get_mut(from) else {
             return;
@@ -89,7 +89,7 @@ impl Call {
         }
         other.renewal.begun();
         let ice = other.renewal.servers(self.servers.ice());
-        let settings = role.peer_settings(&other.participant, generation, &ice);
+        let settings = role.next_peer(&other.participant, generation, ice);
         let made = tokio::time::timeout(NEGOTIATION_LIMIT, Peer::answer(settings, sdp)).await;
         match made.map_err(anyhow::Error::from).and_then(|made| made) {
             Ok((peer, sdp, from_peer)) => {
@@ -163,11 +163,8 @@ impl Call {
         id: &ParticipantId,
         generation: Generation,
         event: PeerEvent,
-        role: &mut RoleMedia,
+        role: &mut dyn RoleMedia,
     ) {
-        let Some(event) = role.take(id, event) else {
-            return;
-        };
         match event {
             PeerEvent::Candidate(Candidate { candidate, mline }) => {
                 self.send(ClientMessage::Candidate {
@@ -189,7 +186,8 @@ impl Call {
             PeerEvent::Measured(counts) => self.on_measured(id, generation, *counts),
             PeerEvent::Tier(tier) => self.on_tier(id, generation, tier),
             PeerEvent::Error(error) => self.failed(id, generation, &error),
-            PeerEvent::ChatOpen | PeerEvent::Track { .. } => {}
+            PeerEvent::Track { kind, producer } => role.track(id, kind, &producer),
+            PeerEvent::ChatOpen => {}
         }
     }
 
@@ -249,7 +247,7 @@ impl Call {
         &mut self,
         from: &ParticipantId,
         generation: Generation,
-        role: &RoleMedia,
+        role: &dyn RoleMedia,
     ) {
         let Some(other) = self.others.get_mut(from) else {
             return;
@@ -262,7 +260,7 @@ impl Call {
     }
 
     /// Looks whether all peers serve, and makes or asks for those that are wanted.
-    pub(super) async fn look_after(&mut self, role: &RoleMedia) {
+    pub(super) async fn look_after(&mut self, role: &dyn RoleMedia) {
         let now = Instant::now();
         let mut looks = Vec::new();
         for (id, other) in &mut self.others {

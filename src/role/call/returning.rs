@@ -20,7 +20,7 @@ impl Call {
     pub(super) async fn on_incoming(
         &mut self,
         incoming: Incoming,
-        role: &mut RoleMedia,
+        role: &mut dyn RoleMedia,
     ) -> Option<Over> {
         match incoming {
             Incoming::Message(message) => return self.on_message(*message, role).await,
@@ -38,7 +38,7 @@ impl Call {
     }
 
     /// The server knows of us what we told it and of the others what they will. Who does not come is gone.
-    async fn on_restored(&mut self, welcome: Welcome, role: &mut RoleMedia) {
+    async fn on_restored(&mut self, welcome: Welcome, role: &mut dyn RoleMedia) {
         role.forgets();
         self.servers = Servers::new(welcome.ice, Instant::now(), SystemTime::now());
         let until = Instant::now() + RETURN_LIMIT;
@@ -53,7 +53,7 @@ impl Call {
         &mut self,
         participant: Participant,
         earlier: bool,
-        role: &mut RoleMedia,
+        role: &mut dyn RoleMedia,
     ) {
         let id = participant.id.clone();
         self.missing.remove(&id);
@@ -78,7 +78,7 @@ impl Call {
     }
 
     /// Takes leave of those who did not come back. Without the one whom the job is for, it is over.
-    pub(super) fn part_from_missing(&mut self, role: &mut RoleMedia) -> Option<Over> {
+    pub(super) fn part_from_missing(&mut self, role: &mut dyn RoleMedia) -> Option<Over> {
         let now = Instant::now();
         let late = self.missing.iter().filter(|(_, until)| **until <= now);
         let late: Vec<_> = late.map(|(id, _)| id.clone()).collect();

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use async_trait::async_trait;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::super::media::RoleMedia;
 use super::{Over, Tracks};
 use crate::job::Assignment;
 use crate::media::Codec;
 use crate::media::fanout::Outlet;
 use crate::peer::{Latency, Peer, PeerSettings, Receive, Supply};
 use crate::pipeline::{Description, Settings};
-use crate::signalling::ids::ParticipantId;
+use crate::signalling::ids::{Generation, ParticipantId};
 use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
 
 /// A relay that is to end says that it sends nothing any more, and goes on for so long: meanwhile its source sends to the
@@ -69,14 +71,17 @@ impl Pass {
             until: None,
         })
     }
+}
 
+#[async_trait]
+impl RoleMedia for Pass {
     /// Whose media it passes on.
-    pub fn of(&self) -> &ParticipantId {
-        &self.of
+    fn enhances(&self) -> Option<&ParticipantId> {
+        Some(&self.of)
     }
 
     /// What it has to give now: what is muted at its source is muted here.
-    pub fn sends(&self) -> Sends {
+    fn sends(&self) -> Sends {
         match self.until {
             Some(_) => Sends::default(),
             None => self.given,
@@ -85,7 +90,7 @@ impl Pass {
 
     /// Somebody is in the room, or has changed. A filter of the same source gives back what is to be heard and seen: there
     /// is nothing left for a relay.
-    pub fn met(&mut self, other: &Participant) {
+    fn met(&mut self, other: &Participant) {
         if other.id == self.of {
             self.given = other.sends;
         }
@@ -96,7 +101,13 @@ impl Pass {
     }
 
     /// Takes from the one, sending nothing: nobody hears itself. Gives to everybody else, taking nothing.
-    pub fn peer_settings(&self, name: String, other: &ParticipantId, ice: Ice) -> PeerSettings {
+    fn peer_settings(
+        &self,
+        name: String,
+        other: &ParticipantId,
+        _: Generation,
+        ice: Ice,
+    ) -> PeerSettings {
         let is_source = *other == self.of;
         let (given, taken) = (self.tracks.clone(), self.tracks.clone());
         PeerSettings {
@@ -122,7 +133,7 @@ impl Pass {
     }
 
     /// Waits until there is nothing to pass on any more.
-    pub async fn over(&mut self) -> Over {
+    async fn over(&mut self) -> Over {
         let until = match self.until {
             Some(until) => until,
             None => tokio::select! {
@@ -132,5 +143,10 @@ impl Pass {
         };
         sleep_until(until).await;
         Over::Done
+    }
+
+    /// People have their media from relays; others from each other, as everywhere.
+    fn wants_kind(&self, kind: Kind) -> bool {
+        kind == Kind::Person
     }
 }

@@ -5,18 +5,21 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
+use async_trait::async_trait;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::super::media::{RoleMedia, is_recorded};
 use super::publish::{Passing, Publisher};
 use super::{Events, GOODBYE, Over};
-use crate::job::{Assignment, Event, Of};
+use crate::job::{Assignment, Event, Of, Role};
 use crate::media::Codec;
 use crate::peer::{Latency, Peer, PeerSettings, Receive};
 use crate::pipeline::{Description, Settings};
-use crate::signalling::ids::ParticipantId;
+use crate::recording::{Because, End, RecordingError};
+use crate::signalling::ids::{Generation, ParticipantId};
 use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
 use crate::whip::client::Remote;
 
@@ -93,8 +96,42 @@ impl Push {
         })
     }
 
+    /// Ends the publication of this one.
+    fn end(&mut self, other: &ParticipantId) {
+        if let Some(current) = self.current.take_if(|current| current.of == *other) {
+            current.stop.cancel();
+        }
+    }
+
+    fn codecs(&self) -> Vec<Codec> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.settings.video.codecs.iter();
+        all.filter(|codec| !refused.contains(codec))
+            .copied()
+            .collect()
+    }
+
+    /// Says once that the one who was named is not there.
+    fn miss(&mut self) {
+        let Some(of) = &self.of else {
+            return;
+        };
+        let is_there = self.people.iter().any(|one| one.id == *of);
+        if is_there || std::mem::replace(&mut self.is_missed, true) {
+            return;
+        }
+        let message = format!("of: nobody in the room has the id {of}; waiting for it");
+        let _ = self.events.send(Event::Error {
+            message,
+            fatal: false,
+        });
+    }
+}
+
+#[async_trait]
+impl RoleMedia for Push {
     /// Somebody is in the room, or has changed.
-    pub fn met(&mut self, other: &Participant) {
+    fn met(&mut self, other: &Participant) {
         if let Some(current) = self.current.as_ref().filter(|one| one.of == other.id) {
             current.sends.send_replace(other.sends);
         }
@@ -104,16 +141,9 @@ impl Push {
         }
     }
 
-    /// The media of this one may not be had any more.
-    pub fn left(&mut self, other: &ParticipantId) {
-        if let Some(current) = self.current.take_if(|current| current.of == *other) {
-            current.stop.cancel();
-        }
-    }
-
     /// Somebody has left the room. The one who was named does not come back under this id.
-    pub fn gone(&mut self, other: &ParticipantId) {
-        self.left(other);
+    fn gone(&mut self, other: &ParticipantId) {
+        self.end(other);
         self.people.retain(|one| one.id != *other);
         if self.of.as_ref() == Some(other) {
             // Whoever waits for it has gone with the job.
@@ -122,7 +152,7 @@ impl Push {
     }
 
     /// Nobody else is there, or the room is out of sight.
-    pub fn alone(&mut self) {
+    fn alone(&mut self) {
         self.people.clear();
         if let Some(current) = self.current.take() {
             current.stop.cancel();
@@ -130,7 +160,7 @@ impl Push {
     }
 
     /// Chooses whom to publish, where nobody is; told once. A new peer with that one is to be made.
-    pub fn turn_to(&mut self) -> Option<ParticipantId> {
+    fn turn_to(&mut self) -> Option<ParticipantId> {
         if self.current.is_some() {
             return None;
         }
@@ -168,7 +198,13 @@ impl Push {
     }
 
     /// Takes what the one who is published sends; of others nothing.
-    pub fn peer_settings(&self, name: String, other: &ParticipantId, ice: Ice) -> PeerSettings {
+    fn peer_settings(
+        &self,
+        name: String,
+        other: &ParticipantId,
+        _: Generation,
+        ice: Ice,
+    ) -> PeerSettings {
         let current = self.current.as_ref().filter(|one| one.of == *other);
         let known = current.and_then(|current| current.passing.codec());
         PeerSettings {
@@ -186,40 +222,39 @@ impl Push {
     }
 
     /// Waits until nobody is to be published any more.
-    pub async fn over(&mut self) -> Over {
+    async fn over(&mut self) -> Over {
         self.over.recv().await.unwrap_or(Over::Done)
     }
 
     /// Ends the session with the other server, and says goodbye.
-    pub async fn finish(mut self) {
+    async fn finish(mut self: Box<Self>, _: Because) -> Result<(), RecordingError> {
         self.alone();
         let ended = async { while self.publishing.join_next().await.is_some() {} };
         // One that hangs is not waited for.
         let _ = tokio::time::timeout(GOODBYE, ended).await;
+        Ok(())
     }
 
-    fn codecs(&self) -> Vec<Codec> {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = self.settings.video.codecs.iter();
-        all.filter(|codec| !refused.contains(codec))
-            .copied()
-            .collect()
+    /// The media of this one may not be had any more.
+    fn left(&mut self, other: &ParticipantId, _: End) {
+        self.end(other);
     }
 
-    /// Says once that the one who was named is not there.
-    fn miss(&mut self) {
-        let Some(of) = &self.of else {
-            return;
-        };
-        let is_there = self.people.iter().any(|one| one.id == *of);
-        if is_there || std::mem::replace(&mut self.is_missed, true) {
-            return;
-        }
-        let message = format!("of: nobody in the room has the id {of}; waiting for it");
-        let _ = self.events.send(Event::Error {
-            message,
-            fatal: false,
-        });
+    /// It is seen as what it does: it takes the call away.
+    fn kind(&self, _: Role) -> Kind {
+        Kind::Recorder
+    }
+
+    fn takes_away(&self) -> bool {
+        true
+    }
+
+    fn wants_kind(&self, kind: Kind) -> bool {
+        is_recorded(kind)
+    }
+
+    fn may_take(&self, other: &Participant) -> bool {
+        other.recordable
     }
 }
 
