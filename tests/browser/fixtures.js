@@ -45,6 +45,8 @@ export function launch({ allowed = true, devices = 'one', picture = 'small.mjpeg
   });
 }
 
+/** @typedef {{browsers: (kind: BrowserKind) => Promise<import('@playwright/test').Browser>}} Shared the browser that is open, or another where it is not of this kind */
+
 /**
  * @typedef {object} Fixtures
  * @property {string} config attache.toml's text, by `test.use`
@@ -54,8 +56,23 @@ export function launch({ allowed = true, devices = 'one', picture = 'small.mjpeg
  * @property {(url: string, visit?: Visit) => Promise<import('@playwright/test').Page>} visit opens a page as another person
  */
 
-/** @type {import('@playwright/test').TestType<import('@playwright/test').PlaywrightTestArgs & Fixtures, {}>} */
+/** @type {import('@playwright/test').TestType<import('@playwright/test').PlaywrightTestArgs & Fixtures, Shared>} */
 export const test = base.extend(/** @type {any} */ ({
+  // Chromium takes most of a second to start and to end: tests share one, each with people (contexts) of its own.
+  browsers: [async (/** @type {{}} */ {}, /** @type {(browsers: Shared['browsers']) => Promise<void>} */ use) => {
+    /** @type {{kind: string, browser: import('@playwright/test').Browser}|null} */
+    let open = null;
+    await use(async (kind) => {
+      const name = JSON.stringify(kind);
+      if (open?.kind !== name || !open.browser.isConnected()) {
+        await open?.browser.close();
+        open = { kind: name, browser: await launch(kind) };
+      }
+      return open.browser;
+    });
+    await /** @type {{browser: import('@playwright/test').Browser}|null} */ (open)?.browser.close();
+  }, { scope: 'worker' }],
+
   config: ['', { option: true }],
   browserKind: [{}, { option: true }],
 
@@ -69,11 +86,11 @@ export const test = base.extend(/** @type {any} */ ({
     if (info.status !== info.expectedStatus) console.log(`--- server log\n${server.log}---`);
   },
 
-  /** @param {Fixtures} fixtures @param {(browser: import('@playwright/test').Browser) => Promise<void>} use */
-  people: async ({ browserKind }, use) => {
-    const browser = await launch(browserKind);
+  /** @param {Fixtures & Shared} fixtures @param {(browser: import('@playwright/test').Browser) => Promise<void>} use */
+  people: async ({ browsers, browserKind }, use) => {
+    const browser = await browsers(browserKind);
     await use(browser);
-    await browser.close();
+    for (const context of browser.contexts()) await context.close();
   },
 
   /** @param {Fixtures} fixtures @param {(visit: Fixtures['visit']) => Promise<void>} use @param {import('@playwright/test').TestInfo} info */
@@ -120,7 +137,7 @@ export async function expectMovingPicture(video) {
   await expect.poll(async () => spread(await look(video)), { message: 'the picture has light and dark' }).toBeGreaterThan(15);
   const first = await look(video);
   await expect.poll(async () => difference(first, await look(video)), { message: 'the picture moves' }).toBeGreaterThan(1);
-  await expectFrames(video);
+  await expectFrames(video, 5);
 }
 
 /** Waits until a video has shown further frames. The browser's own counter starts again when the picture's size changes. @param {import('@playwright/test').Locator} video */
@@ -143,9 +160,12 @@ export function frames(video) {
   return video.evaluate((element) => /** @type {HTMLVideoElement} */ (element).getVideoPlaybackQuality().totalVideoFrames);
 }
 
-/** The loudest moment of what a video plays within a time, as root mean square. @param {import('@playwright/test').Locator} video @returns {Promise<number>} */
-export function hear(video, milliseconds = 1500) {
-  return video.evaluate(async (element, limit) => {
+/** Speech is louder, as root mean square. */
+const SPEECH = 0.01;
+
+/** The loudest moment of what a video plays, as root mean square: within a time, or until it is as loud as speech. @param {import('@playwright/test').Locator} video @returns {Promise<number>} */
+function hear(video, milliseconds = 1500) {
+  return video.evaluate(async (element, [limit, speech]) => {
     const context = new AudioContext();
     await context.resume();
     const analyser = new AnalyserNode(context, { fftSize: 2048 });
@@ -154,7 +174,7 @@ export function hear(video, milliseconds = 1500) {
     const samples = new Float32Array(analyser.fftSize);
     let loudest = 0;
     const end = performance.now() + limit;
-    while (performance.now() < end) {
+    while (performance.now() < end && loudest <= speech) {
       await new Promise((resolve) => setTimeout(resolve, 20));
       analyser.getFloatTimeDomainData(samples);
       const power = samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length;
@@ -162,12 +182,12 @@ export function hear(video, milliseconds = 1500) {
     }
     await context.close();
     return loudest;
-  }, milliseconds);
+  }, [milliseconds, SPEECH]);
 }
 
 /** Waits until speech is heard. @param {import('@playwright/test').Locator} video */
 export async function expectSound(video) {
-  await expect.poll(() => hear(video), { message: 'there is sound', timeout: 20_000 }).toBeGreaterThan(0.01);
+  await expect.poll(() => hear(video), { message: 'there is sound', timeout: 20_000 }).toBeGreaterThan(SPEECH);
 }
 
 /** Waits until nothing is heard. @param {import('@playwright/test').Locator} video */

@@ -1,13 +1,20 @@
-// How the browser tests run: Debian's Chromium with fake devices, one test after another (two cores).
+// How the browser tests run: Debian's Chromium with fake devices, on two cores. One after another, but that those which
+// mostly wait and look run beside those which compute and measure.
 
 import { defineConfig } from '@playwright/test';
 
+/** What waits for clocks, networks and a page's words: no more than a browser or two, and nothing that a neighbour would put off. */
+const WAITING = ['access', 'choice', 'consent', 'lag', 'liveness', 'reconnect', 'sleep', 'speakers', 'status', 'trouble'].map((name) => `${name}.spec.js`);
+
 export default defineConfig({
   testDir: '.',
-  testMatch: '*.spec.js',
   outputDir: 'test-results',
   globalSetup: './setup.js',
-  workers: 1,
+  workers: 2,
+  projects: [
+    { name: 'media', testMatch: '*.spec.js', testIgnore: WAITING, workers: 1 },
+    { name: 'waiting', testMatch: WAITING, workers: 1 },
+  ],
   timeout: 90_000,
   expect: { timeout: 15_000 },
   forbidOnly: Boolean(process.env.CI),

@@ -19,38 +19,52 @@ function decoded(file) {
   return JSON.parse(execFileSync('ffprobe', ['-v', 'error', ...asked, file], { encoding: 'utf8' })).streams;
 }
 
-for (const { asked, named, file } of CODECS) {
-  test(`a browser that sends ${asked} is recorded as it is, and the file plays`, async ({ server, visit, people }) => {
-    test.slow();
-    cpSync(join(server.pipelines, 'recorder.toml'), join(server.pipelines, 'all.toml'));
-    appendFileSync(join(server.pipelines, 'all.toml'), '\n[settings.video]\ncodecs = ["vp8", "h264", "vp9", "av1"]\n');
-    const { id } = await server.startJob({ role: 'recorder', room: 'studio', description: 'all' });
-    const job = () => server.api(`jobs/${id}`);
-    await expect.poll(async () => (await job()).state, { timeout: 20_000 }).toBe('joined');
-    await visit(server.room('studio'), { query: `?codec=${asked}` });
-    await expect.poll(async () => (await job()).recordings[0]?.duration_ms ?? 0, { timeout: 60_000 }).toBeGreaterThan(4000);
-    await server.api(`jobs/${id}`, { method: 'DELETE' });
-    await expect.poll(async () => (await job()).state, { timeout: 20_000 }).toBe('stopped');
+/** Plays a file in a browser. @param {import('@playwright/test').Page} page @param {string} path */
+async function expectPlays(page, path) {
+  await page.goto(pathToFileURL(path).href);
+  await page.locator('video').evaluate((element) => {
+    const player = /** @type {HTMLVideoElement} */ (element);
+    Object.assign(player, { muted: true, loop: true });
+    return player.play();
+  });
+  // The picture itself cannot be read from a file's page; that it is shown can.
+  await expectFrames(page.locator('video'));
+}
 
+test(`what browsers send in ${CODECS.map(({ asked }) => asked).join(', ')} is recorded as it is, and the files play`, async ({ server, visit, people }) => {
+  test.slow();
+  cpSync(join(server.pipelines, 'recorder.toml'), join(server.pipelines, 'all.toml'));
+  appendFileSync(join(server.pipelines, 'all.toml'), '\n[settings.video]\ncodecs = ["vp8", "h264", "vp9", "av1"]\n');
+  // A room for each, all at once.
+  const all = await Promise.all(CODECS.map(async (codec) => {
+    const { id } = await server.startJob({ role: 'recorder', room: codec.named, description: 'all' });
+    return { ...codec, job: () => server.api(`jobs/${id}`), end: () => server.api(`jobs/${id}`, { method: 'DELETE' }) };
+  }));
+  for (const { job, named } of all) await expect.poll(async () => (await job()).state, { message: named, timeout: 30_000 }).toBe('joined');
+  for (const { asked, named } of all) await visit(server.room(named), { query: `?codec=${asked}` });
+  for (const { job, named } of all) {
+    const enough = async () => {
+      const { recordings: [recording], peers: [peer] } = await job();
+      return recording?.duration_ms > 4000 && peer?.video_frames > 30;
+    };
+    await expect.poll(enough, { message: `${named} is recorded`, timeout: 60_000 }).toBe(true);
+  }
+  for (const { end } of all) await end();
+
+  const player = await people.newPage();
+  for (const { job, named, file } of all) {
+    await expect.poll(async () => (await job()).state, { message: named, timeout: 20_000 }).toBe('stopped');
     const [recording] = (await job()).recordings;
-    const [{ name }] = (await server.api('recordings')).recordings;
-    const path = join(server.folder, 'recordings', name, recording.file.split('/').at(-1));
+    const { recordings } = await server.api('recordings');
+    const { name } = recordings.find((/** @type {{room: string}} */ { room }) => room === named);
+    const path = join(server.folder, 'recordings', name, recording.file);
     expect(path.endsWith(`.${file}`), path).toBe(true);
     const streams = decoded(path);
     const video = streams.find(({ codec_type }) => codec_type === 'video');
     const audio = streams.find(({ codec_type }) => codec_type === 'audio');
     expect([video?.codec_name, audio?.codec_name]).toEqual([named, 'opus']);
-    expect(Number(video?.nb_read_frames), 'pictures').toBeGreaterThan(15);
-    expect(Number(audio?.nb_read_frames), 'frames of sound').toBeGreaterThan(150);
-
-    const player = await people.newPage();
-    await player.goto(pathToFileURL(path).href);
-    await player.locator('video').evaluate((element) => {
-      const player = /** @type {HTMLVideoElement} */ (element);
-      Object.assign(player, { muted: true, loop: true });
-      return player.play();
-    });
-    // The picture itself cannot be read from a file's page; that it is shown can.
-    await expectFrames(player.locator('video'));
-  });
-}
+    expect(Number(video?.nb_read_frames), `pictures of ${named}`).toBeGreaterThan(15);
+    expect(Number(audio?.nb_read_frames), `frames of sound beside ${named}`).toBeGreaterThan(150);
+    await expectPlays(player, path);
+  }
+});
