@@ -4,6 +4,7 @@ import { test as base, chromium, expect } from '@playwright/test';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Server } from './server.js';
+import { takeTurn } from './turns.js';
 
 export { expect };
 
@@ -51,6 +52,7 @@ export function launch({ allowed = true, devices = 'one', picture = 'small.mjpeg
  * @typedef {object} Fixtures
  * @property {string} config attache.toml's text, by `test.use`
  * @property {BrowserKind} browserKind by `test.use`
+ * @property {boolean} changesNetwork by `test.use`: it runs when no other test does
  * @property {Server} server
  * @property {import('@playwright/test').Browser} people a browser with fake devices
  * @property {(url: string, visit?: Visit) => Promise<import('@playwright/test').Page>} visit opens a page as another person
@@ -75,6 +77,14 @@ export const test = base.extend(/** @type {any} */ ({
 
   config: ['', { option: true }],
   browserKind: [{}, { option: true }],
+  changesNetwork: [false, { option: true }],
+
+  // Its limit is not the test's: the neighbour may be a long one.
+  turn: [async (/** @type {Fixtures} */ { changesNetwork }, /** @type {() => Promise<void>} */ use, /** @type {import('@playwright/test').TestInfo} */ info) => {
+    const giveBack = await takeTurn(info.parallelIndex, changesNetwork);
+    await use();
+    giveBack();
+  }, { auto: true, timeout: 300_000 }],
 
   /** @param {Fixtures} fixtures @param {(server: Server) => Promise<void>} use @param {import('@playwright/test').TestInfo} info */
   server: async ({ config }, use, info) => {

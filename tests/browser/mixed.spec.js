@@ -12,7 +12,7 @@ const MUTED_S = 6;
 /** The spans of silence in a film, in seconds. @param {string} file */
 function silences(file) {
   const said = spawnSync('ffmpeg', ['-hide_banner', '-i', file, '-af', 'silencedetect=noise=-50dB:d=3', '-f', 'null', '-'], { encoding: 'utf8' }).stderr;
-  const numbers = (/** @type {string} */ name) => [...said.matchAll(new RegExp(`silence_${name}: ([\\d.]+)`, 'g'))].map((match) => Number(match[1]));
+  const numbers = (/** @type {string} */ name) => [...said.matchAll(new RegExp(`silence_${name}: (-?[\\d.]+)`, 'g'))].map((match) => Number(match[1]));
   return { starts: numbers('start'), ends: numbers('end') };
 }
 

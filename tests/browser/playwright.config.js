@@ -2,6 +2,7 @@
 // mostly wait and look run beside those which compute and measure.
 
 import { defineConfig } from '@playwright/test';
+import { WORKERS } from './turns.js';
 
 /** What waits for clocks, networks and a page's words: no more than a browser or two, and nothing that a neighbour would put off. */
 const WAITING = ['access', 'choice', 'consent', 'lag', 'liveness', 'reconnect', 'sleep', 'speakers', 'status', 'trouble'].map((name) => `${name}.spec.js`);
@@ -10,7 +11,7 @@ export default defineConfig({
   testDir: '.',
   outputDir: 'test-results',
   globalSetup: './setup.js',
-  workers: 2,
+  workers: WORKERS,
   projects: [
     { name: 'media', testMatch: '*.spec.js', testIgnore: WAITING, workers: 1 },
     { name: 'waiting', testMatch: WAITING, workers: 1 },

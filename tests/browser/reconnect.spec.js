@@ -32,6 +32,8 @@ const test = base.extend(/** @type {any} */ ({
   },
 }));
 
+test.use({ changesNetwork: true });
+
 /** Waits for sound and a picture that moves; the next generation may take over meanwhile. @param {import('@playwright/test').Locator} tile */
 async function expectMedia(tile) {
   await expect(async () => {

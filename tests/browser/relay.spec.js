@@ -13,7 +13,7 @@ const PORT = 3479;
 const address = Object.values(networkInterfaces()).flat().find((one) => one?.family === 'IPv4' && !one.internal)?.address;
 
 const test = base.extend(/** @type {any} */ ({
-  turn: [async (/** @type {{}} */ {}, /** @type {() => Promise<void>} */ use) => {
+  coturn: [async (/** @type {{}} */ {}, /** @type {() => Promise<void>} */ use) => {
     const turn = spawn('turnserver', ['-n', '--listening-ip', String(address), '--relay-ip', String(address), '--listening-port', String(PORT),
       '--use-auth-secret', '--static-auth-secret', SECRET, '--realm', 'attache.test', '--no-tls', '--no-dtls', '--no-cli', '--no-rfc5780',
       '--log-file', 'stdout', '--pidfile', '/dev/null'], { stdio: 'ignore' });
