@@ -9,7 +9,7 @@ const LONG_S = 1800;
 
 /** Records for so many seconds. */
 export function measureDrift(seconds = '60') {
-  const cargo = ['test', '--quiet', '--locked', '--test', 'drift', '--', '--ignored', '--nocapture', TEST];
+  const cargo = ['test', '--quiet', '--locked', '--test', 'sound', '--', '--ignored', '--nocapture', TEST];
   const env = { ...process.env, ATTACHE_DRIFT_S: seconds };
   const { status, stdout } = spawnSync('cargo', cargo, { encoding: 'utf8', env, stdio: ['ignore', 'pipe', 'inherit'] });
   const line = stdout.split('\n').find((line) => line.startsWith('{"files"'));

@@ -158,7 +158,7 @@ are processor seconds per second.
   same time on ${drift.date}, commit ${drift.commit}. ${long(drift, 'as received').flashes} and ${long(drift, 'mixed').flashes} flashes, of which ${long(drift, 'as received').without_a_beep} and ${long(drift, 'mixed').without_a_beep} had no beep in the file (the load average of this
   machine was ${drift.load_before}); the largest offset of the others was ${milliseconds(long(drift, 'as received').max_ms)} and
   ${milliseconds(long(drift, 'mixed').max_ms)}. The drift is the slope of the line with the least squares. All run by one machine's clock; that a sender's
-  sound card runs fast is a test's matter (\`tests/drift.rs\`). \`node benches/run.mjs drift 3600\` does it again.
+  sound card runs fast is a test's matter (\`tests/sound/drift.rs\`). \`node benches/run.mjs drift 3600\` does it again.
 - **Changes**: checks and starts ${changes.times} times, gaps in ${changes.gaps} calls each. The size goes from 1280x720 to 960x540: a new source and a new encoder behind the running
   call. The broken encoder is a stand-in for \`vah264enc\` that works until its 240th frame and then fails; x264enc takes
   over. The page notes the longest time between two pictures (33 ms where nothing happens).

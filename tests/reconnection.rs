@@ -65,6 +65,37 @@ fn assert_gap_right_in_time(place: &Place, mut recorder: Job, generations: Range
     );
 }
 
+/// Until it is in its room again after it was lost.
+fn until_back(kiosk: &Job) -> Instant {
+    kiosk.until("the signalling is lost", |event| {
+        event["state"] == "reconnecting"
+    });
+    kiosk.until("it is back", |event| event["state"] == "joined")
+}
+
+// The longest: by its name it begins first, and the others run beside it.
+#[test]
+fn a_call_and_its_recording_outlive_a_path_that_is_away_for_forty_seconds() {
+    let mut link = Link::new();
+    let place = Place::at(&link.here, "");
+    let kiosk = place.kiosk(&link);
+    let recorder = place.recorder();
+    recorder.until_recorded(s(4.0));
+    link.cut();
+    std::thread::sleep(s(40.0));
+    link.mend();
+    let mended = Instant::now();
+    let back = until_back(&kiosk) - mended;
+    println!("signalling back after {back:?}");
+    // Frames are told of while they come; those from before the cut are passed over.
+    recorder.recorded();
+    recorder.until("frames come again", |event| event["event"] == "receiving");
+    let again = recorder.recorded();
+    recorder.until_recorded(again + s(5.0));
+    // The tries that went under meanwhile are in the manifest, too.
+    assert_gap_right_in_time(&place, recorder, 1..=9);
+}
+
 #[test]
 fn a_recording_goes_on_when_a_path_that_was_cut_is_back() {
     let mut link = Link::new();
@@ -106,14 +137,6 @@ fn a_kiosk_that_gets_another_address_is_recorded_in_the_same_file() {
     assert_gap_right_in_time(&place, recorder, 2..=2);
 }
 
-/// Until it is in its room again after it was lost.
-fn until_back(kiosk: &Job) -> Instant {
-    kiosk.until("the signalling is lost", |event| {
-        event["state"] == "reconnecting"
-    });
-    kiosk.until("it is back", |event| event["state"] == "joined")
-}
-
 #[test]
 fn a_kiosk_with_one_network_that_gets_another_address_is_back_soon() {
     let link = Link::new();
@@ -134,28 +157,6 @@ fn a_kiosk_with_one_network_that_gets_another_address_is_back_soon() {
 }
 
 #[test]
-fn a_path_that_is_away_for_forty_seconds_ends_neither_call_nor_recording() {
-    let mut link = Link::new();
-    let place = Place::at(&link.here, "");
-    let kiosk = place.kiosk(&link);
-    let recorder = place.recorder();
-    recorder.until_recorded(s(4.0));
-    link.cut();
-    std::thread::sleep(s(40.0));
-    link.mend();
-    let mended = Instant::now();
-    let back = until_back(&kiosk) - mended;
-    println!("signalling back after {back:?}");
-    // Frames are told of while they come; those from before the cut are passed over.
-    recorder.recorded();
-    recorder.until("frames come again", |event| event["event"] == "receiving");
-    let again = recorder.recorded();
-    recorder.until_recorded(again + s(5.0));
-    // The tries that went under meanwhile are in the manifest, too.
-    assert_gap_right_in_time(&place, recorder, 1..=9);
-}
-
-#[test]
 fn a_router_that_forgets_its_connections_ends_neither_call_nor_recording() {
     let link = Link::new();
     let router = link.behind_a_router();
@@ -166,8 +167,9 @@ fn a_router_that_forgets_its_connections_ends_neither_call_nor_recording() {
     link.rebind();
     let rebound = Instant::now();
     until_back(&kiosk);
-    recorder.until_recorded(s(10.0));
-    println!("six seconds recorded {:?} after", rebound.elapsed());
+    // Pictures come up to five seconds after the change, and three more are to be seen.
+    recorder.until_recorded(s(13.0));
+    println!("nine seconds recorded {:?} after", rebound.elapsed());
     drop(recorder);
     let (recording, file) = place.recorded();
     let content = Content::of(&file);

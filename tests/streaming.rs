@@ -262,7 +262,7 @@ async fn ask(daemon: &Daemon, recorder: &str, what: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happens_in_a_pause_does_not_go_out() {
-    const PAUSE: Duration = Duration::from_secs(5);
+    const PAUSE: Duration = Duration::from_secs(4);
     let _alone = ALONE.lock().await;
     let port = free_port();
     let daemon = allowing(port);
@@ -271,7 +271,7 @@ async fn what_happens_in_a_pause_does_not_go_out() {
     let url = format!("rtmp://127.0.0.1:{port}/live/{KEY}");
     let recorder = recorder(&daemon, &url).await;
     until_state(&daemon, &recorder, "live").await;
-    go_on(&daemon, &recorder, 5000).await;
+    go_on(&daemon, &recorder, 3000).await;
     ask(&daemon, &recorder, "pause").await;
     // The pause is to hold flashes and beeps.
     tokio::time::sleep(PAUSE).await;
@@ -279,7 +279,7 @@ async fn what_happens_in_a_pause_does_not_go_out() {
     assert_eq!(paused["stream"]["state"], "live", "{paused:#}");
     ask(&daemon, &recorder, "resume").await;
     // The file has the pause as a gap.
-    go_on(&daemon, &recorder, 5000 + 5000).await;
+    go_on(&daemon, &recorder, 4000 + 3000).await;
     end(&daemon, &recorder).await;
     end(&daemon, &kiosk).await;
 
@@ -292,7 +292,7 @@ async fn what_happens_in_a_pause_does_not_go_out() {
             panic!("one hole is in {times:?}")
         };
         assert!(hole >= PAUSE - Duration::from_secs(1), "{hole:?}");
-        assert!(times.len() >= 7, "{times:?}");
+        assert!(times.len() >= 5, "{times:?}");
     }
 }
 

@@ -1,22 +1,10 @@
 //! A recorder of sound alone is sent no picture: nobody encodes one for it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot go on fails"
-)]
-
-#[path = "support/daemon.rs"]
-mod daemon;
-#[path = "support/media.rs"]
-mod media;
-#[path = "support/record.rs"]
-mod record;
 
 use std::path::{Path, PathBuf};
 
-use daemon::Daemon;
-use media::Content;
-use record::Recorder;
+use crate::daemon::Daemon;
+use crate::media::Content;
+use crate::record::Recorder;
 use serde_json::Value;
 
 const DESCRIPTION: &str =

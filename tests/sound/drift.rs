@@ -1,26 +1,13 @@
 //! Sound and picture stay together: of a sender whose sound card is not right, and over an hour.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot go on fails"
-)]
-
-#[path = "support/daemon.rs"]
-mod daemon;
-#[path = "support/fast_card.rs"]
-mod fast_card;
-#[path = "support/job.rs"]
-mod job;
-#[path = "support/media.rs"]
-mod media;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::daemon::{Daemon, media_files};
+use crate::media::Content;
+use crate::{fast_card, job};
 use attache::job::{Parameters, Role, Value as Parameter};
-use daemon::{Daemon, media_files};
 use gstreamer as gst;
-use media::Content;
 use serde_json::{Value, json};
 
 /// How far apart flashes and beeps of a file are, and how that changes.

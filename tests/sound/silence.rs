@@ -1,19 +1,9 @@
 //! A recording ends by itself when nobody was heard for as long as its description says, and not while somebody is.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot go on fails"
-)]
-
-#[path = "support/daemon.rs"]
-mod daemon;
-#[path = "support/media.rs"]
-mod media;
 
 use std::time::Duration;
 
-use daemon::{Daemon, media_files};
-use media::Content;
+use crate::daemon::{Daemon, media_files};
+use crate::media::Content;
 use serde_json::{Value, json};
 
 /// In seconds: enough to be connected on a busy machine. The kiosk beeps once in each.
