@@ -8,13 +8,14 @@
 //! * [`bandwidth`] tells what the way to the other side carries; [`pacer`] lets packets go at that rate, and sends again
 //!   what is asked for. [`lean`] takes out of webrtcbin what is done there or not needed.
 //! * [`ice`] sets servers and candidates; [`data`] is the chat channel; [`stats`] reads webrtcbin's counters,
-//!   [`reports`] the other side's.
+//!   [`reports`] the other side's; [`goodbye`] hears that it closes the connection.
 //!
 //! Callbacks of GStreamer link, report a [`PeerEvent`] and return; the task that owns the [`Peer`] decides.
 
 pub mod bandwidth;
 mod data;
 pub mod generation;
+mod goodbye;
 mod ice;
 mod jitter;
 mod key_frame;
@@ -377,6 +378,10 @@ impl Peer {
         let heard = traffic::hear(&webrtc)?;
         let counters = Arc::new(Counters::default());
         watch_state(&webrtc, &events);
+        if settings.is_outside {
+            // Participants of a room tell by signalling that they leave.
+            goodbye::listen(&webrtc, &events)?;
+        }
         watch_bus(&pipeline, &events)?;
         ice::watch_candidates(&webrtc, &events);
         receive::watch_pads(&pipeline, &webrtc, &settings.receive, &counters, &events);

@@ -225,14 +225,17 @@ test('what a publisher sends is seen and heard by people and players, until it e
   await expect.poll(async () => (await server.api('jobs')).jobs.map((/** @type {{state: string}} */ { state }) => state)).toEqual(['stopped']);
 });
 
-test('a publisher that vanishes leaves the room', async ({ server, visit }) => {
+test('a publisher that closes its connection without a word to the server leaves the room at once', async ({ server, visit }) => {
   const publisher = await visit(`${server.url}/status`);
   const { location } = await publish(publisher, `${server.url}/whip/stage`);
   await expect.poll(async () => (await participants(server, 'stage')).map(({ kind }) => kind)).toEqual(['relay']);
   // One that never connects is waited for much longer.
   await expect.poll(() => publisher.evaluate(() => /** @type {any} */ (window).connection.connectionState)).toBe('connected');
+  const closed = Date.now();
   await publisher.evaluate(() => /** @type {any} */ (window).connection.close());
   await expect.poll(async () => participants(server, 'stage'), { timeout: 30_000 }).toEqual([]);
+  // Of one that only falls silent that is thought after ten seconds.
+  expect(Date.now() - closed, 'milliseconds until it has left').toBeLessThan(8000);
   const late = { method: 'PATCH', headers: { 'content-type': 'application/trickle-ice-sdpfrag' }, body: 'a=end-of-candidates\r\n' };
   await expect.poll(async () => (await fetch(location, late)).status, { message: 'the session has ended' }).toBe(404);
 });
