@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use daemon::Daemon;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -26,10 +26,10 @@ fn text(name: &str) -> String {
     std::fs::read_to_string(file(name)).unwrap()
 }
 
-fn promtool(arguments: [&str; 2], name: &str) {
+fn promtool(arguments: [&str; 2], file: &Path) {
     let done = Command::new("promtool")
         .args(arguments)
-        .arg(file(name))
+        .arg(file)
         .output()
         .expect("promtool is there: scripts/install-dependencies.sh test");
     assert!(done.status.success(), "{done:?}");
@@ -37,8 +37,8 @@ fn promtool(arguments: [&str; 2], name: &str) {
 
 #[test]
 fn the_alert_rules_are_well_formed_and_fire_when_they_should() {
-    promtool(["check", "rules"], "alerts.yml");
-    promtool(["test", "rules"], "alerts.test.yml");
+    promtool(["check", "rules"], &file("alerts.yml"));
+    promtool(["test", "rules"], &file("alerts.test.yml"));
 }
 
 #[test]
@@ -60,14 +60,40 @@ fn metrics_in(text: &str) -> BTreeSet<String> {
     ours.map(str::to_owned).collect()
 }
 
-/// What the dashboard asks Prometheus for.
-fn queries(dashboard: &Value) -> Vec<String> {
+fn dashboard() -> Value {
+    serde_json::from_str(&text("dashboard.json")).unwrap()
+}
+
+/// What the dashboard's panels ask Prometheus for.
+fn expressions(dashboard: &Value) -> Vec<String> {
     let panels = dashboard["panels"].as_array().unwrap().iter();
     let targets = panels.flat_map(|panel| panel["targets"].as_array().unwrap());
     let asked = targets.map(|target| target["expr"].as_str().unwrap().to_owned());
+    asked.collect()
+}
+
+/// The same, and what it asks for to fill its lists of choices.
+fn queries(dashboard: &Value) -> Vec<String> {
     let variables = dashboard["templating"]["list"].as_array().unwrap().iter();
     let variables = variables.map(|one| one["query"].as_str().unwrap().to_owned());
-    asked.chain(variables).collect()
+    expressions(dashboard)
+        .into_iter()
+        .chain(variables)
+        .collect()
+}
+
+#[test]
+fn the_dashboards_queries_are_well_formed() {
+    let asked = expressions(&dashboard());
+    // Prometheus checks an expression where it is a rule's; JSON is YAML.
+    let rule =
+        |(n, expr): (usize, &String)| json!({ "record": format!("panel_{n}"), "expr": expr });
+    let rules: Vec<_> = asked.iter().enumerate().map(rule).collect();
+    let rules = json!({ "groups": [{ "name": "dashboard", "rules": rules }] });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("dashboard.yml");
+    std::fs::write(&file, rules.to_string()).unwrap();
+    promtool(["check", "rules"], &file);
 }
 
 #[tokio::test]
@@ -83,8 +109,7 @@ async fn the_dashboard_and_the_rules_ask_for_metrics_that_there_are() {
             (name, _) => name.to_owned(),
         })
         .collect();
-    let dashboard: Value = serde_json::from_str(&text("dashboard.json")).unwrap();
-    let queries = queries(&dashboard);
+    let queries = queries(&dashboard());
     assert!(queries.len() > 15, "{queries:?}");
     let rules = text("alerts.yml");
     let expressions = rules.lines().filter(|line| line.contains("expr:"));
