@@ -7,7 +7,7 @@
 //! * [`encoder`]: which encoders, and why; [`encodings`]: those at work; `lane`: one codec
 //!   in one tier; `encoding`: its encoder; [`health`]: whether it
 //!   keeps up.
-//! * [`tiers`]: cheaper encodings for slower links, and who gets which.
+//! * [`tiers`]: cheaper encodings for slower links, and who gets which; [`layers`]: those that a sender makes itself.
 //! * [`chain`]: what a filter does with a track; [`choice`]: whether that or the original is heard.
 //! * [`playback`]: what others send, mixed; `mixer`: GStreamer's mixers; `seat`: one of them in it; `fade`: whether it is
 //!   heard; `fit`: its size; [`grid`], [`layout`]: where each picture lies.
@@ -40,6 +40,7 @@ mod ink;
 pub mod inlet;
 pub mod key_frames;
 mod lane;
+pub mod layers;
 pub mod layout;
 pub mod marks;
 mod mixer;

@@ -1,7 +1,8 @@
 //! One PeerConnection with one other participant: the only place that names `webrtcbin`.
 //!
 //! * [`sdp`] reads and checks what the other side describes; [`generation`] says which PeerConnection counts.
-//! * [`negotiate`] turns both into m-lines, offers and answers.
+//! * [`negotiate`] turns both into m-lines, offers and answers; [`simulcast`] is what they say of several encodings of one
+//!   picture, and [`layers`] tells those apart.
 //! * [`send`] takes encoded frames from the fan-out to webrtcbin; [`receive`] brings the other side's back, through
 //!   [`jitter`] buffers.
 //! * [`liveness`] says whether a peer still serves, by what [`traffic`] counts; [`renewal`] when the next is made.
@@ -19,6 +20,7 @@ mod goodbye;
 mod ice;
 mod jitter;
 mod key_frame;
+mod layers;
 mod lean;
 pub mod liveness;
 mod negotiate;
@@ -30,6 +32,7 @@ pub mod sdp;
 mod send;
 mod sender_clock;
 mod silence;
+pub mod simulcast;
 mod stats;
 mod timing;
 mod traffic;
@@ -50,6 +53,7 @@ use crate::filter::report::FilterReport;
 use crate::job::PeerState;
 use crate::media::encodings::Encodings;
 use crate::media::fanout::Outlet;
+use crate::media::layers::Layers;
 use crate::media::{Codec, MediaKind, clock};
 use crate::pipeline::Tier;
 use crate::quality::Counts;
@@ -59,7 +63,7 @@ use liveness::Reported;
 
 pub use generation::Candidate;
 pub use jitter::Latency;
-pub use receive::{EncodedSink, Passage, Receive, Wish};
+pub use receive::{EncodedSink, LayerPassage, Passage, Receive, Wish};
 
 /// Where the encoded frames of a codec come from.
 pub enum Supply {
@@ -67,6 +71,8 @@ pub enum Supply {
     Outlet(Outlet),
     /// The tier that the peer's link carries.
     Tiers(Encodings),
+    /// Likewise, of the encodings that whoever sends the picture makes itself.
+    Layers(Layers),
 }
 
 /// Tells it; called when a peer is about to send.
@@ -158,6 +164,7 @@ pub struct Peer {
     events: UnboundedSender<PeerEvent>,
     reports: reports::Reports,
     heard: traffic::Packets,
+    sources: layers::Sources,
     line: Arc<pacer::line::Line>,
     /// The other side knows that there is no picture.
     told_paused: bool,
@@ -376,6 +383,7 @@ impl Peer {
         pacer::insert(&webrtc, &line);
         lean::prepare(&webrtc, side, &line)?;
         let heard = traffic::hear(&webrtc)?;
+        let sources = layers::Sources::watch(&webrtc)?;
         let counters = Arc::new(Counters::default());
         watch_state(&webrtc, &events);
         if settings.is_outside {
@@ -384,7 +392,8 @@ impl Peer {
         }
         watch_bus(&pipeline, &events)?;
         ice::watch_candidates(&webrtc, &events);
-        receive::watch_pads(&pipeline, &webrtc, &settings.receive, &counters, &events);
+        let counted = (&counters, &sources);
+        receive::watch_pads(&pipeline, &webrtc, &settings.receive, counted, &events);
         let chat = data::Chat::watch(&webrtc, &events);
         let peer = Self {
             pipeline,
@@ -397,6 +406,7 @@ impl Peer {
             events,
             reports: reports::Reports::default(),
             heard,
+            sources,
             line,
             told_paused: false,
             measuring: None,

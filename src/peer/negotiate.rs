@@ -11,7 +11,8 @@ use gstreamer_webrtc::{
 
 use super::sdp::{AudioLevel, Description, Direction as OpenWays, Format, MediaSection, TWCC};
 use super::send::Sender;
-use super::{Peer, PeerSettings};
+use super::simulcast::{self, Simulcast};
+use super::{Peer, PeerSettings, Receive};
 use crate::media::{Codec, MediaKind};
 
 /// The id that our offers give the congestion control extension.
@@ -24,7 +25,15 @@ impl Peer {
         let offer = self.describe_offer().await?;
         self.set_description("set-local-description", &offer)
             .await?;
-        Ok(offer.sdp().as_text()?)
+        let offer = offer.sdp().as_text()?;
+        let video = self
+            .kinds()
+            .iter()
+            .position(|kind| *kind == MediaKind::Video);
+        Ok(match (&self.settings.receive, video) {
+            (Receive::Layers(_), Some(video)) => Simulcast::offered().received(&offer, video),
+            (_, Some(_) | None) => offer,
+        })
     }
 
     /// Makes the offer without acting on it: nothing is gathered yet.
@@ -39,8 +48,8 @@ impl Peer {
     }
 
     pub(super) async fn negotiate_answer(&mut self, offer: &str) -> Result<String> {
-        let sdp = parse(offer)?;
-        let mut description = Description::parse(&sdp)?;
+        let offered = parse(offer)?;
+        let mut description = Description::parse(&offered)?;
         for section in &mut description.sections {
             // One format only: who answers chooses.
             section.formats = self.preferred(section).into_iter().collect();
@@ -58,13 +67,28 @@ impl Peer {
             self.add_section(section, false)?;
         }
         self.build_senders(&description)?;
+        let sdp = parse(&simulcast::without(offer))?;
         let offer = WebRTCSessionDescription::new(WebRTCSDPType::Offer, sdp);
         self.set_description("set-remote-description", &offer)
             .await?;
         let answer = self.describe("create-answer", "answer").await?;
         self.set_description("set-local-description", &answer)
             .await?;
-        Ok(answer.sdp().as_text()?)
+        let answer = answer.sdp().as_text()?;
+        Ok(match self.expected_layers(&description) {
+            Some((mline, simulcast)) => simulcast.received(&answer, mline),
+            None => answer,
+        })
+    }
+
+    /// The encodings that the other side will send, if all of them are taken here; their packets are told apart from now on.
+    fn expected_layers<'a>(&self, described: &'a Description) -> Option<(usize, &'a Simulcast)> {
+        let section = described.section(MediaKind::Video)?;
+        let is_taken =
+            section.direction.sends && matches!(self.settings.receive, Receive::Layers(_));
+        let simulcast = section.simulcast.as_ref().filter(|_| is_taken)?;
+        self.sources.expect(simulcast.extension);
+        Some((section.mline, simulcast))
     }
 
     /// What our offer is about. A server outside of rooms is not asked about what flows neither way.
@@ -100,8 +124,11 @@ impl Peer {
     }
 
     pub(super) async fn negotiate_accept(&mut self, answer: &str) -> Result<()> {
-        let sdp = parse(answer)?;
-        let description = Description::parse(&sdp)?;
+        let answered = parse(answer)?;
+        let description = Description::parse(&answered)?;
+        // Else the encoding that comes is the only one.
+        let _ = self.expected_layers(&description);
+        let sdp = parse(&simulcast::without(answer))?;
         let answer = WebRTCSessionDescription::new(WebRTCSDPType::Answer, sdp);
         self.set_description("set-remote-description", &answer)
             .await?;
@@ -137,6 +164,7 @@ impl Peer {
             twcc,
             level,
             direction,
+            simulcast: _,
         } = *section;
         let has = match kind {
             MediaKind::Audio => self.settings.sends.audio,
@@ -265,6 +293,7 @@ fn offered_sections(kinds: &[MediaKind], video_codecs: &[Codec]) -> Vec<MediaSec
                 // Payloaders write the extension only where its attributes are named.
                 voice_flag: Some(true),
             }),
+            simulcast: None,
         }
     };
     kinds.iter().enumerate().map(section).collect()

@@ -13,6 +13,9 @@ use gstreamer_utils::{StreamProducer, streamproducer::ProducerSettings};
 use gstreamer_video as gst_video;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::layers::{Layer, Sources};
+use super::sender_clock::Stream;
+use super::simulcast::Rid;
 use super::timing::{PeerClock, TrackTiming};
 use super::{Counters, PeerEvent, key_frame};
 use crate::media::fanout::Outlet;
@@ -23,6 +26,9 @@ pub type EncodedSink = Arc<dyn Fn(MediaKind, gst::Sample) -> Wish + Send + Sync>
 
 /// Gives the outlet that the frames of a received codec go to.
 pub type Passage = Arc<dyn Fn(Codec) -> Result<Outlet> + Send + Sync>;
+
+/// Likewise; of a picture of which several encodings were agreed on, one for each.
+pub type LayerPassage = Arc<dyn Fn(Codec, Option<&Rid>) -> Result<Outlet> + Send + Sync>;
 
 /// What the taker of a frame wants of the sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +53,9 @@ pub enum Receive {
     /// Frames of both, straight into the fan-out: to others, without a look at them. Their PTS are when they were captured,
     /// so that sound and picture go on as far apart as the sender made them, and not as they arrived.
     Passed(Passage),
+    /// The same; a picture may come in several encodings (simulcast), each with an outlet of its own. A description says
+    /// that all are taken that the other side has; our offers ask for three.
+    Layers(LayerPassage),
     /// Raw frames: `audio/x-raw` S16LE 48 kHz stereo, `video/x-raw` I420; handed over in [`PeerEvent::Track`].
     /// What is not wanted is received and dropped undecoded.
     Decoded {
@@ -78,9 +87,11 @@ impl Receive {
     pub(super) fn opens(&self, kind: MediaKind) -> bool {
         match self {
             Self::Nothing => false,
-            Self::Encoded(_) | Self::Passed(_) | Self::Decoded { .. } | Self::Recorded { .. } => {
-                true
-            }
+            Self::Encoded(_)
+            | Self::Passed(_)
+            | Self::Layers(_)
+            | Self::Decoded { .. }
+            | Self::Recorded { .. } => true,
             Self::EncodedSound(_) => kind == MediaKind::Audio,
             Self::Only { .. } => self.decodes(kind),
         }
@@ -95,6 +106,7 @@ impl Receive {
             | Self::Encoded(_)
             | Self::EncodedSound(_)
             | Self::Passed(_)
+            | Self::Layers(_)
             | Self::Decoded { .. }
             | Self::Recorded { .. } => true,
         }
@@ -103,9 +115,14 @@ impl Receive {
     /// Whether received frames of this kind are handed over raw.
     fn decodes(&self, kind: MediaKind) -> bool {
         match (self, kind) {
-            (Self::Nothing | Self::Encoded(_) | Self::EncodedSound(_) | Self::Passed(_), _) => {
-                false
-            }
+            (
+                Self::Nothing
+                | Self::Encoded(_)
+                | Self::EncodedSound(_)
+                | Self::Passed(_)
+                | Self::Layers(_),
+                _,
+            ) => false,
             (
                 Self::Decoded { audio, .. }
                 | Self::Recorded { audio, .. }
@@ -127,13 +144,14 @@ pub fn watch_pads(
     pipeline: &gst::Pipeline,
     webrtc: &gst::Element,
     receive: &Receive,
-    counters: &Arc<Counters>,
+    (counters, sources): (&Arc<Counters>, &Sources),
     events: &UnboundedSender<PeerEvent>,
 ) {
     let pipeline = pipeline.downgrade();
     let (receive, counters, events) = (receive.clone(), counters.clone(), events.clone());
+    let sources = sources.clone();
     let clock = match receive {
-        Receive::Passed(_) => PeerClock::passing_on(),
+        Receive::Passed(_) | Receive::Layers(_) => PeerClock::passing_on(),
         Receive::Nothing
         | Receive::Encoded(_)
         | Receive::EncodedSound(_)
@@ -148,8 +166,16 @@ pub fn watch_pads(
         if pad.direction() != gst::PadDirection::Src {
             return;
         }
-        let timing = |kind| TrackTiming::watch(&clock, kind, webrtc, pad);
-        if let Err(error) = link(&pipeline, pad, &receive, &counters, &events, timing) {
+        let layer = sources.at(pad);
+        let timing = |kind| {
+            let encoding = match layer {
+                Layer::One { ssrc, .. } => ssrc,
+                Layer::Whole | Layer::Unknown => 0,
+            };
+            TrackTiming::watch(&clock, Stream { kind, encoding }, webrtc, pad)
+        };
+        let counted = (&counters, &layer);
+        if let Err(error) = link(&pipeline, pad, &receive, counted, &events, timing) {
             let _ = events.send(PeerEvent::Error(format!(
                 "a received track cannot be used: {error:#}"
             )));
@@ -161,7 +187,7 @@ fn link(
     pipeline: &gst::Pipeline,
     pad: &gst::Pad,
     receive: &Receive,
-    counters: &Arc<Counters>,
+    (counters, layer): (&Arc<Counters>, &Layer),
     events: &UnboundedSender<PeerEvent>,
     timing: impl FnOnce(MediaKind) -> Arc<TrackTiming>,
 ) -> Result<()> {
@@ -180,18 +206,8 @@ fn link(
         let pictures = parser.static_pad("src").context("a parser without a pad")?;
         key_frame::wait_for_it(&first_pad(&bin)?, &pictures);
     }
-    let sink = match receive {
-        Receive::Passed(outlet) => outlet(codec)?.feed().appsink(),
-        Receive::Nothing
-        | Receive::Encoded(_)
-        | Receive::EncodedSound(_)
-        | Receive::Decoded { .. }
-        | Receive::Recorded { .. }
-        | Receive::Only { .. } => gst_app::AppSink::builder()
-            .sync(false)
-            .async_(false)
-            .build(),
-    };
+    let way = way(receive, codec, layer)?;
+    let sink = way.as_ref().map_or_else(end, |way| way.feed().appsink());
     pipeline.add(&bin)?;
     pipeline.add(&sink)?;
     bin.link(&sink)?;
@@ -201,7 +217,7 @@ fn link(
             forward(&sink, kind, timing(kind), encoded);
             None
         }
-        Receive::Passed(_) => {
+        Receive::Passed(_) | Receive::Layers(_) if way.is_some() => {
             let pad = sink.static_pad("sink");
             stamp(&pad.context("an appsink without a pad")?, timing(kind));
             None
@@ -219,6 +235,8 @@ fn link(
         Receive::Decoded { .. }
         | Receive::Recorded { .. }
         | Receive::Only { .. }
+        | Receive::Passed(_)
+        | Receive::Layers(_)
         | Receive::Nothing => {
             discard(&sink);
             None
@@ -234,6 +252,39 @@ fn link(
         let _ = events.send(track);
     }
     Ok(())
+}
+
+/// The outlet that frames go to as they come, if they do.
+fn way(receive: &Receive, codec: Codec, layer: &Layer) -> Result<Option<Outlet>> {
+    Ok(match (receive, layer) {
+        (Receive::Passed(outlet), _) => Some(outlet(codec)?),
+        (Receive::Layers(outlet), Layer::One { rid, .. }) => Some(outlet(codec, Some(rid))?),
+        (Receive::Layers(outlet), Layer::Unknown) if codec.kind() == MediaKind::Audio => {
+            Some(outlet(codec, None)?)
+        }
+        (Receive::Layers(_), Layer::Unknown) => {
+            tracing::warn!(%codec, "none of its packets says which encoding of the picture this is: it is left out");
+            None
+        }
+        (Receive::Layers(outlet), Layer::Whole) => Some(outlet(codec, None)?),
+        (
+            Receive::Nothing
+            | Receive::Encoded(_)
+            | Receive::EncodedSound(_)
+            | Receive::Decoded { .. }
+            | Receive::Recorded { .. }
+            | Receive::Only { .. },
+            _,
+        ) => None,
+    })
+}
+
+/// Where frames end that go to no outlet.
+fn end() -> gst_app::AppSink {
+    gst_app::AppSink::builder()
+        .sync(false)
+        .async_(false)
+        .build()
 }
 
 fn codec_of(pad: &gst::Pad) -> Result<Codec> {

@@ -6,6 +6,7 @@ use gst::glib::value::ToSendValue;
 use gstreamer as gst;
 use gstreamer_sdp as gst_sdp;
 
+use super::simulcast::{self, Simulcast};
 use crate::media::{Codec, MediaKind};
 use crate::signalling::protocol::Sends;
 
@@ -70,6 +71,24 @@ pub enum SdpError {
         /// The section's media.
         kind: String,
     },
+    /// Several encodings of one picture, described in a way that nobody can read.
+    #[error(
+        "m-line {mline} has a=simulcast:{found}; `send` or `recv` is needed, and RIDs of up to 16 letters, digits, `-` and `_` with `;` between them (RFC 8853)"
+    )]
+    Simulcast {
+        /// Index of the section.
+        mline: usize,
+        /// What was found.
+        found: String,
+    },
+    /// More encodings of one picture than anybody needs.
+    #[error("m-line {mline} sends {count} encodings of its picture; attache takes up to {most}", most = simulcast::MOST)]
+    Encodings {
+        /// Index of the section.
+        mline: usize,
+        /// How many there are.
+        count: usize,
+    },
 }
 
 /// Which way a section's media may flow, seen from the description's author.
@@ -121,6 +140,8 @@ pub struct MediaSection {
     pub twcc: Option<u8>,
     /// Of sound: the audio level extension.
     pub level: Option<AudioLevel>,
+    /// Several encodings of the picture that the author sends.
+    pub simulcast: Option<Simulcast>,
 }
 
 /// What attache needs to know of a remote description.
@@ -197,6 +218,7 @@ impl Description {
             formats: formats(media),
             twcc: twcc(media),
             level: audio_level(media),
+            simulcast: Simulcast::read(mline, media)?,
         });
         Ok(())
     }
@@ -378,7 +400,10 @@ fn audio_level(media: &gst_sdp::SDPMediaRef) -> Option<AudioLevel> {
 }
 
 /// The id (and direction) of a header extension (RFC 8285, 5), and its attributes.
-fn extension<'a>(media: &'a gst_sdp::SDPMediaRef, name: &str) -> Option<(&'a str, &'a str)> {
+pub(super) fn extension<'a>(
+    media: &'a gst_sdp::SDPMediaRef,
+    name: &str,
+) -> Option<(&'a str, &'a str)> {
     let maps = media.attributes().filter(|a| a.key() == "extmap");
     maps.filter_map(|map| map.value()?.split_once(' '))
         .find_map(|(id, rest)| {

@@ -19,7 +19,7 @@ use super::{PeerEvent, Producers, Supply};
 use crate::media::fanout::{Outlet, Taking};
 use crate::media::inlet::Inlet;
 use crate::media::tiers::switch::Switch;
-use crate::media::tiers::viewers::Listening;
+use crate::media::tiers::viewers::{Listening, Tell};
 use crate::media::{Codec, MediaKind};
 
 /// Payload per packet: with SRTP, TURN and tunnels it fits every usual path.
@@ -149,6 +149,10 @@ impl Sender {
         }
         self.link = Some(match (producers(*codec)?, codec.kind()) {
             (Supply::Outlet(outlet), MediaKind::Audio) => Link::Taking(take(&outlet, inlet)),
+            (Supply::Layers(_), MediaKind::Audio) => bail!("{codec} has no layers: it is sound"),
+            (Supply::Layers(layers), MediaKind::Video) => {
+                Link::Switch(layers.view(inlet, estimates, tell(events)))
+            }
             (Supply::Outlet(outlet), MediaKind::Video) => {
                 let switch = Switch::new(inlet);
                 switch.turn_to(&outlet);
@@ -159,12 +163,7 @@ impl Sender {
                 Link::Sound(taking, encodings.listen(estimates))
             }
             (Supply::Tiers(encodings), MediaKind::Video) => {
-                let events = events.clone();
-                let tell = move |tier| {
-                    // Nobody listens any more once the peer is closed.
-                    let _ = events.send(PeerEvent::Tier(tier));
-                };
-                Link::Switch(encodings.view(*codec, inlet, estimates, Box::new(tell))?)
+                Link::Switch(encodings.view(*codec, inlet, estimates, tell(events))?)
             }
         });
         Ok(())
@@ -182,6 +181,15 @@ impl Sender {
         }
         caps.build()
     }
+}
+
+/// Tells the peer's owner what is sent of the picture.
+fn tell(events: &UnboundedSender<PeerEvent>) -> Tell {
+    let events = events.clone();
+    Box::new(move |tier| {
+        // Nobody listens any more once the peer is closed.
+        let _ = events.send(PeerEvent::Tier(tier));
+    })
 }
 
 /// Sound from now on; what would come too late is left out, and most of silence.

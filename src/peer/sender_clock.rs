@@ -10,7 +10,7 @@
 //! passed on as it came, the stamps keep their distances instead: a listener that finds others fills the gaps with what it
 //! makes up. A difference that can be heard against the picture is made up at once there.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::media::MediaKind;
@@ -34,13 +34,28 @@ const NTP_FRACTION: u32 = 32;
 /// Nanoseconds; differences of clocks, so signed.
 type Nanos = i64;
 
+/// One of a sender's tracks, or one of several encodings of a picture: each has time stamps of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stream {
+    /// Sound or picture.
+    pub kind: MediaKind,
+    /// Among several encodings of the picture the SSRC; else 0.
+    pub encoding: u32,
+}
+
+impl From<MediaKind> for Stream {
+    fn from(kind: MediaKind) -> Self {
+        Self { kind, encoding: 0 }
+    }
+}
+
 /// The clock of one sender: that of its PeerConnection.
 #[derive(Debug, Default)]
 pub struct SenderClock {
     /// Its sound is passed on as it came.
     passes_on: bool,
     audio: Track,
-    video: Track,
+    video: BTreeMap<u32, Track>,
     /// Arrival minus capture on the sender's clock, of all tracks that reported.
     delay: Smallest,
 }
@@ -92,10 +107,11 @@ impl SenderClock {
     }
 
     /// A packet came: its RTP time stamp, and the running time at which it arrived.
-    pub fn on_packet(&mut self, kind: MediaKind, timestamp: u32, arrival: Duration) {
+    pub fn on_packet(&mut self, of: impl Into<Stream>, timestamp: u32, arrival: Duration) {
+        let of = of.into();
         let arrival = nanos(arrival);
-        let track = self.track(kind);
-        let at = track.extend(kind, timestamp);
+        let track = self.track(of);
+        let at = track.extend(of.kind, timestamp);
         track.delay.see(arrival - at, arrival);
         if let Some(report) = track.report {
             self.delay.see(arrival - (at + report), arrival);
@@ -103,11 +119,12 @@ impl SenderClock {
     }
 
     /// A sender report came: an NTP time stamp in its 64 bits and the RTP time stamp of the same moment.
-    pub fn on_report(&mut self, kind: MediaKind, ntp: u64, timestamp: u32) {
+    pub fn on_report(&mut self, of: impl Into<Stream>, ntp: u64, timestamp: u32) {
+        let of = of.into();
         let seconds = i64::from((ntp >> NTP_FRACTION) as u32) * 1_000_000_000;
         let fraction = ((ntp & u64::from(u32::MAX)) * 1_000_000_000) >> NTP_FRACTION;
-        let track = self.track(kind);
-        let at = track.near(kind, timestamp);
+        let track = self.track(of);
+        let at = track.near(of.kind, timestamp);
         let report = seconds + i64::try_from(fraction).unwrap_or(0) - at;
         let before = track.report.replace(report);
         if before.is_none_or(|before| (report - before).abs() > STEP) {
@@ -125,11 +142,12 @@ impl SenderClock {
 
     /// The running time at which the frame with this RTP time stamp was captured, the shortest way through the network
     /// included. Frames of a track are to be asked for in their order.
-    pub fn capture(&mut self, kind: MediaKind, timestamp: u32) -> Option<Duration> {
+    pub fn capture(&mut self, of: impl Into<Stream>, timestamp: u32) -> Option<Duration> {
+        let of = of.into();
         let path = self.delay.get();
-        let keeps_distances = self.passes_on && kind == MediaKind::Audio;
-        let track = self.track(kind);
-        let at = track.near(kind, timestamp);
+        let keeps_distances = self.passes_on && of.kind == MediaKind::Audio;
+        let track = self.track(of);
+        let at = track.near(of.kind, timestamp);
         let target = match (track.report, path) {
             (Some(report), Some(path)) => report + path,
             (Some(_) | None, _) => track.delay.get()?,
@@ -151,10 +169,10 @@ impl SenderClock {
         u64::try_from(at + applied).ok().map(Duration::from_nanos)
     }
 
-    fn track(&mut self, kind: MediaKind) -> &mut Track {
-        match kind {
+    fn track(&mut self, of: Stream) -> &mut Track {
+        match of.kind {
             MediaKind::Audio => &mut self.audio,
-            MediaKind::Video => &mut self.video,
+            MediaKind::Video => self.video.entry(of.encoding).or_default(),
         }
     }
 }

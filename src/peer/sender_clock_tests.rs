@@ -204,3 +204,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn encodings_of_one_picture_have_stamps_of_their_own_and_one_time() {
+    let mut clock = SenderClock::passing_on();
+    let of = |encoding| Stream {
+        kind: Video,
+        encoding,
+    };
+    let bases = [(of(7), 17u32), (of(8), u32::MAX - 900)];
+    let mut captured = [0; 2];
+    for frame in 0..100u32 {
+        let at = Duration::from_millis(u64::from(frame) * 40 + 1000);
+        for (place, (stream, base)) in bases.into_iter().enumerate() {
+            let stamp = base.wrapping_add(frame * 3600);
+            if frame == 5 {
+                clock.on_report(stream, 4_000_000_000 << 32, stamp);
+            }
+            // The larger one takes longer.
+            let delay = Duration::from_millis(10 + 20 * place as u64);
+            clock.on_packet(stream, stamp, at + delay);
+            captured[place] = nanos(clock.capture(stream, stamp).unwrap());
+        }
+    }
+    let apart = (captured[0] - captured[1]).abs();
+    assert!(apart < MS, "{captured:?}");
+}

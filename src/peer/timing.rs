@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use gst::prelude::*;
 use gstreamer as gst;
 
-use super::sender_clock::SenderClock;
-use crate::media::MediaKind;
+use super::sender_clock::{SenderClock, Stream};
 
 /// Frames whose stamps are remembered: more than a jitter buffer and a depayloader hold.
 const REMEMBERED: usize = 256;
@@ -22,7 +21,7 @@ pub struct PeerClock(Arc<Mutex<SenderClock>>);
 /// One track's stamps.
 #[derive(Debug)]
 pub struct TrackTiming {
-    kind: MediaKind,
+    of: Stream,
     clock: PeerClock,
     stamps: Mutex<Stamps>,
 }
@@ -59,12 +58,12 @@ impl TrackTiming {
     /// Watches the packets that leave webrtcbin at `pad`.
     pub fn watch(
         clock: &PeerClock,
-        kind: MediaKind,
+        of: Stream,
         webrtc: &gst::Element,
         pad: &gst::Pad,
     ) -> Arc<Self> {
         let timing = Arc::new(Self {
-            kind,
+            of,
             clock: clock.clone(),
             stamps: Mutex::default(),
         });
@@ -96,7 +95,7 @@ impl TrackTiming {
         let arrival = buffer.dts().unwrap_or(pts);
         self.clock
             .lock()
-            .on_packet(self.kind, header.timestamp, arrival.into());
+            .on_packet(self.of, header.timestamp, arrival.into());
         let mut stamps = self.stamps();
         if stamps
             .recent
@@ -123,7 +122,7 @@ impl TrackTiming {
     fn on_report(&self, ntp: u64, timestamp: u32) {
         let is_new = self.stamps().report.replace((ntp, timestamp)) != Some((ntp, timestamp));
         if is_new {
-            self.clock.lock().on_report(self.kind, ntp, timestamp);
+            self.clock.lock().on_report(self.of, ntp, timestamp);
         }
     }
 
@@ -154,7 +153,7 @@ impl TrackTiming {
         // All packets of a frame have one time; a depayloader keeps it.
         let (_, timestamp) = *stamps.recent.iter().rev().min_by_key(distance)?;
         drop(stamps);
-        let at = self.clock.lock().capture(self.kind, timestamp)?;
+        let at = self.clock.lock().capture(self.of, timestamp)?;
         gst::ClockTime::try_from(at).ok()
     }
 

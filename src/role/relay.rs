@@ -24,10 +24,12 @@ use super::reload::Parts;
 use super::{Events, JobError, Over};
 use crate::job::{Assignment, PeerState};
 use crate::media::fanout::Outlet;
+use crate::media::layers::Layers;
 use crate::media::{Codec, MediaKind};
 use crate::peer::sdp::Promise;
+use crate::peer::simulcast::Rid;
 use crate::peer::{Candidate, Latency, Peer, PeerEvent, PeerSettings, Receive, Supply};
-use crate::pipeline::{Description, Settings};
+use crate::pipeline::{Bitrate, Description, Settings};
 use crate::recording::{Because, RecordingError};
 use crate::signalling::ids::{Generation, ParticipantId, RoomName};
 use crate::signalling::protocol::{Ice, Kind, Sends};
@@ -74,24 +76,46 @@ pub struct Source {
 #[derive(Clone)]
 struct Tracks {
     audio: Outlet,
-    video: Arc<Mutex<Option<(Codec, Outlet)>>>,
+    /// What the sound takes of a link.
+    sound: Bitrate,
+    video: Arc<Mutex<Option<Layers>>>,
 }
 
 impl Tracks {
-    /// The outlet of a codec; the first video codec asked for is the only one.
-    fn outlet(&self, codec: Codec) -> Result<Outlet> {
-        if codec.kind() == MediaKind::Audio {
-            return Ok(self.audio.clone());
-        }
+    fn new(sound: Bitrate) -> Result<Self> {
+        Ok(Self {
+            audio: Outlet::encoded(Codec::Opus)?,
+            sound,
+            video: Arc::default(),
+        })
+    }
+
+    /// What a codec's frames are taken from.
+    fn supply(&self, codec: Codec) -> Result<Supply> {
+        Ok(match codec.kind() {
+            MediaKind::Audio => Supply::Outlet(self.audio.clone()),
+            MediaKind::Video => Supply::Layers(self.picture(codec)?),
+        })
+    }
+
+    /// The outlet of a codec; of a picture of which there are several encodings, that of one.
+    fn outlet(&self, codec: Codec, rid: Option<&Rid>) -> Result<Outlet> {
+        Ok(match codec.kind() {
+            MediaKind::Audio => self.audio.clone(),
+            MediaKind::Video => self.picture(codec)?.outlet(rid)?,
+        })
+    }
+
+    /// The first video codec asked for is the only one.
+    fn picture(&self, codec: Codec) -> Result<Layers> {
         let mut video = self.video.lock().unwrap_or_else(PoisonError::into_inner);
         match &*video {
-            Some((known, outlet)) if *known == codec => Ok(outlet.clone()),
-            Some((known, _)) => bail!("{codec} is asked for; the publisher sends {known}"),
-            None => {
-                let outlet = Outlet::encoded(codec)?;
-                *video = Some((codec, outlet.clone()));
-                Ok(outlet)
-            }
+            Some(picture) if picture.codec() == codec => Ok(picture.clone()),
+            Some(picture) => bail!(
+                "{codec} is asked for; the publisher sends {}",
+                picture.codec()
+            ),
+            None => Ok(video.insert(Layers::new(codec, self.sound)?).clone()),
         }
     }
 }
@@ -108,10 +132,7 @@ impl Relay {
         let settings = description.settings(&values)?;
         let (promise, promised) = watch::channel(None);
         let (to_us, over) = unbounded_channel();
-        let tracks = Tracks {
-            audio: Outlet::encoded(Codec::Opus)?,
-            video: Arc::default(),
-        };
+        let tracks = Tracks::new(settings.audio.bitrate)?;
         // Meanwhile the offer comes; it waits for this, and would tell the error.
         tokio::spawn(Peer::warm_up());
         let source = Source {
@@ -195,11 +216,7 @@ impl RoleMedia for Relay {
             name,
             ice,
             sends: self.sends(),
-            producers: Some(Arc::new(move |codec| {
-                let outlet = tracks.outlet(codec)?;
-                outlet.expect_newcomer();
-                Ok(Supply::Outlet(outlet))
-            })),
+            producers: Some(Arc::new(move |codec| tracks.supply(codec))),
             video_codecs: video
                 .map_or_else(|| self.settings.video.codecs.clone(), |codec| vec![codec]),
             receive: Receive::Nothing,
@@ -238,8 +255,10 @@ impl Source {
         if self.promise.borrow().is_some() {
             bail!("the relay has its publisher already: one relay for each");
         }
+        let tracks = self.tracks.clone();
         let settings = PeerSettings {
             ice,
+            receive: Receive::Layers(Arc::new(move |codec, rid| tracks.outlet(codec, rid))),
             ..self.peer_settings("publisher")
         };
         let (peer, answer, mut events) = Peer::answer(settings, offer).await?;
@@ -269,7 +288,7 @@ impl Source {
             sends: Sends::default(),
             producers: None,
             video_codecs: self.settings.video.codecs.clone(),
-            receive: Receive::Passed(Arc::new(move |codec| tracks.outlet(codec))),
+            receive: Receive::Passed(Arc::new(move |codec| tracks.outlet(codec, None))),
             latency: Latency::Passing(self.settings.latency),
             is_outside: true,
         }

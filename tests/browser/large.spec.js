@@ -30,7 +30,8 @@ function sendsTo(page) {
     const count = async (/** @type {RTCPeerConnection} */ connection) => {
       if (connection.connectionState !== 'connected') return 0;
       const report = [...(await connection.getStats()).values()];
-      return report.find(({ type, kind }) => type === 'outbound-rtp' && kind === 'video')?.framesEncoded ?? 0;
+      const sent = report.filter(({ type, kind }) => type === 'outbound-rtp' && kind === 'video');
+      return Math.max(0, ...sent.map(({ framesEncoded }) => framesEncoded));
     };
     const all = /** @type {RTCPeerConnection[]} */ (/** @type {any} */ (window).connections);
     const earlier = await Promise.all(all.map(count));

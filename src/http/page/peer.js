@@ -342,7 +342,11 @@ function hold(receiver, milliseconds) {
  */
 async function rank(sender, kind) {
   const parameters = sender.getParameters();
-  if (kind === 'video') Object.assign(parameters, { degradationPreference: 'balanced' });
+  if (kind === 'video') {
+    Object.assign(parameters, { degradationPreference: 'balanced' });
+    // A relay asks for several sizes: one is encoded once for all who see it there. Chromium leaves out those that are too small.
+    parameters.encodings?.forEach((encoding, index) => Object.assign(encoding, { scaleResolutionDownBy: 2 ** index }));
+  }
   if (kind === 'audio') parameters.encodings?.forEach((encoding) => Object.assign(encoding, { priority: 'high' }));
   // A browser that does not know one of them sends all the same.
   await sender.setParameters(parameters).catch((error) => console.warn('the priority was not taken:', error));

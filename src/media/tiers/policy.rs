@@ -139,9 +139,26 @@ impl Policy {
         }
     }
 
+    /// Encodings that somebody else makes, the best first, by their rates: a link carries one whole or not at all.
+    pub fn given(rates: &[Bitrate]) -> Self {
+        Self {
+            steps: rates.iter().copied().map(given).collect(),
+            viewers: BTreeMap::new(),
+        }
+    }
+
     /// Goes on with other tiers; viewers of tiers that are no more get the lowest one.
     pub fn change(&mut self, video: &VideoSettings) {
-        self.steps = steps(video);
+        self.take(steps(video));
+    }
+
+    /// The same with other encodings that somebody else makes.
+    pub fn change_given(&mut self, rates: &[Bitrate]) {
+        self.take(rates.iter().copied().map(given).collect());
+    }
+
+    fn take(&mut self, steps: Vec<Step>) {
+        self.steps = steps;
         let lowest = self.steps.len().saturating_sub(1);
         for viewer in self.viewers.values_mut() {
             viewer.ample = None;
@@ -233,6 +250,14 @@ fn steps(video: &VideoSettings) -> Vec<Step> {
         most: rate(tier.bitrate),
     })
     .collect()
+}
+
+fn given(rate: Bitrate) -> Step {
+    let rate = f64::from(rate.bits_per_second);
+    Step {
+        least: rate,
+        most: rate,
+    }
 }
 
 impl Viewer {

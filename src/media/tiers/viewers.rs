@@ -192,19 +192,23 @@ impl Viewers {
 
 impl Viewer {
     fn link(&self, sound: Bitrate) -> Link {
-        let is_blocked = self.switch.was_blocked();
-        let Some(estimate) = *self.estimates.borrow() else {
-            return Link {
-                is_blocked,
-                ..Link::default()
-            };
-        };
-        Link {
-            left: Some(estimate.left_for_video(sound)),
-            loss: estimate.loss,
-            round_trip: estimate.round_trip,
-            is_application_limited: estimate.is_application_limited,
+        link(&self.estimates, self.switch.was_blocked(), sound)
+    }
+}
+
+/// What a viewer's link has left for the picture beside the sound.
+pub fn link(estimates: &Estimates, is_blocked: bool, sound: Bitrate) -> Link {
+    let Some(estimate) = *estimates.borrow() else {
+        return Link {
             is_blocked,
-        }
+            ..Link::default()
+        };
+    };
+    Link {
+        left: Some(estimate.left_for_video(sound)),
+        loss: estimate.loss,
+        round_trip: estimate.round_trip,
+        is_application_limited: estimate.is_application_limited,
+        is_blocked,
     }
 }

@@ -22,6 +22,13 @@ pub fn ssrc(packet: &[u8]) -> Option<u32> {
 /// The transport-wide sequence number of a packet, in the extension of this id
 /// (draft-holmer-rmcat-transport-wide-cc-extensions-01, section 2).
 pub fn transport_sequence(packet: &[u8], id: u8) -> Option<u16> {
+    extension(packet, id, |value| {
+        Some(u16::from_be_bytes(*value.first_chunk()?))
+    })
+}
+
+/// Reads what a packet has in the header extension of this id (RFC 8285).
+pub fn extension<T>(packet: &[u8], id: u8, read: impl FnOnce(&[u8]) -> Option<T>) -> Option<T> {
     let packet = RtpPacket::parse(packet).ok()?;
     let extension = packet.extension();
     let (_, mut elements) = extension.filter(|(profile, _)| *profile == ONE_BYTE)?;
@@ -37,7 +44,7 @@ pub fn transport_sequence(packet: &[u8], id: u8) -> Option<u16> {
             return None;
         }
         if found == id {
-            return Some(u16::from_be_bytes(*value.first_chunk()?));
+            return read(value);
         }
         elements = rest.get(length..)?;
     }

@@ -14,8 +14,7 @@ use super::super::media::RoleMedia;
 use super::{Over, Tracks};
 use crate::job::Assignment;
 use crate::media::Codec;
-use crate::media::fanout::Outlet;
-use crate::peer::{Latency, Peer, PeerSettings, Receive, Supply};
+use crate::peer::{Latency, Peer, PeerSettings, Receive};
 use crate::pipeline::{Description, Settings};
 use crate::signalling::ids::{Generation, ParticipantId};
 use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
@@ -54,6 +53,7 @@ impl Pass {
         let codec = settings.video.codecs.first().copied();
         let codec = codec.context("settings.video.codecs: empty; name the codec to pass on")?;
         let (to_us, over) = unbounded_channel();
+        let tracks = Tracks::new(settings.audio.bitrate)?;
         // Meanwhile it goes to its room; its first peer waits for this, and would tell the error.
         tokio::spawn(Peer::warm_up());
         Ok(Self {
@@ -61,10 +61,7 @@ impl Pass {
             given: Sends::default(),
             settings,
             codec,
-            tracks: Tracks {
-                audio: Outlet::encoded(Codec::Opus)?,
-                video: Arc::default(),
-            },
+            tracks,
             to_us,
             over,
             stop,
@@ -117,14 +114,10 @@ impl RoleMedia for Pass {
                 audio: !is_source,
                 video: !is_source,
             },
-            producers: Some(Arc::new(move |codec| {
-                let outlet = given.outlet(codec)?;
-                outlet.expect_newcomer();
-                Ok(Supply::Outlet(outlet))
-            })),
+            producers: Some(Arc::new(move |codec| given.supply(codec))),
             video_codecs: vec![self.codec],
             receive: match is_source {
-                true => Receive::Passed(Arc::new(move |codec| taken.outlet(codec))),
+                true => Receive::Layers(Arc::new(move |codec, rid| taken.outlet(codec, rid))),
                 false => Receive::Nothing,
             },
             latency: Latency::Fixed(self.settings.latency),

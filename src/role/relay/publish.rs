@@ -14,10 +14,10 @@ use super::push::Refused;
 use super::retry::{Ended, Retry};
 use super::{CONNECT, Events, LOOK, Over, Tracks, gathered};
 use crate::job::{Event, PeerState};
-use crate::media::fanout::Outlet;
 use crate::media::{Codec, MediaKind};
 use crate::peer::sdp::{Promise, accepted};
 use crate::peer::{Latency, Passage, Peer, PeerEvent, PeerSettings, Receive, Supply};
+use crate::pipeline::Bitrate;
 use crate::signalling::protocol::{Ice, Sends};
 use crate::whip::client::{Remote, Session};
 use crate::whip::with_candidates;
@@ -35,13 +35,10 @@ pub struct Passing {
 }
 
 impl Passing {
-    /// Nothing came yet.
-    pub fn new() -> Result<Self> {
+    /// Nothing came yet; `sound` is what its sound takes of a link.
+    pub fn new(sound: Bitrate) -> Result<Self> {
         Ok(Self {
-            tracks: Tracks {
-                audio: Outlet::encoded(Codec::Opus)?,
-                video: Arc::default(),
-            },
+            tracks: Tracks::new(sound)?,
             came: Arc::new(watch::Sender::new(Promise::NOTHING)),
         })
     }
@@ -50,7 +47,7 @@ impl Passing {
     pub fn passage(&self) -> Passage {
         let Self { tracks, came } = self.clone();
         Arc::new(move |codec| {
-            let outlet = tracks.outlet(codec)?;
+            let outlet = tracks.outlet(codec, None)?;
             came.send_modify(|came| match codec.kind() {
                 MediaKind::Audio => came.audio = true,
                 MediaKind::Video => came.video = Some(codec),
@@ -155,7 +152,7 @@ impl Publisher {
                 video: offered.video.is_some(),
             },
             producers: Some(Arc::new(move |codec| {
-                let outlet = tracks.outlet(codec)?;
+                let outlet = tracks.outlet(codec, None)?;
                 outlet.expect_newcomer();
                 Ok(Supply::Outlet(outlet))
             })),

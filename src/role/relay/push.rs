@@ -169,7 +169,7 @@ impl RoleMedia for Push {
             return None;
         };
         let (id, sends) = (chosen.id.clone(), watch::Sender::new(chosen.sends));
-        let passing = Passing::new()
+        let passing = Passing::new(self.settings.audio.bitrate)
             .inspect_err(|error| {
                 let _ = self.to_us.send(Over::Broken(format!("{error:#}")));
             })
