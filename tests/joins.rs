@@ -8,6 +8,7 @@
 #[path = "support/daemon.rs"]
 mod daemon;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -60,6 +61,19 @@ impl Held {
         }
     }
 
+    /// The threads of a process by name, and how many there are of each.
+    fn names(pid: u64) -> BTreeMap<String, usize> {
+        let mut names = BTreeMap::new();
+        for task in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+            // One that ends meanwhile has no name any more.
+            let name = std::fs::read_to_string(task.unwrap().path().join("comm"));
+            *names
+                .entry(name.unwrap_or_default().trim().to_owned())
+                .or_default() += 1;
+        }
+        names
+    }
+
     /// Waits until what closes beside the call is closed.
     async fn settled(pid: u64, before: Option<Self>) -> Self {
         let begun = Instant::now();
@@ -69,6 +83,9 @@ impl Held {
                 held.threads <= before.threads && held.descriptors <= before.descriptors
             });
             if is_back || begun.elapsed() > Duration::from_secs(20) {
+                if before.is_some() && !is_back {
+                    println!("threads of {pid}: {:?}", Self::names(pid));
+                }
                 return held;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -237,6 +237,8 @@ impl Seat {
             from.add_probe(gst::PadProbeType::BUFFER, |_, _| gst::PadProbeReturn::Drop);
         }
         mix.release_request_pad(&self.pad);
+        // A pipeline on its way to playing, on another thread, would start it again after it was stopped.
+        self.source.set_locked_state(true);
         if let Err(error) = self.source.set_state(gst::State::Null).map(|_| ()) {
             tracing::warn!(%error, "a participant's source did not stop");
         }

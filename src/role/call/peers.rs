@@ -186,7 +186,13 @@ impl Call {
             PeerEvent::Measured(counts) => self.on_measured(id, generation, *counts),
             PeerEvent::Tier(tier) => self.on_tier(id, generation, tier),
             PeerEvent::Error(error) => self.failed(id, generation, &error),
-            PeerEvent::Track { kind, producer } => role.track(id, kind, &producer),
+            PeerEvent::Track { kind, producer } => {
+                // Of one who has left meanwhile, nobody would ever take it away again.
+                let other = self.others.get_mut(id);
+                if other.is_some_and(|other| other.peer(generation).is_some()) {
+                    role.track(id, kind, &producer);
+                }
+            }
             PeerEvent::ChatOpen => {}
         }
     }
