@@ -102,6 +102,8 @@ impl Viewer {
             from.elapsed()
         };
         let connected = tokio::time::timeout(LIMIT, connected).await;
+        // It reports as often as browsers do from now on, and not with each picture.
+        peer.start_sending().unwrap();
         let seen = tokio::time::timeout(LIMIT, key_frame.recv()).await;
         let seen = seen.expect("a key frame in time").unwrap();
         Self {

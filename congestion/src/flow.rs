@@ -5,15 +5,25 @@ use std::time::Duration;
 use crate::controller::{Controller, Settings, Status};
 use crate::feedback::Feedback;
 use crate::pacer::{Class, Pacer, Step};
+use crate::probe::ProbeId;
 use crate::rate::Rate;
 
 /// How often it looks whether a probe is due.
 const TICK: Duration = Duration::from_millis(25);
+/// And while nothing waits, unless something comes.
+const REST: Duration = Duration::from_millis(100);
+
+/// What a packet that leaves is part of.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    probe: Option<ProbeId>,
+    is_padding: bool,
+}
 
 /// Packets on their way out, and the rate that they may have.
 ///
 /// Whoever owns it calls [`Flow::step`] until it says to wait, sends what it says, and tells with [`Flow::on_sent`] as
-/// what each went out. Times are since any moment, the same for all calls.
+/// what each went out; those of one [`Flow::mark`] may go together. Times are since any moment, the same for all calls.
 #[derive(Debug)]
 pub struct Flow<T> {
     pacer: Pacer<T>,
@@ -68,14 +78,23 @@ impl<T> Flow<T> {
         let step = self.pacer.step(now);
         self.is_padding = matches!(step, Step::Pad(_));
         match step {
+            Step::Wait(Duration::MAX) => Step::Wait(now + REST),
             Step::Wait(until) => Step::Wait(until.min(now + TICK)),
             step => step,
         }
     }
 
-    /// What the last step said went out, with this transport-wide sequence number and size.
-    pub fn on_sent(&mut self, sequence: u16, bytes: usize, now: Duration) {
-        let probe = (self.pacer.current_probe(), self.is_padding);
+    /// What the packet that the last step let go is part of.
+    pub fn mark(&self) -> Mark {
+        Mark {
+            probe: self.pacer.current_probe(),
+            is_padding: self.is_padding,
+        }
+    }
+
+    /// A packet with this mark went out, with this transport-wide sequence number and size.
+    pub fn on_sent(&mut self, sequence: u16, bytes: usize, mark: Mark, now: Duration) {
+        let probe = (mark.probe, mark.is_padding);
         self.controller.on_sent(sequence, bytes, probe, now);
         if !self.controller.has_heard() {
             self.pacer.hold_until(self.controller.hold_until(now));
@@ -91,6 +110,11 @@ impl<T> Flow<T> {
     /// What is known of the link.
     pub fn status(&self) -> Status {
         self.controller.status()
+    }
+
+    /// Whether nothing waits here, and no probe is to be sent.
+    pub fn is_at_rest(&self) -> bool {
+        self.pacer.is_empty()
     }
 
     /// How long what waits here will take.

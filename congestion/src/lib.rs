@@ -31,6 +31,6 @@ mod unwrap;
 
 pub use controller::{Settings, Status};
 pub use feedback::Feedback;
-pub use flow::Flow;
+pub use flow::{Flow, Mark};
 pub use pacer::{Class, Step};
 pub use rate::Rate;

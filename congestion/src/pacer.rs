@@ -103,6 +103,11 @@ impl<T> Pacer<T> {
         }
     }
 
+    /// Whether nothing waits, and no probe is sent.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0 && self.probe.is_none()
+    }
+
     /// How long what waits will take.
     pub fn backlog(&self) -> Duration {
         self.rate.time_for(self.bytes as f64)

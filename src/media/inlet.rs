@@ -217,13 +217,17 @@ impl Pool {
     fn look_after(&'static self, inlet: Option<Weak<Inner>>) {
         let now = Instant::now();
         let mut waiting = self.lock();
+        // Whoever was called for the first of several goes on with the others.
+        let is_first = waiting.inlets.is_empty();
         waiting.inlets.extend(inlet.map(|inlet| (inlet, now)));
         let is_late = |first: &(Weak<Inner>, Instant)| now.duration_since(first.1) > HELD_UP;
+        let is_late = waiting.inlets.front().is_some_and(is_late);
         if waiting.idle > 0 {
-            self.came.notify_one();
-        } else if waiting.inlets.front().is_some_and(is_late)
-            && let Err(error) = self.spawn(&mut waiting)
-        {
+            if is_first || is_late {
+                drop(waiting);
+                self.came.notify_one();
+            }
+        } else if is_late && let Err(error) = self.spawn(&mut waiting) {
             tracing::warn!(%error, "frames wait for a pipeline that is held up");
         }
     }

@@ -93,21 +93,13 @@ pub(super) fn follow(webrtc: &gst::Element, line: &Arc<Line>) -> Result<()> {
     if takes_reduced_size(webrtc) {
         session.set_property("rtcp-reduced-size", true);
     }
-    let heard = Arc::downgrade(line);
-    session.connect("on-receiving-rtcp", false, move |values| {
-        if let (Some(line), Some(Ok(buffer))) = (
-            heard.upgrade(),
-            values.get(1).map(|value| value.get::<gst::Buffer>()),
-        ) && let Ok(map) = buffer.map_readable()
-        {
-            line.on_rtcp(&map);
-        }
-        None
-    });
     let rtpbin = webrtc
         .downcast_ref::<gst::Bin>()
         .and_then(|bin| bin.by_name("rtpbin"));
-    let pad = rtpbin.and_then(|rtpbin| rtpbin.static_pad("send_rtp_src_0"));
+    let rtpbin = rtpbin.context("a webrtcbin without an rtpbin")?;
+    let pad = rtpbin.static_pad("recv_rtcp_sink_0");
+    hear_rtcp(&pad.context("webrtcbin takes no RTCP")?, line);
+    let pad = rtpbin.static_pad("send_rtp_src_0");
     // One who sends nothing has none.
     if let Some(pad) = pad {
         let sent = Arc::downgrade(line);
@@ -139,6 +131,21 @@ fn takes_reduced_size(webrtc: &gst::Element) -> bool {
                 .any(|attribute| attribute.key() == "rtcp-rsize")
         })
     })
+}
+
+/// RTCP comes through this pad, decrypted.
+fn hear_rtcp(pad: &gst::Pad, line: &Arc<Line>) {
+    let line = Arc::downgrade(line);
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let packet = info.buffer().and_then(|packet| packet.map_readable().ok());
+        if let (Some(line), Some(packet)) = (line.upgrade(), packet)
+            && !line.on_rtcp(&packet)
+        {
+            // With `Drop` GStreamer 1.22 complains that there is nothing to free.
+            return gst::PadProbeReturn::Handled;
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 fn on_numbered(line: &Line, info: &gst::PadProbeInfo) {

@@ -3,12 +3,14 @@
 //!
 //! * [`line`] is one peer's packets: they wait there for their time, and the other side's feedback arrives there.
 //! * [`history`] has the packets that may be asked for again.
-//! * [`packet`] reads and makes RTP packets. [`rounds`] is the thread that lets the packets of all peers go.
+//! * [`batch`] is what leaves at once; [`packet`] reads and makes RTP packets. [`rounds`] is the thread for what has to wait,
+//!   of all peers.
 //! * [`gate`] leaves out pictures of a peer that is behind.
 //!
 //! An RTP session of GStreamer numbers packets behind this element and keeps of each what it thinks is enough, so the
 //! numbers are read where packets leave the session, and feedback as it comes in.
 
+mod batch;
 mod element;
 pub mod gate;
 mod history;

@@ -153,7 +153,8 @@ impl Media {
     }
 
     fn send(&mut self, bytes: usize, link: &mut Link, now: Duration) {
-        self.flow.on_sent(self.sent as u16, bytes, now);
+        let mark = self.flow.mark();
+        self.flow.on_sent(self.sent as u16, bytes, mark, now);
         let parcel = Parcel {
             flow: self.number,
             sequence: self.sent,

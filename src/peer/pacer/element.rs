@@ -1,6 +1,7 @@
 //! The GStreamer side of `attachepacer`: pads, and packets on their way to the [`Line`].
 
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use gst::glib;
 use gst::prelude::*;
@@ -13,6 +14,43 @@ pub struct Pacer {
     sink: gst::Pad,
     source: gst::Pad,
     line: OnceLock<Arc<Line>>,
+    told: Mutex<Told>,
+}
+
+/// What those behind were told of tracks. Before it stands a funnel, which tells everything again each time that packets of
+/// another track come; behind it each telling goes through a dozen elements, and costs more than the packet.
+#[derive(Default)]
+struct Told {
+    /// The last ones of each source: their session keeps these by source, too.
+    caps: HashMap<Option<u32>, gst::Caps>,
+    segment: Option<gst::Segment>,
+}
+
+impl Told {
+    /// Whether this is told for the first time.
+    fn is_new(&mut self, event: &gst::Event) -> bool {
+        match event.view() {
+            gst::EventView::Caps(event) => {
+                let caps = event.caps_owned();
+                let source = caps.structure(0).and_then(|it| it.get("ssrc").ok());
+                let is_same = self.caps.get(&source) == Some(&caps);
+                self.caps.insert(source, caps);
+                !is_same
+            }
+            gst::EventView::Segment(event) => {
+                let segment = event.segment();
+                let is_new = self.segment.as_ref() != Some(segment);
+                self.segment = Some(segment.clone());
+                is_new
+            }
+            gst::EventView::StreamStart(_) | gst::EventView::FlushStop(_) => {
+                *self = Self::default();
+                true
+            }
+            // An enum of C.
+            _ => true,
+        }
+    }
 }
 
 impl Pacer {
@@ -29,6 +67,13 @@ impl Pacer {
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let line = self.line.get().ok_or(gst::FlowError::NotLinked)?;
         line.take(packets)
+    }
+
+    fn on_downstream(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = told.is_new(&event);
+        drop(told);
+        !is_new || gst::Pad::event_default(pad, Some(&*self.obj()), event)
     }
 
     /// Requests for packets are answered here; where packets cannot be sent again, and of all else, those before it hear.
@@ -80,6 +125,13 @@ impl ObjectSubclass for Pacer {
                     pacer.take(list.iter_owned())
                 })
             })
+            .event_function(|pad, parent, event| {
+                Self::catch_panic_pad_function(
+                    parent,
+                    || false,
+                    |pacer| pacer.on_downstream(pad, event),
+                )
+            })
             .flags(gst::PadFlags::PROXY_CAPS)
             .build();
         let source = source
@@ -96,6 +148,7 @@ impl ObjectSubclass for Pacer {
             sink,
             source,
             line: OnceLock::new(),
+            told: Mutex::default(),
         }
     }
 }
@@ -153,5 +206,40 @@ impl ElementImpl for Pacer {
             line.close();
         }
         self.parent_change_state(transition)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_told_of_a_source_is_not_told_again_until_it_changes() {
+        gst::init().unwrap();
+        let caps = |ssrc: u32, rate: i32| {
+            let caps = gst::Caps::builder("application/x-rtp");
+            gst::event::Caps::new(&caps.field("ssrc", ssrc).field("clock-rate", rate).build())
+        };
+        let segment = || gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new());
+        let mut told = Told::default();
+        let events = [
+            caps(1, 48_000),
+            segment(),
+            caps(2, 90_000),
+            segment(),
+            caps(1, 48_000),
+            caps(2, 8000),
+            caps(2, 8000),
+            gst::event::StreamStart::new("again"),
+            caps(1, 48_000),
+            segment(),
+        ];
+        let new = events.map(|event| told.is_new(&event));
+        assert_eq!(
+            new,
+            [
+                true, true, true, false, false, true, false, true, true, true
+            ]
+        );
     }
 }

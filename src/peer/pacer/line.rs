@@ -1,14 +1,15 @@
 //! One peer's packets on their way out, and what the other side says of them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use attache_congestion::feedback::FEEDBACK_FORMAT;
-use attache_congestion::{Class, Feedback, Flow, Rate, Settings, Step};
+use attache_congestion::{Class, Feedback, Flow, Mark, Rate, Settings, Step};
 use gst::prelude::*;
 use gstreamer as gst;
 
+use super::batch::{Batch, Due};
 use super::history::History;
 use super::packet::{self, Retransmission};
 use super::rounds;
@@ -24,6 +25,8 @@ const START: Rate = Rate::from_megabits(2);
 const LEAST_KILOBITS: u32 = 50;
 /// More than any picture of a call takes: no link is asked for it.
 const MOST: Rate = Rate::from_megabits(8);
+/// The RTP session notes each packet that it numbers until feedback of it comes: so often it hears of some.
+const SESSION_FORGETS: Duration = Duration::from_secs(1);
 /// A packet smaller than this is not worth being sent again as padding; it may be larger than what is wanted by so much.
 const WORTH: usize = 100;
 const HEADERS: usize = 100;
@@ -52,13 +55,19 @@ struct State {
     is_paused: bool,
     /// Packets of the picture that were forgotten: those behind them close up.
     forgotten: u16,
+    /// Of the packets that are on their way through the RTP session.
+    mark: Mark,
+    /// When the RTP session was told last what has arrived.
+    session_told: Option<Duration>,
 }
 
-/// One peer's packets. Whoever adds to it wakes the thread that empties it.
+/// One peer's packets. Whoever adds to it lets go what is due; what has to wait, the thread of [`rounds`] does.
 #[derive(Debug)]
 pub struct Line {
     state: Mutex<State>,
     way_out: Mutex<Option<gst::glib::WeakRef<gst::Pad>>>,
+    /// How many wanted to let packets go since the one began who does.
+    turns: AtomicU32,
     flow: Mutex<Result<gst::FlowSuccess, gst::FlowError>>,
     is_closed: AtomicBool,
     is_followed: AtomicBool,
@@ -85,8 +94,11 @@ impl Line {
                 next_again: rand::random(),
                 is_paused: false,
                 forgotten: 0,
+                mark: Mark::default(),
+                session_told: None,
             }),
             way_out: Mutex::default(),
+            turns: AtomicU32::new(0),
             flow: Mutex::new(Ok(gst::FlowSuccess::Ok)),
             is_closed: AtomicBool::new(false),
             is_followed: AtomicBool::new(false),
@@ -201,12 +213,31 @@ impl Line {
                 state.flow.push(class, packet.size(), packet, now);
             }
         }
-        rounds::wake(self);
+        self.run();
         *self.flow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Lets go what is due. Where another thread is at it, that one looks again.
+    pub(super) fn run(&self) {
+        if self.turns.fetch_add(1, Ordering::AcqRel) > 0 {
+            return;
+        }
+        let mut seen = 1;
+        loop {
+            let next = self.let_go();
+            rounds::look_at(self, next);
+            let end = self
+                .turns
+                .compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Acquire);
+            match end {
+                Ok(_) => return,
+                Err(more) => seen = more,
+            }
+        }
+    }
+
     /// Lets go what is due; when the next one is.
-    pub(super) fn run(&self) -> Duration {
+    fn let_go(&self) -> Duration {
         let way_out = self
             .way_out
             .lock()
@@ -215,32 +246,52 @@ impl Line {
         let Some(pad) = way_out.and_then(|pad| pad.upgrade()) else {
             return rounds::now() + Duration::from_secs(1);
         };
+        let mut batch = Batch::default();
         loop {
             if self.is_closed.load(Ordering::Relaxed) {
                 return Duration::MAX;
             }
-            let packet = match self.next() {
-                Ok(packet) => packet,
-                Err(until) => return until,
-            };
-            let flow = pad.push(packet);
-            *self.flow.lock().unwrap_or_else(PoisonError::into_inner) = flow;
+            match self.next() {
+                Ok(due) => {
+                    if !batch.takes(&due) {
+                        self.send(&pad, std::mem::take(&mut batch));
+                    }
+                    batch.add(due);
+                }
+                Err(until) => {
+                    self.send(&pad, batch);
+                    return until;
+                }
+            }
         }
     }
 
+    fn send(&self, pad: &gst::Pad, batch: Batch) {
+        let Some(mark) = batch.mark() else {
+            return;
+        };
+        self.lock().mark = mark;
+        let flow = batch.leave_through(pad);
+        *self.flow.lock().unwrap_or_else(PoisonError::into_inner) = flow;
+    }
+
     /// The packet that is due, or when one will be.
-    fn next(&self) -> Result<gst::Buffer, Duration> {
+    fn next(&self) -> Result<Due, Duration> {
         let mut state = self.lock();
         loop {
-            match state.flow.step(rounds::now()) {
-                Step::Send(packet) => return Ok(state.on_leaving(packet)),
+            let packet = match state.flow.step(rounds::now()) {
+                Step::Send(packet) => Some(state.on_leaving(packet)),
                 // Without anything to send again a probe is what media makes it.
-                Step::Pad(bytes) => {
-                    if let Some(packet) = state.padding(bytes) {
-                        return Ok(packet);
-                    }
-                }
+                Step::Pad(bytes) => state.padding(bytes),
                 Step::Wait(until) => return Err(until),
+            };
+            if let Some(packet) = packet {
+                let (class, mark) = (state.class(&packet), state.flow.mark());
+                return Ok(Due {
+                    packet,
+                    class,
+                    mark,
+                });
             }
         }
     }
@@ -253,13 +304,17 @@ impl Line {
             .twcc
             .and_then(|id| packet::transport_sequence(packet, id));
         if let Some(sequence) = sequence {
-            state.flow.on_sent(sequence, packet.len(), rounds::now());
+            let mark = state.mark;
+            state
+                .flow
+                .on_sent(sequence, packet.len(), mark, rounds::now());
         }
     }
 
-    /// RTCP came from the other side: a compound packet, or one without reports (RFC 5506).
-    pub fn on_rtcp(&self, mut packet: &[u8]) {
-        let mut heard = false;
+    /// RTCP came from the other side: a compound packet, or one without reports (RFC 5506). Whether the RTP session is to
+    /// hear of it, too: of packet after packet of feedback it makes tables that nobody reads.
+    pub fn on_rtcp(&self, mut packet: &[u8]) -> bool {
+        let (mut heard, mut is_other) = (false, false);
         while let Some(&[first, kind, high, low]) = packet.first_chunk::<4>() {
             let length = 4 * (usize::from(u16::from_be_bytes([high, low])) + 1);
             let Some((part, rest)) = packet.split_at_checked(length) else {
@@ -267,13 +322,27 @@ impl Line {
             };
             packet = rest;
             let is_feedback = kind == TRANSPORT_FEEDBACK && first & 0x1f == FEEDBACK_FORMAT;
-            if let Some(fci) = part.get(12..).filter(|_| is_feedback) {
-                heard |= self.on_feedback(fci);
+            match part.get(12..).filter(|_| is_feedback) {
+                Some(fci) => heard |= self.on_feedback(fci),
+                None => is_other = true,
             }
         }
-        if heard {
+        if !heard {
+            return true;
+        }
+        let now = rounds::now();
+        let mut state = self.lock();
+        let told = state.session_told;
+        let tells = is_other || told.is_none_or(|at| now >= at + SESSION_FORGETS);
+        if tells {
+            state.session_told = Some(now);
+        }
+        let is_at_rest = state.flow.is_at_rest();
+        drop(state);
+        if !is_at_rest {
             rounds::wake(self);
         }
+        tells
     }
 
     fn on_feedback(&self, fci: &[u8]) -> bool {
