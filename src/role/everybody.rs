@@ -13,7 +13,7 @@ use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::filter::Filter;
-use super::media::RoleMedia;
+use super::media::{NextPeer, RoleMedia};
 use super::over::Over;
 use super::relay::pass::{OVERLAP, Pass};
 use super::reload::Parts;
@@ -24,8 +24,8 @@ use crate::media::chain::{Chains, Plan};
 use crate::peer::{Latency, PeerSettings, Receive};
 use crate::pipeline::Description;
 use crate::recording::{Because, RecordingError};
-use crate::signalling::ids::{Generation, ParticipantId, RoomName};
-use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
+use crate::signalling::ids::{ParticipantId, RoomName};
+use crate::signalling::protocol::{Kind, Participant, Sends};
 use crate::worker::pulse::Pulse;
 
 /// How long somebody goes without a filter after one has ended.
@@ -231,16 +231,10 @@ impl RoleMedia for Everybody {
     }
 
     /// Should there ever be a peer: it takes nothing and gives nothing.
-    fn peer_settings(
-        &self,
-        name: String,
-        _: &ParticipantId,
-        _: Generation,
-        ice: Ice,
-    ) -> PeerSettings {
+    fn peer_settings(&self, next: NextPeer<'_>) -> PeerSettings {
         PeerSettings {
-            name,
-            ice,
+            name: next.name,
+            ice: next.ice,
             sends: Sends::default(),
             producers: None,
             video_codecs: Vec::new(),

@@ -9,7 +9,7 @@ use gstreamer_utils::StreamProducer;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Events;
-use super::media::RoleMedia;
+use super::media::{NextPeer, RoleMedia};
 use super::over::Over;
 use super::reload::Parts;
 use crate::filter::report::FilterReport;
@@ -23,8 +23,8 @@ use crate::media::{MediaEvent, MediaKind};
 use crate::peer::{Latency, Peer, PeerSettings, Receive, Supply};
 use crate::pipeline::{Description, Settings};
 use crate::recording::{Because, RecordingError};
-use crate::signalling::ids::{Generation, ParticipantId, RoomName};
-use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
+use crate::signalling::ids::{ParticipantId, RoomName};
+use crate::signalling::protocol::{Kind, Participant, Sends};
 
 /// The length of its packets of sound: as short as browsers like it, since each hop adds its own.
 const PACKET: Duration = Duration::from_millis(10);
@@ -145,18 +145,12 @@ impl RoleMedia for Filter {
     }
 
     /// Takes from the one, sending nothing: nobody hears itself. Gives to everybody else, taking nothing.
-    fn peer_settings(
-        &self,
-        name: String,
-        other: &ParticipantId,
-        _: Generation,
-        ice: Ice,
-    ) -> PeerSettings {
-        let is_source = *other == self.of;
+    fn peer_settings(&self, next: NextPeer<'_>) -> PeerSettings {
+        let is_source = *next.other == self.of;
         let encodings = self.encodings.clone();
         PeerSettings {
-            name,
-            ice,
+            name: next.name,
+            ice: next.ice,
             sends: if is_source {
                 Sends::default()
             } else {

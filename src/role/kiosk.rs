@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::Events;
 use super::attract::Show;
 use super::in_place::InPlace;
-use super::media::RoleMedia;
+use super::media::{NextPeer, RoleMedia};
 use super::over::Over;
 use super::reload::Parts;
 use crate::filter::report::FilterReport;
@@ -26,8 +26,8 @@ use crate::media::{MediaEvent, MediaKind};
 use crate::peer::{Latency, Peer, PeerSettings, Receive, Supply};
 use crate::pipeline::Description;
 use crate::recording::{Because, End, RecordingError};
-use crate::signalling::ids::{Generation, ParticipantId, RoomName};
-use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
+use crate::signalling::ids::{ParticipantId, RoomName};
+use crate::signalling::protocol::{Kind, Participant, Sends};
 
 /// The encoders of this machine, the ones that this job may need proven.
 async fn encoders(assignment: &Assignment, description: &Description) -> Result<Encoders> {
@@ -144,19 +144,13 @@ impl RoleMedia for Kiosk {
     }
 
     /// Sends what is captured, decodes what can be shown or played.
-    fn peer_settings(
-        &self,
-        name: String,
-        _: &ParticipantId,
-        _: Generation,
-        ice: Ice,
-    ) -> PeerSettings {
+    fn peer_settings(&self, next: NextPeer<'_>) -> PeerSettings {
         let settings = self.capture.settings();
         let encodings = self.capture.encodings();
         let sends = self.capture.sends();
         PeerSettings {
-            name,
-            ice,
+            name: next.name,
+            ice: next.ice,
             sends,
             video_codecs: match sends.video {
                 true => encodings.codecs(),

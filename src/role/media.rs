@@ -14,6 +14,18 @@ use crate::recording::{Because, End, Recording, RecordingError};
 use crate::signalling::ids::{Generation, ParticipantId, RoomName};
 use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
 
+/// A peer that is to be made.
+pub struct NextPeer<'a> {
+    /// Of its pipeline, for people who look at one.
+    pub name: String,
+    /// With whom.
+    pub other: &'a ParticipantId,
+    /// The how-manyth with this participant it is.
+    pub generation: Generation,
+    /// How it finds a way.
+    pub ice: Ice,
+}
+
 /// The media side of a job; it outlives a lost server.
 #[async_trait]
 pub trait RoleMedia: Send + Sync {
@@ -104,14 +116,8 @@ pub trait RoleMedia: Send + Sync {
         None
     }
 
-    /// What the next peer with this participant is to be.
-    fn peer_settings(
-        &self,
-        name: String,
-        other: &ParticipantId,
-        generation: Generation,
-        ice: Ice,
-    ) -> PeerSettings;
+    /// What the next peer is to be.
+    fn peer_settings(&self, next: NextPeer<'_>) -> PeerSettings;
 
     /// A participant's track arrives.
     fn track(&mut self, _: &ParticipantId, _: MediaKind, _: &StreamProducer) {}
@@ -155,8 +161,12 @@ impl dyn RoleMedia + '_ {
 
     /// What the next peer with this participant is to be.
     pub fn next_peer(&self, other: &Participant, generation: Generation, ice: Ice) -> PeerSettings {
-        let name = format!("peer-{}-{generation}", other.id);
-        self.peer_settings(name, &other.id, generation, ice)
+        self.peer_settings(NextPeer {
+            name: format!("peer-{}-{generation}", other.id),
+            other: &other.id,
+            generation,
+            ice,
+        })
     }
 
     pub fn pause(&mut self) -> Result<(), String> {

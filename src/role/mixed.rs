@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::Events;
 use super::hearing;
 use super::live::{Live, Material};
-use super::media::{RoleMedia, is_recorded};
+use super::media::{NextPeer, RoleMedia, is_recorded};
 use super::over::Over;
 use super::reload::Parts;
 use crate::job::{Assignment, Event, Parameters};
@@ -30,8 +30,8 @@ use crate::peer::{Latency, Peer, PeerSettings, Receive};
 use crate::pipeline::change::Change;
 use crate::pipeline::{Description, RecordingSettings, Settings};
 use crate::recording::{self, Because, Ear, End, News, Recording, RecordingError, Writer};
-use crate::signalling::ids::{Generation, ParticipantId, RoomName};
-use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
+use crate::signalling::ids::{ParticipantId, RoomName};
+use crate::signalling::protocol::{Kind, Participant, Sends};
 use crate::streaming::Target;
 
 /// The name that stands for everybody in the file's name and in the manifest.
@@ -246,16 +246,10 @@ impl RoleMedia for Mixed {
     }
 
     /// Receives everything, decoded.
-    fn peer_settings(
-        &self,
-        name: String,
-        _: &ParticipantId,
-        _: Generation,
-        ice: Ice,
-    ) -> PeerSettings {
+    fn peer_settings(&self, next: NextPeer<'_>) -> PeerSettings {
         PeerSettings {
-            name,
-            ice,
+            name: next.name,
+            ice: next.ice,
             sends: Sends::default(),
             producers: None,
             video_codecs: self.settings.video.codecs.clone(),

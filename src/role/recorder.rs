@@ -13,7 +13,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
 use super::Events;
-use super::media::{RoleMedia, is_recorded};
+use super::media::{NextPeer, RoleMedia, is_recorded};
 use super::over::Over;
 use crate::job::{Assignment, Event};
 use crate::media::speaker::Level;
@@ -22,7 +22,7 @@ use crate::peer::{EncodedSink, Latency, Peer, PeerSettings, Receive, Wish};
 use crate::pipeline::Description;
 use crate::recording::{self, Because, Ear, End, Media, News, Recording, RecordingError, Writer};
 use crate::signalling::ids::{Generation, ParticipantId};
-use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
+use crate::signalling::protocol::{Kind, Participant, Sends};
 
 /// A recorder at work.
 pub struct Recorder {
@@ -99,19 +99,6 @@ impl Recorder {
         Ok(recorder)
     }
 
-    fn settings(&self, name: String, ice: Ice, receive: Receive) -> PeerSettings {
-        PeerSettings {
-            name,
-            ice,
-            sends: Sends::default(),
-            producers: None,
-            video_codecs: self.codecs.clone(),
-            receive,
-            latency: self.latency,
-            is_outside: false,
-        }
-    }
-
     fn on_news(&mut self, news: &News) {
         self.recording.note(news);
         if let Some(event) = news.job_event() {
@@ -171,16 +158,10 @@ impl RoleMedia for Recorder {
     }
 
     /// Receives everything, undecoded, into the writer.
-    fn peer_settings(
-        &self,
-        name: String,
-        other: &ParticipantId,
-        generation: Generation,
-        ice: Ice,
-    ) -> PeerSettings {
-        let receive = match self.visits.get(other) {
+    fn peer_settings(&self, next: NextPeer<'_>) -> PeerSettings {
+        let receive = match self.visits.get(next.other) {
             Some(visit) => {
-                let sink = visit.sink(generation, self.media);
+                let sink = visit.sink(next.generation, self.media);
                 match self.media {
                     Media::All => Receive::Encoded(sink),
                     Media::Audio => Receive::EncodedSound(sink),
@@ -188,7 +169,16 @@ impl RoleMedia for Recorder {
             }
             None => Receive::Nothing,
         };
-        self.settings(name, ice, receive)
+        PeerSettings {
+            name: next.name,
+            ice: next.ice,
+            sends: Sends::default(),
+            producers: None,
+            video_codecs: self.codecs.clone(),
+            receive,
+            latency: self.latency,
+            is_outside: false,
+        }
     }
 
     /// Passes on what the writers tell. None of their troubles ends the recorder: the call goes on.

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::media::RoleMedia;
+use super::media::{NextPeer, RoleMedia};
 use super::reload::Parts;
 use super::{Events, JobError, Over};
 use crate::job::{Assignment, PeerState};
@@ -31,7 +31,7 @@ use crate::peer::simulcast::Rid;
 use crate::peer::{Candidate, Latency, Peer, PeerEvent, PeerSettings, Receive, Supply};
 use crate::pipeline::{Bitrate, Description, Settings};
 use crate::recording::{Because, RecordingError};
-use crate::signalling::ids::{Generation, ParticipantId, RoomName};
+use crate::signalling::ids::RoomName;
 use crate::signalling::protocol::{Ice, Kind, Sends};
 use crate::whip::with_candidates;
 
@@ -203,18 +203,12 @@ impl RoleMedia for Relay {
     }
 
     /// Gives what comes from the publisher, takes nothing.
-    fn peer_settings(
-        &self,
-        name: String,
-        _: &ParticipantId,
-        _: Generation,
-        ice: Ice,
-    ) -> PeerSettings {
+    fn peer_settings(&self, next: NextPeer<'_>) -> PeerSettings {
         let tracks = self.source.tracks.clone();
         let video = self.promised.borrow().and_then(|promise| promise.video);
         PeerSettings {
-            name,
-            ice,
+            name: next.name,
+            ice: next.ice,
             sends: self.sends(),
             producers: Some(Arc::new(move |codec| tracks.supply(codec))),
             video_codecs: video

@@ -56,6 +56,19 @@ test('a device in use is named as such, and can be tried again', async ({ server
   await expect.poll(() => frames(ada.getByTestId('preview-video'))).toBeGreaterThan(3);
 });
 
+test('a page one of whose modules did not come begins anew', async ({ server, people }) => {
+  const page = await people.newPage();
+  const broken = '**/page/dom.js';
+  await page.route(broken, (route) => route.abort('internetdisconnected'));
+  const asked = page.waitForEvent('requestfailed');
+  await page.goto(server.room('studio'));
+  await asked;
+  await expect(page.getByTestId('lobby')).toBeHidden();
+  await page.unroute(broken);
+  await expect(page.getByTestId('lobby')).toBeVisible();
+  await page.close();
+});
+
 /** Lets getUserMedia fail until `giveBack()`: no machine can be asked to have no camera. @param {string} name */
 function refuse(name) {
   return /** @type {() => void} */ (new Function(`

@@ -10,14 +10,14 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::super::media::RoleMedia;
+use super::super::media::{NextPeer, RoleMedia};
 use super::{Over, Tracks};
 use crate::job::Assignment;
 use crate::media::Codec;
 use crate::peer::{Latency, Peer, PeerSettings, Receive};
 use crate::pipeline::{Description, Settings};
-use crate::signalling::ids::{Generation, ParticipantId};
-use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
+use crate::signalling::ids::ParticipantId;
+use crate::signalling::protocol::{Kind, Participant, Sends};
 
 /// A relay that is to end says that it sends nothing any more, and goes on for so long: meanwhile its source sends to the
 /// others itself again.
@@ -98,18 +98,12 @@ impl RoleMedia for Pass {
     }
 
     /// Takes from the one, sending nothing: nobody hears itself. Gives to everybody else, taking nothing.
-    fn peer_settings(
-        &self,
-        name: String,
-        other: &ParticipantId,
-        _: Generation,
-        ice: Ice,
-    ) -> PeerSettings {
-        let is_source = *other == self.of;
+    fn peer_settings(&self, next: NextPeer<'_>) -> PeerSettings {
+        let is_source = *next.other == self.of;
         let (given, taken) = (self.tracks.clone(), self.tracks.clone());
         PeerSettings {
-            name,
-            ice,
+            name: next.name,
+            ice: next.ice,
             sends: Sends {
                 audio: !is_source,
                 video: !is_source,

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::super::media::{RoleMedia, is_recorded};
+use super::super::media::{NextPeer, RoleMedia, is_recorded};
 use super::publish::{Passing, Publisher};
 use super::{Events, GOODBYE, Over};
 use crate::job::{Assignment, Event, Of, Role};
@@ -19,8 +19,8 @@ use crate::media::Codec;
 use crate::peer::{Latency, Peer, PeerSettings, Receive};
 use crate::pipeline::{Description, Settings};
 use crate::recording::{Because, End, RecordingError};
-use crate::signalling::ids::{Generation, ParticipantId};
-use crate::signalling::protocol::{Ice, Kind, Participant, Sends};
+use crate::signalling::ids::ParticipantId;
+use crate::signalling::protocol::{Kind, Participant, Sends};
 use crate::whip::client::Remote;
 
 /// The video codecs that the other server did not take.
@@ -198,18 +198,12 @@ impl RoleMedia for Push {
     }
 
     /// Takes what the one who is published sends; of others nothing.
-    fn peer_settings(
-        &self,
-        name: String,
-        other: &ParticipantId,
-        _: Generation,
-        ice: Ice,
-    ) -> PeerSettings {
-        let current = self.current.as_ref().filter(|one| one.of == *other);
+    fn peer_settings(&self, next: NextPeer<'_>) -> PeerSettings {
+        let current = self.current.as_ref().filter(|one| one.of == *next.other);
         let known = current.and_then(|current| current.passing.codec());
         PeerSettings {
-            name,
-            ice,
+            name: next.name,
+            ice: next.ice,
             sends: Sends::default(),
             producers: None,
             video_codecs: known.map_or_else(|| self.codecs(), |codec| vec![codec]),
