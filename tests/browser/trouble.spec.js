@@ -61,7 +61,7 @@ test('a page one of whose modules did not come begins anew', async ({ server, pe
   const broken = '**/page/dom.js';
   await page.route(broken, (route) => route.abort('internetdisconnected'));
   const asked = page.waitForEvent('requestfailed');
-  await page.goto(server.room('studio'));
+  await page.goto(server.url);
   await asked;
   await expect(page.getByTestId('lobby')).toBeHidden();
   await page.unroute(broken);
