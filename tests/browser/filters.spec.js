@@ -252,7 +252,9 @@ test('lips stay with a voice that comes late by way of a filter', async ({ serve
     return Math.abs(median(offsets(enhanced, flashes)) - before);
   };
   await expect.poll(later, { message: 'milliseconds between lips and voice that were not there without the filter', timeout: 90_000 }).toBeLessThan(80);
-  expect(Number(await tile.getAttribute('data-held'))).toBeGreaterThan(150);
+  // On a busy machine the original may have been heard for a moment.
+  const held = async () => Number(await tile.getAttribute('data-held'));
+  await expect.poll(held, { message: 'milliseconds by which the original is held back', timeout: 30_000 }).toBeGreaterThan(150);
   await expect.poll(() => lateness(tile), { message: 'milliseconds by which the original would jump, should it have to go on', timeout: 90_000 }).toBeLessThan(80);
 });
 
