@@ -1,28 +1,13 @@
 // A room too large for a mesh: each page sends once, to a relay, and the others have it from there. When it is small again
 // they send to each other as before.
 
+import { noteConnections as before } from './connections.js';
 import { expect, expectMovingPicture, expectSound, test } from './fixtures.js';
 import { expectNoLongFreeze, watchTile } from './freezes.js';
 
 /** @import {Page} from '@playwright/test' */
 
 test.use({ config: '[rooms]\nmesh_up_to = 2\n' });
-
-/** Notes the page's PeerConnections. */
-function before() {
-  /** @type {RTCPeerConnection[]} */
-  const connections = [];
-  Object.assign(window, {
-    connections,
-    RTCPeerConnection: class extends RTCPeerConnection {
-      /** @param {RTCConfiguration} configuration */
-      constructor(configuration) {
-        super(configuration);
-        connections.push(this);
-      }
-    },
-  });
-}
 
 /** To how many a page sends a picture: by what has been encoded within a second. @param {Page} page */
 function sendsTo(page) {

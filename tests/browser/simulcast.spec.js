@@ -1,5 +1,6 @@
 // A publisher that sends its picture in three sizes (simulcast, RFC 8853): each who watches gets one of them.
 
+import { noteConnections } from './connections.js';
 import { expect, expectFrames, expectMovingPicture, test } from './fixtures.js';
 
 /** The sizes, the largest first. */
@@ -124,21 +125,7 @@ test.describe('in a large room', () => {
   test.use({ config: '[rooms]\nmesh_up_to = 1\n', browserKind: { picture: 'sync.mjpeg' } });
 
   test('a page sends its picture in several sizes to its relay, and the others see the largest', async ({ server, visit }) => {
-    const before = () => {
-      /** @type {RTCPeerConnection[]} */
-      const connections = [];
-      Object.assign(window, {
-        connections,
-        RTCPeerConnection: class extends RTCPeerConnection {
-          /** @param {RTCConfiguration} configuration */
-          constructor(configuration) {
-            super(configuration);
-            connections.push(this);
-          }
-        },
-      });
-    };
-    const ada = await visit(server.room('hall'), { before });
+    const ada = await visit(server.room('hall'), { before: noteConnections });
     const ben = await visit(server.room('hall'));
     const tile = ben.locator('.tile[data-picture="enhanced"]');
     await expect(tile).toHaveCount(1, { timeout: 60_000 });
